@@ -1,0 +1,1 @@
+"""Ombak: hands-off, safe delivery of changes on Kubernetes."""

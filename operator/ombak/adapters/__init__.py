@@ -1,0 +1,1 @@
+"""The only files that import the Kubernetes and Prometheus clients, and the clock."""

@@ -1,0 +1,281 @@
+"""The client of one API server: raw JSON over aiohttp, with limits, timeouts and telling errors."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+from pydantic_core import from_json
+
+from ombak.adapters.kubernetes import Access, AccessError
+from ombak.adapters.limits import Gate, Limits
+from ombak.runtime.kube_port import (
+    PAGE_LIMIT,
+    ApiError,
+    Kind,
+    Object,
+    Unauthorized,
+    Unreachable,
+)
+
+FIELD_MANAGER = "ombak"
+WRITE = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+READ_BUFFER = 2**21
+"""Bytes; a watch line must fit twice: an object is at most 1.5 MB in etcd, and larger as JSON."""
+
+NEEDS_PROOF = frozenset({404, 409, 410, 422})
+"""Codes we act on: believed only from an API server's Status, not from some proxy's page."""
+
+Query = dict[str, str]
+OnRequest = Callable[[str, str, int, float], None]
+"""verb, plural, status (0: no answer), seconds"""
+
+
+class HttpKubeClient:
+    """Implements `ombak.runtime.kube_port.KubeClient`; use it as an async context manager."""
+
+    def __init__(self, access: Access, limits: Limits | None = None, on_request: OnRequest | None = None) -> None:
+        self._access = access
+        self._limits = limits or Limits()
+        self._gate = Gate(self._limits)
+        self._on_request = on_request or (lambda *_: None)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
+            trust_env=True,
+            read_bufsize=READ_BUFFER,
+            headers={"Accept": JSON, "User-Agent": FIELD_MANAGER},
+        )
+
+    async def __aenter__(self) -> HttpKubeClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Object:
+        """See `KubeClient.get`."""
+        return await self._call("GET", kind, kind.path(namespace, name), {})
+
+    async def create(self, kind: Kind, namespace: str, body: Object, *, dry_run: bool = False) -> Object:
+        """See `KubeClient.create`."""
+        query = WRITE | ({"dryRun": "All"} if dry_run else {})
+        return await self._call("POST", kind, kind.path(namespace), query, body)
+
+    async def replace(self, kind: Kind, namespace: str, name: str, body: Object, *, subresource: str = "") -> Object:
+        """See `KubeClient.replace`."""
+        return await self._call("PUT", kind, kind.path(namespace, name, subresource), WRITE, body)
+
+    async def patch(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        patch: Object | list[Object],
+        *,
+        subresource: str = "",
+        content_type: str = MERGE_PATCH,
+    ) -> Object:
+        """See `KubeClient.patch`."""
+        path = kind.path(namespace, name, subresource)
+        return await self._call("PATCH", kind, path, WRITE, patch, content_type)
+
+    async def delete(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        *,
+        uid: str | None = None,
+        resource_version: str | None = None,
+        propagation: str = "Background",
+    ) -> None:
+        """See `KubeClient.delete`."""
+        wanted = {"uid": uid, "resourceVersion": resource_version}
+        options: Object = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": propagation,
+            "preconditions": {key: value for key, value in wanted.items() if value},
+        }
+        await self._call("DELETE", kind, kind.path(namespace, name), {}, options)
+
+    async def list(
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        label_selector: str = "",
+        *,
+        limit: int = PAGE_LIMIT,
+        resource_version: str = "0",
+    ) -> Object:
+        """See `KubeClient.list`."""
+        whole: Object = {}
+        pages = self.pages(kind, namespace, label_selector, limit=limit, resource_version=resource_version)
+        async for page in pages:
+            if whole:
+                whole["items"] += page["items"]
+            else:
+                whole = page
+        whole["metadata"].pop("continue", None)
+        return whole
+
+    async def pages(
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        label_selector: str = "",
+        *,
+        limit: int = PAGE_LIMIT,
+        resource_version: str = "0",
+    ) -> AsyncIterator[Object]:
+        """The same as `list`, page by page, all of one revision; `Gone` when reading them takes too long."""
+        query = {"limit": str(limit), "resourceVersion": resource_version}
+        if resource_version not in ("", "0"):
+            query["resourceVersionMatch"] = "NotOlderThan"
+        if label_selector:
+            query["labelSelector"] = label_selector
+        while True:
+            page = await self._call("GET", kind, kind.path(namespace), query)
+            meta, items = page["metadata"], page.get("items")
+            if not isinstance(items, list) or not meta.get("resourceVersion"):
+                raise Unreachable("the answer is not a list of objects")
+            yield page
+            token = meta.get("continue")
+            if not token:
+                return
+            query = {key: query[key] for key in query if not key.startswith("resourceVersion")}
+            query["continue"] = token
+
+    @asynccontextmanager
+    async def watch(
+        self, kind: Kind, namespace: str | None, query: Query, silence: timedelta
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open a watch and yield its lines; `Unreachable` when it breaks or nothing comes for `silence`."""
+        await self._gate.token()
+        timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=self._limits.timeout.total_seconds(), sock_read=silence.total_seconds()
+        )
+        path = kind.path(namespace)
+        query = query | {"watch": "true", "allowWatchBookmarks": "true"}
+        with _explained(f"watch of {path}"):
+            response = await self._send("GET", path, query, timeout=timeout)
+        try:
+            if response.status != 200:
+                with _explained(f"watch of {path}"):
+                    raw = await response.content.read(65536)
+                raise _error(response, raw)
+            yield _lines(response.content)
+        finally:
+            response.close()
+
+    async def _call(
+        self, verb: str, kind: Kind, path: str, query: Query, body: Any = None, content_type: str = JSON
+    ) -> Object:
+        loop = asyncio.get_running_loop()
+        async with self._gate.enter():
+            started, status = loop.time(), 0
+            try:
+                with _explained(f"{verb} {path}"):
+                    async with asyncio.timeout(self._limits.timeout.total_seconds()):
+                        response = await self._send(verb, path, query, body, content_type)
+                        async with response:
+                            raw, status = await response.read(), response.status
+            finally:
+                self._on_request(verb, kind.plural, status, loop.time() - started)
+        if not 200 <= status < 300:
+            raise _error(response, raw)
+        return _object(raw)
+
+    async def _send(
+        self,
+        verb: str,
+        path: str,
+        query: Query,
+        body: Any = None,
+        content_type: str = JSON,
+        timeout: aiohttp.ClientTimeout | None = None,  # noqa: ASYNC109 - aiohttp's own timeouts of a stream
+    ) -> aiohttp.ClientResponse:
+        """One request, and a second one with fresh credentials if the first was not let in (401)."""
+        data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        for renewed in (False, True):
+            headers = await self._access.headers()
+            if data is not None:
+                headers["Content-Type"] = content_type
+            response = await self._session.request(
+                verb,
+                self._access.server + path,
+                params=query,
+                data=data,
+                headers=headers,
+                allow_redirects=False,
+                timeout=timeout or aiohttp.ClientTimeout(total=None),
+                **self._access.transport(),
+            )
+            if response.status != 401 or renewed or not await self._access.renew():
+                return response
+            response.close()
+        raise AssertionError("the second round returns")
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Whatever the network, TLS or the login does wrong, as an `ApiError`."""
+    try:
+        yield
+    except AccessError as error:
+        raise Unauthorized(401, "NoCredentials", str(error)) from error
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise Unreachable(f"{what}: {error!r}") from error
+
+
+async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    while True:
+        with _explained("watch"):
+            line = await stream.readline()
+        if not line:
+            return
+        yield line
+
+
+def _object(raw: bytes) -> Object:
+    try:
+        found = from_json(raw)
+    except ValueError as error:
+        raise Unreachable(f"the answer is not JSON: {raw[:80]!r}") from error
+    if not isinstance(found, dict) or not isinstance(found.get("metadata"), dict):
+        raise Unreachable(f"the answer is not an API object: {raw[:80]!r}")
+    return found
+
+
+def _error(response: aiohttp.ClientResponse, raw: bytes) -> ApiError:
+    """What a refusal means. A code we act on counts only when an API server said it, in a Status."""
+    status = response.status
+    try:
+        body = from_json(raw)
+    except ValueError:
+        body = None
+    if isinstance(body, dict) and body.get("kind") == "Status":
+        details = body.get("details") or {}
+        after = _retry_after(details.get("retryAfterSeconds") or response.headers.get("Retry-After"))
+        return ApiError.of(status, body.get("reason", ""), body.get("message", ""), after)
+    text = raw[:200].decode(errors="replace").strip()
+    after = _retry_after(response.headers.get("Retry-After"))
+    if status in NEEDS_PROOF:
+        return ApiError(status, "NotFromApiServer", text, after)
+    return ApiError.of(status, response.reason or "", text, after)
+
+
+def _retry_after(value: object) -> timedelta | None:
+    """Seconds only; the HTTP date form is not used by API servers."""
+    return timedelta(seconds=int(value)) if isinstance(value, int | str) and str(value).isdigit() else None

@@ -1,0 +1,117 @@
+"""How to reach a cluster: kubeconfig or service account, TLS, tokens, exec plug-ins.
+
+Of the official client only the loaders of these are used. Its typed API costs four times the CPU per call and
+loses unknown fields, and its watch spins on a broken proxy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+from kubernetes.aio import config
+from kubernetes.aio.client import Configuration
+from kubernetes.aio.client.rest import RESTClientObject
+
+from ombak.runtime.kube_port import Credentials
+
+RENEWAL_PAUSE = timedelta(seconds=10)
+"""Credentials loaded less than this ago are not loaded again: an exec plug-in is a process each time."""
+
+
+class AccessError(Exception):
+    """There is no usable kubeconfig or service account, or its plug-in failed."""
+
+
+class Access:
+    """A cluster's address, TLS context and Authorization header; to be renewed when the server says 401."""
+
+    def __init__(self, kubeconfig: Path | None = None, context: str | None = None) -> None:
+        self._kubeconfig = kubeconfig
+        self._context = context
+        self._configuration: Any = None
+        self._tls: ssl.SSLContext | None = None
+        self._loaded_at = 0.0
+        self._loading = asyncio.Lock()
+
+    @classmethod
+    async def open(cls, kubeconfig: Path | None = None, context: str | None = None) -> Access:
+        """Load `kubeconfig`, else $KUBECONFIG or ~/.kube/config, else the pod's service account.
+
+        Raises `AccessError`.
+        """
+        access = cls(kubeconfig, context)
+        await access.renew()
+        return access
+
+    async def renew(self) -> bool:
+        """Load everything again, unless that was done a moment ago; whether it was. Raises `AccessError`."""
+        async with self._loading:
+            now = asyncio.get_running_loop().time()
+            if self._configuration is not None and now - self._loaded_at < RENEWAL_PAUSE.total_seconds():
+                return False
+            try:
+                configuration = await self._load()
+                self._tls = RESTClientObject(configuration).ssl_context
+            except (config.ConfigException, yaml.YAMLError, OSError, ValueError, KeyError, TypeError) as error:
+                raise AccessError(f"no usable credentials: {error}") from error
+            self._configuration, self._loaded_at = configuration, now
+            return True
+
+    async def _load(self) -> Any:
+        configuration = Configuration()
+        files = str(self._kubeconfig or os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
+        if self._kubeconfig is None and not any(map(os.path.exists, files.split(os.pathsep))):
+            config.load_incluster_config(client_configuration=configuration)
+        else:
+            await config.load_kube_config(
+                config_file=files,
+                context=self._context,
+                client_configuration=configuration,
+                persist_config=False,
+            )
+        return configuration
+
+    @property
+    def server(self) -> str:
+        """The API server's URL, without a slash at the end."""
+        return str(self._configuration.host).rstrip("/")
+
+    async def headers(self) -> dict[str, str]:
+        """The Authorization header as it is now: token files rotate. Raises `AccessError`."""
+        try:
+            token = await self._configuration.get_api_key_with_prefix("BearerToken")
+        except (config.ConfigException, OSError) as error:
+            raise AccessError(f"no usable token: {error}") from error
+        return {"Authorization": token.strip()} if token else {}
+
+    def transport(self) -> dict[str, Any]:
+        """Arguments of an aiohttp request: TLS, its server name, and the proxy."""
+        found: dict[str, Any] = {}
+        if self.server.startswith("https"):
+            found["ssl"] = self._tls
+        if self._configuration.tls_server_name:
+            found["server_hostname"] = self._configuration.tls_server_name
+        if self._configuration.proxy:
+            found["proxy"] = self._configuration.proxy
+        return found
+
+    async def credentials(self) -> Credentials:
+        """The same as plain values, for a client of another library."""
+        scheme, _, token = (await self.headers()).get("Authorization", "").partition(" ")
+        settings = self._configuration
+        return Credentials(
+            server=self.server,
+            ca_file=settings.ssl_ca_cert,
+            cert_file=settings.cert_file,
+            key_file=settings.key_file,
+            scheme=scheme or None,
+            token=token.strip() or None,
+            verify=bool(settings.verify_ssl),
+            proxy=settings.proxy,
+        )

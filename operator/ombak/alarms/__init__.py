@@ -1,0 +1,1 @@
+"""The alarm language and its evaluation: text in, verdicts out; pure (no I/O, no clock, no log)."""

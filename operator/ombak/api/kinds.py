@@ -1,0 +1,102 @@
+"""The kinds of the API: their names, their models, and what `kubectl get` shows of them."""
+
+import dataclasses
+
+import pydantic
+
+from ombak.api.alarm import AlarmSpec, AlarmStatus
+from ombak.api.artifact import ArtifactSpec, ArtifactStatus
+from ombak.api.common import GROUP
+from ombak.api.rollout import RolloutSpec, RolloutStatus
+
+CATEGORY = "ombak"
+"""`kubectl get ombak` lists every kind."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Column:
+    """One column of `kubectl get`; `wide` ones need `-o wide`. The type `date` is shown as an age."""
+
+    name: str
+    path: str
+    type: str = "string"
+    wide: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CustomKind:
+    """One kind of ours; `scalable` gives it `/scale`.
+
+    `name_limit` is the longest name in characters, None where the API server's own limit will do.
+    """
+
+    name: str
+    plural: str
+    short_names: tuple[str, ...]
+    description: str
+    spec: type[pydantic.BaseModel]
+    status: type[pydantic.BaseModel]
+    columns: tuple[Column, ...]
+    name_limit: int | None = None
+    scalable: bool = False
+
+    @property
+    def crd_name(self) -> str:
+        """The name of the CustomResourceDefinition."""
+        return f"{self.plural}.{GROUP}"
+
+
+AGE = Column("Age", ".metadata.creationTimestamp", "date")
+
+ROLLOUT = CustomKind(
+    name="Rollout",
+    plural="rollouts",
+    short_names=("omr",),
+    description="A workload, and how a change to it is delivered: one box, batches, bake, or back by itself.",
+    spec=RolloutSpec,
+    status=RolloutStatus,
+    columns=(
+        Column("Phase", ".status.phase"),
+        Column("Stable", ".status.artifacts.stable"),
+        Column("Current", ".status.artifacts.current"),
+        Column("Boxes", ".status.progress.boxes"),
+        Column("Bake", ".status.progress.bake"),
+        Column("Waiting-For", ".status.waitingFor.what", wide=True),
+        AGE,
+    ),
+    name_limit=63,
+    scalable=True,
+)
+
+ARTIFACT = CustomKind(
+    name="Artifact",
+    plural="artifacts",
+    short_names=(),
+    description="One immutable version of a Rollout, and the verdict on it; written by the operator.",
+    spec=ArtifactSpec,
+    status=ArtifactStatus,
+    columns=(
+        Column("Rollout", ".spec.rollout"),
+        Column("Order", ".status.stable.order", "integer"),
+        Column("Stable", ".status.stable.at", "date"),
+        Column("Rejected", ".status.rejected.reason"),
+        AGE,
+    ),
+)
+
+ALARM = CustomKind(
+    name="Alarm",
+    plural="alarms",
+    short_names=(),
+    description="One named fact about health, from a query or from an expression over other Alarms.",
+    spec=AlarmSpec,
+    status=AlarmStatus,
+    columns=(
+        Column("State", ".status.state"),
+        Column("Certainty", ".status.certainty"),
+        Column("Since", ".status.since", "date"),
+        AGE,
+    ),
+)
+
+KINDS = (ROLLOUT, ALARM, ARTIFACT)

@@ -1,0 +1,227 @@
+"""`Rollout`: a workload, and how a change to it is delivered inside one region (design 1 and 2).
+
+The strategy is defined in `strategy`, the status in `rollout_status`; both are found here too.
+"""
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+import pydantic
+
+from ombak.api.common import Model, rule, rules
+from ombak.api.duration import Duration
+from ombak.api.rollout_status import (
+    AlarmView,
+    AlarmViews,
+    ArtifactIds,
+    Phase,
+    Progress,
+    RolloutStatus,
+    WaitingFor,
+)
+from ombak.api.strategy import (
+    MAX_BATCH_PERCENT,
+    MIN_AVAILABLE_PERCENT,
+    Bake,
+    KnownGood,
+    OneBox,
+    OneBoxScope,
+    Revert,
+    Rolling,
+    SampleQuota,
+    Strategy,
+)
+
+__all__ = [
+    "MAX_BATCH_PERCENT",
+    "MIN_AVAILABLE_PERCENT",
+    "AlarmView",
+    "AlarmViews",
+    "Alarms",
+    "ArtifactIds",
+    "Bake",
+    "Expression",
+    "KnownGood",
+    "OnUnknown",
+    "OneBox",
+    "OneBoxScope",
+    "Phase",
+    "PodTemplate",
+    "Progress",
+    "Revert",
+    "Rolling",
+    "RolloutSpec",
+    "RolloutStatus",
+    "SampleQuota",
+    "Selector",
+    "Strategy",
+    "ThenOnUnknown",
+    "WaitingFor",
+    "Zone",
+]
+
+UNWATCHED = (
+    "a bake that watches nothing is no bake: write alarms.revert (an expression such as 'ALARM(\"errors\")') "
+    "or unwatched (the reason why nothing is watched), one of the two"
+)
+ZONELESS = "strategy.oneBox.scope Zone needs zones; write zones: [zone-a, zone-b], or scope: Region"
+UNSELECTED = "template.metadata.labels must contain every label of selector.matchLabels; add them there"
+_OWN_LABELS = "labels of ombak.dev are the operator's own; select by a label of yours, such as app"
+
+
+class ThenOnUnknown(StrEnum):
+    """What follows when alarms could not be evaluated for `holdFor`."""
+
+    HOLD = "Hold"
+    REVERT = "Revert"
+
+
+class OnUnknown(Model):
+    """Unknown is not bad and not good: it holds, and after `holdFor` does what `then` says (design 2)."""
+
+    hold_for: Duration = timedelta(minutes=30)
+    then: ThenOnUnknown = ThenOnUnknown.HOLD
+
+
+Expression = Annotated[str, pydantic.Field(min_length=1, max_length=10240)]
+
+
+class Alarms(Model):
+    """Alarm expressions that guard a release; `oneBox` is for the one box only (R69, R70)."""
+
+    revert: Expression
+    one_box: Expression | None = None
+    on_unknown: OnUnknown = OnUnknown()
+
+
+LabelKey = Annotated[str, pydantic.Field(min_length=1, max_length=317)]
+LabelValue = Annotated[str, pydantic.Field(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")]
+
+
+class Selector(Model):
+    """Labels that every box of the workload carries; they must be in the template too."""
+
+    match_labels: Annotated[
+        dict[LabelKey, LabelValue],
+        pydantic.Field(
+            min_length=1,
+            max_length=16,
+            json_schema_extra=rules(rule("self.all(k, !k.startsWith('ombak.dev/'))", _OWN_LABELS)),
+        ),
+    ]
+
+    @pydantic.field_validator("match_labels")
+    @classmethod
+    def _labels_are_the_users(cls, value: dict[str, str]) -> dict[str, str]:
+        if any(key.startswith("ombak.dev/") for key in value):
+            raise ValueError(_OWN_LABELS)
+        return value
+
+
+Zone = Annotated[
+    str, pydantic.Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")
+]
+
+_OPEN = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+_LABELS = {"type": "object", "additionalProperties": {"type": "string", "maxLength": 63}, "maxProperties": 64}
+_CONTAINERS = {"type": "array", "minItems": 1, "items": _OPEN}
+_TEMPLATE_SCHEMA: dict[str, Any] = {
+    **_OPEN,
+    "x-kubernetes-map-type": "atomic",
+    "required": ["spec"],
+    "properties": {
+        "metadata": {**_OPEN, "properties": {"labels": _LABELS}},
+        "spec": {**_OPEN, "required": ["containers"], "properties": {"containers": _CONTAINERS}},
+    },
+}
+
+PodTemplate = Annotated[dict[str, Any], pydantic.WithJsonSchema(_TEMPLATE_SCHEMA)]
+
+
+class RolloutSpec(Model):
+    """What runs, how many of it, and how a change of `template` is delivered.
+
+    No rule relates `replicas` to another field: it would block the autoscaler's `/scale` (design 1).
+    """
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=rules(
+            rule("has(self.alarms) != has(self.unwatched)", UNWATCHED),
+            rule(
+                "self.selector == oldSelf.selector",
+                "selector cannot change, what runs would be lost; create a Rollout with another name",
+                ".selector",
+            ),
+            rule(
+                "!has(self.strategy) || !has(self.strategy.oneBox) || !has(self.strategy.oneBox.scope)"
+                " || self.strategy.oneBox.scope != 'Zone' || has(self.zones)",
+                ZONELESS,
+            ),
+            rule(
+                "self.selector.matchLabels.all(k, has(self.template.metadata) && "
+                "has(self.template.metadata.labels) && k in self.template.metadata.labels && "
+                "self.template.metadata.labels[k] == self.selector.matchLabels[k])",
+                UNSELECTED,
+                ".template",
+            ),
+        )
+    )
+
+    replicas: Annotated[
+        Annotated[int, pydantic.Field(ge=0, le=2_147_483_647)] | None,
+        pydantic.Field(description="Boxes wanted, the one box counted in; leave it out where an autoscaler owns it."),
+    ] = None
+    selector: Selector
+    template: Annotated[PodTemplate, pydantic.Field(description="The pod template; a change of it is a new version.")]
+    min_ready_seconds: Annotated[
+        int,
+        pydantic.Field(ge=0, le=3600, description="A box is available after so many seconds of being ready."),
+    ] = 0
+    progress_deadline: Annotated[
+        Duration,
+        pydantic.Field(
+            description="A batch that is not available after this time is reverted.",
+            json_schema_extra=rules(rule("self.matches('[1-9]')", "must be longer than 0s; write 10m")),
+        ),
+    ] = timedelta(minutes=10)
+    paused: Annotated[bool, pydantic.Field(description="Releases wait; scaling and reverts do not.")] = False
+    zones: Annotated[
+        Annotated[list[Zone], pydantic.Field(min_length=1, max_length=16)] | None,
+        pydantic.Field(
+            description="The zones over which the boxes are spread; changed one at a time.",
+            json_schema_extra={"x-kubernetes-list-type": "set"},
+        ),
+    ] = None
+    strategy: Strategy = Strategy()
+    alarms: Alarms | None = None
+    unwatched: Annotated[
+        Annotated[str, pydantic.Field(min_length=3, max_length=512)] | None,
+        pydantic.Field(description="Instead of alarms: the reason why nothing is watched."),
+    ] = None
+
+    @pydantic.field_validator("progress_deadline")
+    @classmethod
+    def _deadline_is_positive(cls, value: timedelta) -> timedelta:
+        if value <= timedelta(0):
+            raise ValueError("must be longer than 0s; write 10m")
+        return value
+
+    @pydantic.field_validator("zones")
+    @classmethod
+    def _zones_differ(cls, value: list[str] | None) -> list[str] | None:
+        if value is not None and len(set(value)) != len(value):
+            raise ValueError("names a zone twice; name each once")
+        return value
+
+    @pydantic.model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if (self.alarms is None) == (self.unwatched is None):
+            raise ValueError(UNWATCHED)
+        if self.strategy.one_box.scope is OneBoxScope.ZONE and not self.zones:
+            raise ValueError(ZONELESS)
+        metadata = self.template.get("metadata")
+        labels = metadata.get("labels") if isinstance(metadata, dict) else None
+        if not self.selector.match_labels.items() <= (labels if isinstance(labels, dict) else {}).items():
+            raise ValueError(UNSELECTED)
+        return self

@@ -1,0 +1,16 @@
+"""The `ombak` command, also found as `kubectl ombak`."""
+
+import click
+
+from ombak.cli.generate import crds_command
+from ombak.cli.run import run_command
+
+
+@click.group()
+@click.version_option(package_name="ombak")
+def main() -> None:
+    """Deliver changes hands-off: one box, small batches, bake under alarms, and back by itself."""
+
+
+main.add_command(run_command)
+main.add_command(crds_command)

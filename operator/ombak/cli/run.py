@@ -1,0 +1,130 @@
+"""`ombak run`: the operator of one region as a process, against any kubeconfig or inside a cluster."""
+
+import asyncio
+import contextlib
+import gc
+import random
+import signal
+from pathlib import Path
+
+import click
+import structlog
+
+from ombak.adapters.clock import SystemClock
+from ombak.adapters.kube_client import HttpKubeClient
+from ombak.adapters.kubernetes import Access, AccessError
+from ombak.adapters.limits import Limits
+from ombak.adapters.prometheus import PrometheusSource
+from ombak.adapters.reflector import Reflector, Source
+from ombak.core import naming
+from ombak.handlers import HubWatch
+from ombak.runtime import kinds
+from ombak.runtime.intake import Intake
+from ombak.runtime.kube_port import Credentials
+from ombak.runtime.logs import configure_logging
+from ombak.runtime.operator import Operator
+
+log = structlog.get_logger()
+
+
+@click.command("run")
+@click.option("--prometheus", required=True, metavar="URL", help="Base URL of the region's Prometheus.")
+@click.option("--kubeconfig", type=click.Path(path_type=Path, dir_okay=False), help="Default: as kubectl finds it.")
+@click.option("--context", help="A context of the kubeconfig.")
+@click.option("--namespace", "-n", "namespaces", multiple=True, help="Only this namespace; may be repeated.")
+@click.option("--qps", default=200.0, show_default=True, help="Requests per second to the API server.")
+@click.option("--workers", default=32, show_default=True, help="Rollouts that are worked on at once.")
+@click.option("--log-level", default="info", show_default=True, type=click.Choice(["debug", "info", "warning"]))
+def run_command(
+    prometheus: str,
+    kubeconfig: Path | None,
+    context: str | None,
+    namespaces: tuple[str, ...],
+    qps: float,
+    workers: int,
+    log_level: str,
+) -> None:
+    """Run the operator until it is told to stop (SIGTERM, SIGINT)."""
+    configure_logging(log_level)
+    # Few container objects live long here, so full collections are rare and short; the default would stall the loop.
+    gc.set_threshold(100_000, 50, 1000)
+    serve = Serve(prometheus, kubeconfig, context, namespaces, Limits(qps=qps, burst=int(2 * qps)), workers)
+    try:
+        asyncio.run(serve.until_told())
+    except AccessError as error:
+        raise click.ClickException(f"{error}; give --kubeconfig, or run inside a cluster") from error
+
+
+class Serve:
+    """The process: what is started, in which order, and how it ends."""
+
+    def __init__(
+        self,
+        prometheus: str,
+        kubeconfig: Path | None,
+        context: str | None,
+        namespaces: tuple[str, ...],
+        limits: Limits,
+        workers: int,
+    ) -> None:
+        self._prometheus = prometheus
+        self._kubeconfig = kubeconfig
+        self._context = context
+        self._namespaces = namespaces
+        self._limits = limits
+        self._workers = workers
+
+    async def until_told(self) -> None:
+        """Serve until a signal comes; anything that ends by itself ends the process with an error."""
+        told = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, told.set)
+        serving = asyncio.create_task(self.serve(), name="serve")
+        waiting = asyncio.create_task(told.wait(), name="signal")
+        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if serving.done():
+            serving.result()
+            return
+        log.info("stopping")
+        serving.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
+
+    async def serve(self) -> None:
+        """Run every part; an error in one ends all, since an operator that half works deceives."""
+        access = await Access.open(self._kubeconfig, self._context)
+        metrics, rng = PrometheusSource(self._prometheus), random.Random()  # noqa: S311 - spreads retries only
+        try:
+            async with HttpKubeClient(access, self._limits) as client:
+                await self._assemble(access, client, metrics, rng)
+        finally:
+            metrics.close()
+
+    async def _assemble(
+        self, access: Access, client: HttpKubeClient, metrics: PrometheusSource, rng: random.Random
+    ) -> None:
+        operator = Operator(client, metrics, SystemClock(), rng, self._workers)
+        intake = Intake(client, operator.custom(), self._namespaces, rng)
+
+        async def login() -> Credentials:
+            await access.renew()
+            return await access.credentials()
+
+        watch = HubWatch(intake, login)
+        reflectors = [
+            Reflector(client, Source(kind, namespace, selector), store, rng)
+            for namespace in self._namespaces or (None,)
+            for kind, selector, store in (
+                (kinds.DEPLOYMENTS, f"{naming.ROLLOUT},{naming.BOX}=onebox", operator.stores.deployments),
+                (kinds.REPLICA_SETS, f"{naming.ROLLOUT},{naming.BOX}=fleet", operator.stores.replica_sets),
+            )
+        ]
+        log.info("starting", server=access.server, prometheus=self._prometheus)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(watch.run(), name="our kinds")
+            for reflector in reflectors:
+                group.create_task(reflector.run(), name=f"watch {reflector.source.kind.plural}")
+            synced = [intake.synced, *(r.synced for r in reflectors)]
+            group.create_task(operator.run(synced), name="operator")

@@ -1,0 +1,211 @@
+"""A release on its way: what its step has come to, and whether the next one may be taken (P2)."""
+
+import dataclasses
+from datetime import datetime
+
+from ombak.api.duration import format_duration
+from ombak.api.rollout import Bake, ThenOnUnknown
+from ombak.core import bake as bakes
+from ombak.core import commands, start
+from ombak.core.converge import asked_of, is_done, serving_of
+from ombak.core.evidence import Evidence
+from ombak.core.layout import Segment, Want, reached
+from ombak.core.memory import ZERO, Position, Release, Step
+from ombak.core.plan import Waiting
+from ombak.core.snapshot import Snapshot
+
+CHURN_PERCENT = 5
+"""So many percent of boxes that once served may be away without the step counting as unavailable: a large fleet
+always has a node that drains. Under 20 boxes this is none."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reject:
+    """The release is taken back."""
+
+    reason: str
+    message: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Hold:
+    """The release stays where it is."""
+
+    waiting: Waiting
+    is_loud: bool = False
+    """It has been unknown for so long that a person should look."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Proceed:
+    """Everything that the step needed is there."""
+
+
+Judgement = Reject | Hold | Proceed
+
+
+def new_step(number: int, goal: int, now: datetime) -> Step:
+    """Return a step that was approved just now."""
+    return Step(number=number, approved_at=now, goal=goal, high_water=0, progress_at=now)
+
+
+def goal_of(parts: tuple[Segment, ...], position: Position) -> int:
+    """Return how many boxes of the new version a position approves."""
+    return sum(reached(parts, position))
+
+
+def observe(
+    s: Snapshot,
+    release: Release,
+    wanted: tuple[Want, ...],
+    parts: tuple[Segment, ...],
+    evidence: Evidence,
+    now: datetime,
+) -> Release:
+    """Return the release with what this look at the cluster and the alarms added to it."""
+    have = serving_of(s, release.artifact)
+    need = min(release.step.goal, goal_of(parts, release.position))
+    step = release.step
+    if step.arrived_at is not None:
+        is_up = have >= need - CHURN_PERCENT * need // 100
+    else:
+        is_up = have >= need and is_done(s, wanted)
+    is_up = is_up and need > 0
+    step = _moved(step, s, have, is_up, now)
+    ledger = bakes.tick(step.ledger, s, is_up and evidence.is_ok and not s.rollout.problem, now)
+    unknown_since = (release.unknown_since or now) if evidence.unknown else None
+    return dataclasses.replace(release, step=dataclasses.replace(step, ledger=ledger), unknown_since=unknown_since)
+
+
+def _moved(step: Step, s: Snapshot, have: int, is_up: bool, now: datetime) -> Step:
+    if have > step.high_water:
+        step = dataclasses.replace(step, high_water=have, progress_at=now)
+    if is_up:
+        # After a restart nobody knows what happened in between: evidence starts anew.
+        since = step.available_since if s.elapsed is not None and step.available_since else now
+        return dataclasses.replace(step, available_since=since, down_since=None, arrived_at=step.arrived_at or now)
+    passed = min(s.elapsed or ZERO, 2 * s.poll)
+    return dataclasses.replace(
+        step, available_since=None, down_since=step.down_since or now, down_for=step.down_for + passed
+    )
+
+
+def judge(s: Snapshot, release: Release, parts: tuple[Segment, ...], evidence: Evidence, now: datetime) -> Judgement:
+    """Return whether the release is taken back, stays, or goes on. What is bad comes before what is missing."""
+    bake = bakes.bake_of(s.rollout.spec, release, parts)
+    return (
+        _bad(s, release, evidence, now)
+        or _not_there(s, release, parts, now)
+        or _unknown(s, release, evidence, now)
+        or _held_by_people(s)
+        or _not_proven(s, release, bake, evidence, now)
+        or Proceed()
+    )
+
+
+def _bad(s: Snapshot, release: Release, evidence: Evidence, now: datetime) -> Reject | None:
+    if s.rollout.abort and s.rollout.abort == release.artifact:
+        return Reject("Aborted", f"{release.artifact} was aborted by the annotation ombak.dev/abort.")
+    if evidence.alarm is not None:
+        return Reject("AlarmFired", evidence.alarm.message or ", ".join(evidence.alarm.contributors))
+    late = _lateness(s, release, now)
+    if late:
+        trouble = f" {s.boxes_trouble}" if s.boxes_trouble else ""
+        return Reject("ProgressDeadlineExceeded", late + trouble)
+    return None
+
+
+def _lateness(s: Snapshot, release: Release, now: datetime) -> str:
+    """Return why the step missed its deadline, empty if it did not. Boxes not yet asked for are nobody's fault."""
+    step, limit = release.step, s.rollout.spec.progress_deadline
+    have = serving_of(s, release.artifact)
+    if step.down_since is None or asked_of(s, release.artifact) <= have:
+        return ""
+    since = step.progress_at if step.arrived_at is None else step.down_since
+    told = f"{have} of {step.goal} boxes of {release.artifact} serve"
+    if now - since > limit:
+        return f"{told}, and no more came up within progressDeadline {format_duration(limit)}."
+    if step.down_for > 2 * limit or (step.arrived_at is None and now - step.approved_at > 3 * limit):
+        return f"{told}; they come and go, and were away longer than progressDeadline allows."
+    return ""
+
+
+def _not_there(s: Snapshot, release: Release, parts: tuple[Segment, ...], now: datetime) -> Hold | None:
+    step = release.step
+    if step.available_since is not None:
+        return None
+    if not goal_of(parts, release.position):
+        return Hold(Waiting("replicas", "spec.replicas is 0, so nothing can be proven", "whoever scales it up"))
+    have, asked = serving_of(s, release.artifact), asked_of(s, release.artifact)
+    if asked <= have < step.goal:
+        return Hold(
+            Waiting(
+                "capacity",
+                "room to exchange a box without going under minAvailable",
+                "whoever brings the other boxes back, or raises spec.replicas",
+            )
+        )
+    return Hold(boxes_wait(s, release, now))
+
+
+def boxes_wait(s: Snapshot, release: Release, now: datetime) -> Waiting:
+    """Return the wait of a step whose boxes are not all there."""
+    step = release.step
+    since = step.progress_at if step.arrived_at is None else (step.down_since or now)
+    what = f"boxes of {release.artifact} to serve ({serving_of(s, release.artifact)} of {step.goal})"
+    if s.boxes_trouble:
+        what += f": {s.boxes_trouble}"
+    latest = since + s.rollout.spec.progress_deadline
+    return Waiting("boxes", what, "the boxes themselves; else it is reverted", _abort(s, release), latest)
+
+
+def _unknown(s: Snapshot, release: Release, evidence: Evidence, now: datetime) -> Reject | Hold | None:
+    unknown, alarms = evidence.unknown, s.rollout.spec.alarms
+    if unknown is None or alarms is None or release.unknown_since is None:
+        return None
+    policy = alarms.on_unknown
+    is_over = now - release.unknown_since >= policy.hold_for
+    why = unknown.message or "; ".join(unknown.unknown)
+    if is_over and policy.then is ThenOnUnknown.REVERT:
+        return Reject("AlarmsUnknown", f"Alarms were unknown for {format_duration(policy.hold_for)}: {why}")
+    expected = release.unknown_since + policy.hold_for if policy.then is ThenOnUnknown.REVERT else None
+    who = "whoever runs Prometheus or owns the alarm"
+    return Hold(Waiting("alarms", f"alarms that can be evaluated: {why}", who, _abort(s, release), expected), is_over)
+
+
+def _held_by_people(s: Snapshot) -> Hold | None:
+    if s.rollout.problem:
+        return Hold(Waiting("spec", s.rollout.problem, "whoever edits the Rollout"))
+    if s.rollout.spec.paused:
+        return Hold(start.paused(s.rollout))
+    return None
+
+
+def _not_proven(s: Snapshot, release: Release, bake: Bake, evidence: Evidence, now: datetime) -> Reject | Hold | None:
+    step = release.step
+    assert step.available_since is not None
+    if not evidence.covers_since(step.available_since):
+        at = evidence.ready_at(step.available_since)
+        return Hold(Waiting("evidence", "alarm data from after this step only", "time", "", max(at, now)))
+    left = bakes.remaining(bake, step.ledger)
+    if left > ZERO:
+        told = f"the bake: {bakes.told(bake, step.ledger)} proven good"
+        return Hold(Waiting("bake", told, "time, while every alarm is OK", _abort(s, release), now + left))
+    lacking = bakes.missing_samples(bake, s)
+    return _too_few_samples(s, release, bake, lacking, now) if lacking else None
+
+
+def _too_few_samples(
+    s: Snapshot, release: Release, bake: Bake, lacking: tuple[str, ...], now: datetime
+) -> Reject | Hold:
+    began, alarms = release.step.ledger.began_at or now, s.rollout.spec.alarms
+    latest = began + bake.at_most if bake.at_most else None
+    is_over = latest is not None and now >= latest
+    if is_over and alarms is not None and alarms.on_unknown.then is ThenOnUnknown.REVERT:
+        return Reject("TooFewSamples", f"By atMost the bake still lacked {'; '.join(lacking)}.")
+    who = "the traffic of this service; or lower atLeast"
+    return Hold(Waiting("samples", f"enough samples ({'; '.join(lacking)})", who, _abort(s, release), latest), is_over)
+
+
+def _abort(s: Snapshot, release: Release) -> str:
+    return commands.abort(s.rollout, release.artifact)

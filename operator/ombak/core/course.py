@@ -1,0 +1,97 @@
+"""Where a Rollout is heading, told from the wish, the verdicts and the boxes alone: an erased status loses nothing."""
+
+import dataclasses
+from enum import StrEnum
+
+from ombak.core.converge import artifacts_with_boxes
+from ombak.core.snapshot import ArtifactView, Snapshot
+
+
+class Course(StrEnum):
+    """What is to be done with the boxes."""
+
+    INSTALL = "Install"
+    START = "Start"
+    FORWARD = "Forward"
+    REVERT = "Revert"
+    STABLE = "Stable"
+    REVERTED = "Reverted"
+    FAILED = "Failed"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Heading:
+    """A course, and the versions that it is about."""
+
+    course: Course
+    artifact: str
+    """The version on its way, or the one that stays."""
+    stable: str
+    """The newest version that finished its bake here and was not taken back; empty before the first."""
+
+
+def newest_good(s: Snapshot) -> ArtifactView | None:
+    """Return what a revert goes to."""
+    good = [a for a in s.artifacts if a.is_good]
+    return max(good, key=lambda a: a.stable_order, default=None)
+
+
+def heading(s: Snapshot) -> Heading:
+    """Return where this Rollout is heading."""
+    stable = newest_good(s)
+    if stable is None:
+        return _first_time(s)
+    flying = in_flight(s, stable.id)
+    wanted = s.rollout.artifact
+    if flying is not None and not _is_called_back(s, flying, stable.id):
+        return Heading(Course.FORWARD, flying, stable.id)
+    if artifacts_with_boxes(s) - {stable.id}:
+        return Heading(Course.REVERT, stable.id, stable.id)
+    if wanted == stable.id:
+        return Heading(Course.STABLE, stable.id, stable.id)
+    view = s.artifact(wanted)
+    if view is not None and view.rejection is not None:
+        return Heading(Course.REVERTED, stable.id, stable.id)
+    return Heading(Course.START, wanted, stable.id)
+
+
+def _first_time(s: Snapshot) -> Heading:
+    view = s.artifact(s.rollout.artifact)
+    if view is not None and view.rejection is not None:
+        return Heading(Course.FAILED, _most_boxes(s) or view.id, "")
+    return Heading(Course.INSTALL, s.rollout.artifact, "")
+
+
+def _most_boxes(s: Snapshot) -> str:
+    counts: dict[str, int] = {}
+    for owned in (*s.fleet, *s.one_boxes):
+        counts[owned.artifact] = counts.get(owned.artifact, 0) + owned.desired
+    return max(sorted(counts), key=lambda a: counts[a], default="")
+
+
+def _is_called_back(s: Snapshot, flying: str, stable: str) -> bool:
+    """The user asked for the stable version again, or a revert has begun: it is finished first."""
+    return flying != s.rollout.artifact and (s.rollout.artifact == stable or s.memory.reverting is not None)
+
+
+def in_flight(s: Snapshot, stable: str) -> str | None:
+    """Return the version on its way: the one remembered, else the one whose boxes tell of it."""
+    remembered = s.memory.release.artifact if s.memory.release else ""
+    if remembered and remembered != stable and _may_fly(s, remembered):
+        return remembered
+    if s.memory.reverting is not None:
+        return None
+    candidates = [a for a in artifacts_with_boxes(s) if a != stable and _may_fly(s, a)]
+    if s.rollout.artifact in candidates:
+        return s.rollout.artifact
+    return max(candidates, key=lambda a: _sequence(s, a), default=None)
+
+
+def _may_fly(s: Snapshot, artifact: str) -> bool:
+    view = s.artifact(artifact)
+    return view is not None and view.is_genuine and view.rejection is None
+
+
+def _sequence(s: Snapshot, artifact: str) -> int:
+    view = s.artifact(artifact)
+    return view.sequence if view else 0

@@ -1,0 +1,25 @@
+"""What makes two versions the same: a versioned hash over canonical JSON (design 2, P5, P7)."""
+
+import hashlib
+import json
+from typing import Any
+
+ID_PREFIX = "a1"
+"""The version of the hash. Its first letter is a vowel, which no pod-template-hash has, so that no name of a
+fleet can look like a name that a Deployment gave."""
+ID_LENGTH = 12
+
+
+def canonical_json(content: Any) -> str:
+    """Return the one spelling of a JSON value: sorted keys, no spaces, so that a library cannot change the hash."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest_of(template: dict[str, Any]) -> str:
+    """Return `sha256:<hex>` of a pod template as the user wrote it."""
+    return "sha256:" + hashlib.sha256(canonical_json(template).encode()).hexdigest()
+
+
+def artifact_id(template: dict[str, Any]) -> str:
+    """Return the id of a template, such as `a1c0ffee0123`: 12 characters, safe in names and labels."""
+    return ID_PREFIX + digest_of(template).removeprefix("sha256:")[: ID_LENGTH - len(ID_PREFIX)]

@@ -1,0 +1,124 @@
+"""The objects that Ombak owns, as they are written: pure functions of a Rollout and an artifact (design 2)."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from ombak.api.common import API_VERSION
+from ombak.core import naming
+from ombak.core.identity import digest_of
+from ombak.core.snapshot import RolloutView
+
+Manifest = dict[str, Any]
+ONE_BOX = "onebox"
+FLEET = "fleet"
+
+
+def owner_reference(rollout: RolloutView) -> Manifest:
+    """Return what makes an object belong to a Rollout, so that deleting the Rollout deletes it too."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Rollout",
+        "name": rollout.name,
+        "uid": rollout.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def _labels(rollout: RolloutView, box: str, zone: str) -> dict[str, str]:
+    labels = {naming.ROLLOUT: rollout.name, naming.BOX: box}
+    return labels | ({naming.ZONE: zone} if zone else {})
+
+
+def _metadata(rollout: RolloutView, name: str, labels: dict[str, str]) -> Manifest:
+    # Only labels of our own: with the user's a stray Deployment of the same selector would adopt the object.
+    return {
+        "name": name,
+        "namespace": rollout.namespace,
+        "labels": labels,
+        "ownerReferences": [owner_reference(rollout)],
+    }
+
+
+def pod_template(template: Mapping[str, Any], labels: dict[str, str], zone: str) -> Manifest:
+    """Return the user's template with our labels and, in a zone, the node affinity that keeps it there."""
+    made: Manifest = copy.deepcopy(dict(template))
+    metadata = made.setdefault("metadata", {})
+    metadata["labels"] = {**(metadata.get("labels") or {}), **labels}
+    if zone:
+        _place(made["spec"], zone)
+    return made
+
+
+def _place(spec: Manifest, zone: str) -> None:
+    """Add the zone to every node selector term: terms are alternatives, so each one must hold it."""
+    affinity = spec["affinity"] = dict(spec.get("affinity") or {})
+    node = affinity["nodeAffinity"] = dict(affinity.get("nodeAffinity") or {})
+    required = node["requiredDuringSchedulingIgnoredDuringExecution"] = dict(
+        node.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
+    )
+    here = {"key": "topology.kubernetes.io/zone", "operator": "In", "values": [zone]}
+    terms = required.get("nodeSelectorTerms") or [{}]
+    required["nodeSelectorTerms"] = [
+        {**term, "matchExpressions": [*(term.get("matchExpressions") or []), here]} for term in terms
+    ]
+
+
+def one_box(
+    rollout: RolloutView, template: Mapping[str, Any], artifact: str, zone: str, replicas: int, surge: bool
+) -> Manifest:
+    """Return the Deployment of the one box; with `surge` the new box comes up before the old one goes."""
+    selector = _labels(rollout, ONE_BOX, zone)
+    labels = selector | {naming.ARTIFACT: artifact}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": _metadata(rollout, naming.one_box(rollout.name, zone), labels),
+        "spec": {
+            "replicas": replicas,
+            "minReadySeconds": rollout.spec.min_ready_seconds,
+            "revisionHistoryLimit": 0,
+            "selector": {"matchLabels": selector},
+            "strategy": {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxSurge": int(surge), "maxUnavailable": int(not surge)},
+            },
+            "template": pod_template(template, labels, zone),
+        },
+    }
+
+
+def fleet(rollout: RolloutView, template: Mapping[str, Any], artifact: str, zone: str, replicas: int) -> Manifest:
+    """Return the ReplicaSet of an artifact (in a zone)."""
+    labels = _labels(rollout, FLEET, zone) | {naming.ARTIFACT: artifact}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "metadata": _metadata(rollout, naming.fleet(rollout.name, artifact, zone), labels),
+        "spec": {
+            "replicas": replicas,
+            "minReadySeconds": rollout.spec.min_ready_seconds,
+            "selector": {"matchLabels": labels},
+            "template": pod_template(template, labels, zone),
+        },
+    }
+
+
+def artifact(rollout: RolloutView, id: str, sequence: int) -> Manifest:  # noqa: A002 - the field's own name
+    """Return the Artifact of the template that the Rollout asks for."""
+    template = rollout.spec.template
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Artifact",
+        "metadata": _metadata(
+            rollout, naming.artifact(rollout.name, id), {naming.ROLLOUT: rollout.name, naming.ARTIFACT: id}
+        ),
+        "spec": {
+            "rollout": rollout.name,
+            "id": id,
+            "digest": digest_of(template),
+            "sequence": sequence,
+            "template": template,
+        },
+    }

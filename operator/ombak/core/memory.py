@@ -1,0 +1,138 @@
+"""What a Rollout remembers between two decisions; kept in its status, and rebuilt if somebody erases that."""
+
+import dataclasses
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import ClassVar
+
+import pydantic
+from pydantic.alias_generators import to_camel
+
+ZERO = timedelta(0)
+_WRITTEN = pydantic.ConfigDict(alias_generator=to_camel, populate_by_name=True)
+"""In a status it is spelled as everything else there."""
+
+
+class Mode(StrEnum):
+    """How a release goes: the first one here, the careful way, or a version known to be good."""
+
+    INSTALL = "Install"
+    FORWARD = "Forward"
+    FAST = "Fast"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Position:
+    """The approved share: all segments before `segment`, and `boxes` of the `of` boxes it had when approved."""
+
+    __pydantic_config__: ClassVar = _WRITTEN
+
+    segment: int
+    boxes: int
+    of: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ledger:
+    """Bake time that was proven good (design 2 "Bake is a ledger, not a timer")."""
+
+    __pydantic_config__: ClassVar = _WRITTEN
+
+    accrued: timedelta = ZERO
+    proven_until: datetime | None = None
+    """The end of the last stretch that counted, or was looked at and did not count."""
+    began_at: datetime | None = None
+    """When the boxes of the step first were all there; quotas count from here."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Step:
+    """One step forward: what was approved when, and how far it came."""
+
+    __pydantic_config__: ClassVar = _WRITTEN
+
+    number: int
+    approved_at: datetime
+    goal: int
+    """So many boxes of the new artifact were approved."""
+    high_water: int
+    progress_at: datetime
+    """When `high_water` last grew: a ready count that flaps cannot move it for ever."""
+    arrived_at: datetime | None = None
+    available_since: datetime | None = None
+    """Since when all of them serve without a break; evidence for the next step counts only from here."""
+    down_since: datetime | None = None
+    down_for: timedelta = ZERO
+    """How long some were missing in all since the approval: what flaps cannot hide behind its good moments."""
+    ledger: Ledger = Ledger()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Release:
+    """A change on its way."""
+
+    __pydantic_config__: ClassVar = _WRITTEN
+
+    artifact: str
+    mode: Mode
+    began_at: datetime
+    position: Position
+    step: Step
+    unknown_since: datetime | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reverting:
+    """A way back, and how it fares."""
+
+    __pydantic_config__: ClassVar = _WRITTEN
+
+    source: str
+    """The artifact that is taken back; empty if the user went back himself."""
+    target: str
+    began_at: datetime
+    replicas: int
+    high_water: int
+    progress_at: datetime
+    forced: bool = False
+    """P1 yielded to P3: a box more came up for a whole deadline, so one at a time goes without it."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wait:
+    """What the Rollout waits for; `since` stays while the key stays."""
+
+    __pydantic_config__: ClassVar = _WRITTEN
+
+    key: str
+    since: datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Memory:
+    """All that is remembered. Verdicts are not here but on the Artifacts, sizes not here but in the cluster."""
+
+    __pydantic_config__: ClassVar = _WRITTEN
+
+    release: Release | None = None
+    reverting: Reverting | None = None
+    wait: Wait | None = None
+
+
+_ADAPTER = pydantic.TypeAdapter(Memory)
+
+
+def dump_memory(memory: Memory) -> dict[str, object]:
+    """Return the memory as JSON for the status, without what is empty."""
+    dumped: dict[str, object] = _ADAPTER.dump_python(
+        memory, mode="json", by_alias=True, exclude_none=True, exclude_defaults=True
+    )
+    return dumped
+
+
+def load_memory(raw: object) -> Memory:
+    """Return the memory that a status holds; what cannot be read counts as erased, which is always safe."""
+    try:
+        return _ADAPTER.validate_python(raw or {})
+    except pydantic.ValidationError:
+        return Memory()

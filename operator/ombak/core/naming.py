@@ -1,0 +1,64 @@
+"""Names and labels of what Ombak owns, and the patterns that only those names match (design 2)."""
+
+import hashlib
+
+from ombak.api.common import GROUP
+
+ROLLOUT = f"{GROUP}/rollout"
+BOX = f"{GROUP}/box"
+ARTIFACT = f"{GROUP}/artifact"
+ZONE = f"{GROUP}/zone"
+ABORT = f"{GROUP}/abort"
+RETRY = f"{GROUP}/retry"
+ORPHAN = "orphan"
+"""The built-in finalizer: deleting the CRD leaves the boxes, `kubectl delete rollout` still cascades."""
+
+MAX_BASE = 34
+"""A pod's name is cut after 58 characters and the random tail; a longer base would lose what tells boxes apart."""
+_HASH = 8
+_ZONE_HASH = 4
+_SAFE = "[bcdfghjklmnpqrstvwxz2456789]"
+"""The letters of which Kubernetes makes pod-template-hashes and the tails of generated names."""
+
+
+def base(rollout: str) -> str:
+    """Return the start of all child names: the Rollout's name, shortened unmistakably when it is long."""
+    if len(rollout) <= MAX_BASE:
+        return rollout
+    digest = hashlib.sha256(rollout.encode()).hexdigest()[:_HASH]
+    return f"{rollout[: MAX_BASE - _HASH - 1].rstrip('-.')}-{digest}"
+
+
+def _suffix(zone: str) -> str:
+    return f"-{hashlib.sha256(zone.encode()).hexdigest()[:_ZONE_HASH]}" if zone else ""
+
+
+def one_box(rollout: str, zone: str = "") -> str:
+    """Return the name of the one box's Deployment; `zone` is empty where there is one for the region."""
+    return f"{base(rollout)}-onebox{_suffix(zone)}"
+
+
+def fleet(rollout: str, artifact: str, zone: str = "") -> str:
+    """Return the name of the ReplicaSet of one artifact (and zone)."""
+    return f"{base(rollout)}-{artifact}{_suffix(zone)}"
+
+
+def artifact(rollout: str, artifact: str) -> str:
+    """Return the name of the Artifact object."""
+    return f"{base(rollout)}-{artifact}"
+
+
+def one_box_pods(rollout: str) -> str:
+    """Return an anchored-by-use regular expression of the names of the one box's pods, and of no others."""
+    return f"{base(rollout)}-onebox(-[0-9a-f]{{{_ZONE_HASH}}})?-{_SAFE}{{1,10}}-{_SAFE}{{5}}"
+
+
+def all_pods(rollout: str) -> str:
+    """Return a regular expression of the names of every pod of a Rollout, and of no others.
+
+    `front-end` is a prefix of `front-end-admin`; artifact ids hold a vowel and pod-template-hashes never do, so
+    that the two forms below cannot be mistaken for a longer Rollout's name either.
+    """
+    fleet_part = f"a1[0-9a-f]{{10}}(-[0-9a-f]{{{_ZONE_HASH}}})?"
+    one_box_part = f"onebox(-[0-9a-f]{{{_ZONE_HASH}}})?-{_SAFE}{{1,10}}"
+    return f"{base(rollout)}-({fleet_part}|{one_box_part})-{_SAFE}{{5}}"

@@ -1,0 +1,76 @@
+"""Owning and leaving: the finalizer, objects left behind, names that belong to others, people's commands."""
+
+from ombak.core import naming, plan
+from ombak.core.course import in_flight, newest_good
+from ombak.core.identity import digest_of
+from ombak.core.snapshot import Snapshot
+
+
+def live_replicas(s: Snapshot) -> int:
+    """Return N: `spec.replicas`, or where it is absent the number of boxes that are there, or one."""
+    if s.rollout.spec.replicas is not None:
+        return s.rollout.spec.replicas
+    return sum(o.desired for o in (*s.fleet, *s.one_boxes)) or 1
+
+
+def conflict(s: Snapshot) -> str:
+    """Return which object stands in the way, empty if none does."""
+    for owned in (*s.fleet, *s.one_boxes):
+        if not owned.is_ours:
+            return f"{owned.name} to be out of the way: it has another owner, and is not touched"
+    for view in s.artifacts:
+        if not view.is_ours:
+            return f"Artifact {view.name} to be out of the way: it has another owner, and is not touched"
+    return _collision(s)
+
+
+def _collision(s: Snapshot) -> str:
+    view = s.artifact(s.rollout.artifact)
+    if view is None or s.rollout.problem or (view.is_genuine and digest_of(dict(view.template)) == digest_of(s.rollout.spec.template)):
+        return ""
+    return f"Artifact {view.name} to be deleted: its content is not what its name says"
+
+
+def housekeeping(s: Snapshot, replicas: int) -> tuple[plan.Action, ...]:
+    """Return what must be in order before anything else: finalizer, replicas, owners, commands."""
+    return (*_prepare(s, replicas), *_adoptions(s), *_commands(s))
+
+
+def _prepare(s: Snapshot, replicas: int) -> tuple[plan.Action, ...]:
+    absent = s.rollout.spec.replicas is None
+    if s.rollout.has_finalizer and not absent:
+        return ()
+    return (plan.Prepare(finalizer=not s.rollout.has_finalizer, replicas=replicas if absent else None),)
+
+
+def _adoptions(s: Snapshot) -> tuple[plan.Action, ...]:
+    found = [plan.Adopt("ReplicaSet", f.name, f.resource_version) for f in s.fleet if not f.has_owner]
+    found += [plan.Adopt("Deployment", b.name, b.resource_version) for b in s.one_boxes if not b.has_owner]
+    found += [plan.Adopt("Artifact", a.name, a.resource_version) for a in s.artifacts if not a.has_owner]
+    return tuple(found)
+
+
+def _commands(s: Snapshot) -> tuple[plan.Action, ...]:
+    return (*_retry(s), *_abort(s))
+
+
+def _retry(s: Snapshot) -> tuple[plan.Action, ...]:
+    """A retry takes effect once: the same words again, as a Git repository keeps saying them, change nothing."""
+    command = s.rollout.retry
+    if not command:
+        return ()
+    clear = plan.ClearCommand(naming.RETRY)
+    view = s.artifact(command.partition(".")[0])
+    if view is None or view.rejection is None or view.retried == command:
+        return (clear,)
+    return (plan.RecordRetry(view.id, command), clear)
+
+
+def _abort(s: Snapshot) -> tuple[plan.Action, ...]:
+    """An abort stays until the release that it names is taken back; one that names nothing on its way goes."""
+    command = s.rollout.abort
+    stable = newest_good(s)
+    flying = in_flight(s, stable.id) if stable else (s.memory.release.artifact if s.memory.release else None)
+    if not command or command == flying:
+        return ()
+    return (plan.ClearCommand(naming.ABORT),)

@@ -1,0 +1,190 @@
+"""What people and `kubectl wait` read: the status of a Rollout, and when a change of it is worth a write."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from ombak.alarms.verdict import Verdict
+from ombak.api.rollout import Phase
+from ombak.core.capacity import floor_of
+from ombak.core.converge import serving_all
+from ombak.core.memory import ZERO, Memory, dump_memory, load_memory
+from ombak.core.plan import Plan
+from ombak.core.snapshot import Snapshot
+
+Status = dict[str, Any]
+
+_IN_FLIGHT = {
+    Phase.INSTALLING,
+    Phase.BLOCKED,
+    Phase.ONE_BOX,
+    Phase.ONE_BOX_BAKE,
+    Phase.ROLLING,
+    Phase.BAKE,
+    Phase.REVERTING,
+}
+_STALLED = {Phase.REVERTED, Phase.FAILED, Phase.INVALID}
+_COUNTS = ("replicas", "readyReplicas", "availableReplicas", "updatedReplicas", "selector")
+
+
+def report(s: Snapshot, plan: Plan, old: Mapping[str, Any], now: datetime, failure: str = "") -> Status:
+    """Return the whole status; times of conditions stay as they were while their state does."""
+    owned = (*s.fleet, *s.one_boxes)
+    status: Status = {
+        "observedGeneration": s.rollout.generation,
+        "phase": plan.phase.value,
+        "selector": ",".join(f"{k}={v}" for k, v in sorted(s.rollout.spec.selector.match_labels.items())),
+        "replicas": sum(o.replicas for o in owned),
+        "readyReplicas": sum(o.ready for o in owned),
+        "availableReplicas": sum(o.available for o in owned),
+        "updatedReplicas": sum(min(o.desired, o.replicas) for o in owned if o.artifact == s.rollout.artifact),
+        "artifacts": _filled(
+            {"stable": plan.stable, "current": plan.current, "queued": plan.queued, "rejected": plan.rejected}
+        ),
+        "progress": _filled({"boxes": plan.boxes, "step": plan.step, "bake": plan.bake}),
+        "message": failure or plan.message,
+        "memory": dump_memory(plan.memory),
+        "conditions": _conditions(s, plan, old, now, failure),
+    }
+    waiting = _waiting(plan, failure, now)
+    if waiting:
+        status["waitingFor"] = waiting
+    alarms = _filled({"revert": _alarm(s.revert_alarm), "oneBox": _alarm(s.one_box_alarm)})
+    if alarms and (plan.is_watched or plan.phase is Phase.REVERTING):
+        status["alarms"] = alarms
+    return status
+
+
+def _filled(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in found.items() if v}
+
+
+def _alarm(verdict: Verdict | None) -> dict[str, str] | None:
+    if verdict is None:
+        return None
+    return _filled(
+        {"state": verdict.state.value, "certainty": verdict.certainty.value, "message": verdict.message[:512]}
+    )
+
+
+def _waiting(plan: Plan, failure: str, now: datetime) -> dict[str, str]:
+    if failure:
+        return {"what": failure, "since": _stamp(now), "who": "whoever may change what the API server refuses"}
+    if plan.waiting is None or plan.memory.wait is None:
+        return {}
+    waiting = plan.waiting
+    return _filled(
+        {
+            "what": waiting.what,
+            "since": _stamp(plan.memory.wait.since),
+            "who": waiting.who,
+            "command": waiting.command,
+            "expected": _stamp(waiting.expected) if waiting.expected else "",
+        }
+    )
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _conditions(s: Snapshot, plan: Plan, old: Mapping[str, Any], now: datetime, failure: str) -> list[Status]:
+    before = {c.get("type"): c for c in old.get("conditions") or [] if isinstance(c, Mapping)}
+    return [
+        _condition(kind, value, reason, message, before.get(kind), s.rollout.generation, now)
+        for kind, value, reason, message in _facts(s, plan, failure)
+    ]
+
+
+def _condition(
+    kind: str, value: bool, reason: str, message: str, before: Mapping[str, Any] | None, generation: int, now: datetime
+) -> Status:
+    state = "True" if value else "False"
+    since = before.get("lastTransitionTime") if before and before.get("status") == state else None
+    return {
+        "type": kind,
+        "status": state,
+        "reason": reason,
+        "message": message[:1024],
+        "observedGeneration": generation,
+        "lastTransitionTime": since or _stamp(now),
+    }
+
+
+def _facts(s: Snapshot, plan: Plan, failure: str) -> list[tuple[str, bool, str, str]]:
+    """Return the table phase -> conditions: kstatus's three, and whether the wanted version is delivered."""
+    phase, told = plan.phase, plan.message
+    spec = s.rollout.spec
+    wanted = spec.replicas if spec.replicas is not None else sum(o.desired for o in (*s.fleet, *s.one_boxes))
+    serves, floor = serving_all(s), floor_of(spec.strategy.rolling.min_available, wanted)
+    enough = serves >= floor
+    stalled = phase in _STALLED or plan.is_loud or bool(failure)
+    stalled_by = (
+        "ApplyFailed" if failure else (plan.waiting.key.capitalize() if plan.is_loud and plan.waiting else phase.value)
+    )
+    delivered = phase is Phase.STABLE
+    return [
+        ("Ready", enough, "Serving" if enough else "TooFewBoxes", f"{serves} boxes serve, at least {floor} must."),
+        ("Reconciling", phase in _IN_FLIGHT, phase.value, told if phase in _IN_FLIGHT else ""),
+        ("Stalled", stalled, stalled_by if stalled else "Going", (failure or told) if stalled else ""),
+        ("Delivered", delivered, phase.value, "" if delivered else told),
+        ("SpecValid", not s.rollout.problem, "Invalid" if s.rollout.problem else "Valid", s.rollout.problem),
+    ]
+
+
+def is_urgent(old: Mapping[str, Any], new: Status, bake: timedelta) -> bool:
+    """A transition: it is written at once. Counts and texts alone are not (see `is_stale`).
+
+    Bake time is stored every 5 minutes or 5 % of `bake`, whichever is longer: a crash loses no more.
+    """
+    before, after = load_memory(old.get("memory")), load_memory(new.get("memory"))
+    if _essence(old, before) != _essence(new, after):
+        return True
+    return _accrued(after) - _accrued(before) >= max(timedelta(minutes=5), bake / 20)
+
+
+def is_stale(old: Mapping[str, Any], new: Status) -> bool:
+    """Counts differ, or in flight a text does: it is written when the last write is some seconds old."""
+    if any(old.get(name) != new.get(name) for name in _COUNTS):
+        return True
+    if new["phase"] not in {p.value for p in _IN_FLIGHT}:
+        return False
+    seen, told = old.get("progress") or {}, new.get("progress") or {}
+    return seen.get("boxes") != told.get("boxes") or (old.get("alarms") or {}) != (new.get("alarms") or {})
+
+
+def _essence(status: Mapping[str, Any], memory: Memory) -> object:
+    """What makes two statuses tell the same story, whatever their numbers."""
+    conditions = [
+        (c.get("type"), c.get("status"), c.get("reason"))
+        for c in status.get("conditions") or []
+        if isinstance(c, Mapping)
+    ]
+    release, reverting = memory.release, memory.reverting
+    return (
+        status.get("observedGeneration"),
+        status.get("phase"),
+        status.get("artifacts") or {},
+        memory.wait and memory.wait.key,
+        release
+        and (release.artifact, release.mode, release.position, release.step.number, release.unknown_since is None),
+        reverting and (reverting.source, reverting.target, reverting.forced),
+        conditions,
+    )
+
+
+def _accrued(memory: Memory) -> timedelta:
+    return memory.release.step.ledger.accrued if memory.release else ZERO
+
+
+def unreadable(generation: int, problem: str, old: Mapping[str, Any], now: datetime) -> Status:
+    """Return the status of a Rollout of whose spec nothing can be trusted: what was known stays, and Stalled."""
+    before = {c.get("type"): c for c in old.get("conditions") or [] if isinstance(c, Mapping)}
+    facts = [("Stalled", True, "Invalid", problem), ("SpecValid", False, "Invalid", problem)]
+    return {
+        **old,
+        "observedGeneration": generation,
+        "phase": Phase.INVALID.value,
+        "message": problem,
+        "conditions": [_condition(*fact, before.get(fact[0]), generation, now) for fact in facts],
+    }

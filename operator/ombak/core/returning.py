@@ -1,0 +1,129 @@
+"""Plans of a way back, and of what is left when a version was taken back (R50, R57, R60, R79, P3)."""
+
+import dataclasses
+from datetime import timedelta
+
+from ombak.api.rollout import Phase
+from ombak.core import advance, back, commands, layout, plan, retention
+from ombak.core.converge import asked_of, serving_of
+from ombak.core.memory import Memory, Release, Reverting
+from ombak.core.plan import Note, Plan, Waiting
+from ombak.core.scene import Scene
+from ombak.core.snapshot import Snapshot
+
+TROUBLE_AFTER = timedelta(seconds=20)
+"""Boxes that are down for so long are asked why."""
+
+
+def reject(scene: Scene, release: Release, judgement: advance.Reject) -> Plan:
+    """Record the verdict, then go back at once; without a good version to go back to, stay and say so."""
+    s, target = scene.s, scene.heading.stable
+    record = plan.RecordRejected(release.artifact, judgement.reason, judgement.message)
+    note = Note(judgement.reason, f"{release.artifact} is taken back: {judgement.message}", is_warning=True)
+    if not target:
+        made = _failed_plan(scene, release.artifact, judgement.reason, judgement.message)
+        return dataclasses.replace(made, actions=(record, *made.actions), notes=(note,))
+    reverting = back.begin(s, release.artifact, target, scene.replicas, scene.now)
+    made = _go_back(scene, reverting, judgement.message)
+    return dataclasses.replace(made, actions=(record, *made.actions), notes=(note, *made.notes))
+
+
+def revert(scene: Scene) -> Plan:
+    s, target = scene.s, scene.heading.stable
+    reverting = s.memory.reverting
+    if reverting is None:
+        called = s.memory.release.artifact if s.memory.release else ""
+        reverting = back.begin(s, called, target, scene.replicas, scene.now)
+    reverting = back.observe(s, reverting, target, scene.replicas, scene.now)
+    return _go_back(scene, reverting, _why(s, reverting))
+
+
+def _why(s: Snapshot, reverting: Reverting) -> str:
+    view = s.artifact(reverting.source) or s.artifact(s.rollout.artifact)
+    if view is not None and view.rejection is not None:
+        return view.rejection.message
+    return "the spec asks for the stable version again."
+
+
+def _go_back(scene: Scene, reverting: Reverting, why: str) -> Plan:
+    s, target, now = scene.s, reverting.target, scene.now
+    stuck = back.is_stuck(s, reverting, now)
+    have = serving_of(s, target)
+    notes: tuple[Note, ...] = ()
+    told = ""
+    if reverting.forced:
+        told = " No box came up within progressDeadline, so boxes are exchanged below minAvailable, one at a time."
+        before = s.memory.reverting
+        if before is None or not before.forced:
+            notes = (Note("FloorYields", told.strip(), is_warning=True),)
+    waiting = Waiting("boxes", f"boxes of {target} to serve ({have} of {scene.replicas})", "nobody, it goes by itself")
+    return Plan(
+        phase=Phase.REVERTING,
+        memory=Memory(reverting=reverting),
+        actions=scene.to(layout.wants_only(scene.parts, target), is_revert=True, forced=stuck),
+        notes=notes,
+        waiting=waiting,
+        message=f"Going back to {target}: {why}{told}",
+        current=target,
+        rejected=reverting.source,
+        queued=_queued(s, reverting),
+        boxes=f"{have}/{scene.replicas}",
+        wake_at=now + s.poll,
+        wants_trouble=now - reverting.progress_at > TROUBLE_AFTER,
+    )
+
+
+def _queued(s: Snapshot, reverting: Reverting) -> str:
+    wanted = s.artifact(s.rollout.artifact)
+    is_new = s.rollout.artifact != reverting.target and (wanted is None or wanted.rejection is None)
+    return s.rollout.artifact if is_new else ""
+
+
+def reverted(scene: Scene) -> Plan:
+    """The wanted version was taken back, and every box is on the good one again."""
+    s, stable, wanted = scene.s, scene.heading.stable, scene.s.rollout.artifact
+    view = s.artifact(wanted)
+    assert view is not None
+    assert view.rejection is not None
+    notes = (
+        () if s.memory.reverting is None else (Note("Reverted", f"Every box is back on {stable}.", is_warning=True),)
+    )
+    return Plan(
+        phase=Phase.REVERTED,
+        memory=Memory(),
+        actions=(*scene.stay(stable), *retention.leftovers(s, stable, scene.zones)),
+        notes=notes,
+        waiting=_for_a_change(s, wanted, view.retried),
+        message=f"{wanted} was taken back ({view.rejection.reason}): {view.rejection.message} {stable} runs.",
+        current=stable,
+        rejected=wanted,
+        boxes=scene.boxes(stable),
+    )
+
+
+def _for_a_change(s: Snapshot, wanted: str, retried: str) -> Waiting:
+    what = "another version in spec.template, or a retry of this one"
+    return Waiting("change", what, "whoever owns the Rollout", commands.retry(s.rollout, wanted, retried))
+
+
+def failed(scene: Scene) -> Plan:
+    view = scene.s.artifact(scene.s.rollout.artifact)
+    assert view is not None
+    assert view.rejection is not None
+    return _failed_plan(scene, scene.heading.artifact, view.rejection.reason, view.rejection.message)
+
+
+def _failed_plan(scene: Scene, artifact: str, reason: str, why: str) -> Plan:
+    """A first version failed: it stays as it is, scaled as asked, since there is nothing better to run."""
+    s, wanted = scene.s, scene.s.rollout.artifact
+    view = s.artifact(wanted)
+    return Plan(
+        phase=Phase.FAILED,
+        memory=Memory(),
+        actions=scene.stay(artifact) if asked_of(s, artifact) else (),
+        waiting=_for_a_change(s, wanted, view.retried if view else ""),
+        message=f"The first version {wanted} failed ({reason}) and nothing is there to go back to: {why}",
+        current=artifact,
+        rejected=wanted,
+        boxes=scene.boxes(artifact),
+    )

@@ -1,0 +1,168 @@
+"""What a decision is made from: one frozen picture of a Rollout and of everything around it."""
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from ombak.alarms.verdict import Verdict
+from ombak.api.rollout import RolloutSpec
+from ombak.core.memory import Memory
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why an artifact was taken back."""
+
+    reason: str
+    message: str
+    at: datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ArtifactView:
+    """One version that was seen here."""
+
+    id: str
+    name: str
+    resource_version: str
+    uid: str
+    sequence: int
+    template: Mapping[str, Any]
+    is_genuine: bool = True
+    """Its content still has the hash that its name says."""
+    is_ours: bool = True
+    """This Rollout owns it, or nobody does."""
+    has_owner: bool = True
+    stable_order: int = 0
+    """0: never finished a bake here; of several the highest is the latest."""
+    rejection: Rejection | None = None
+    retried: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        """It finished its bake here and was not taken back."""
+        return self.stable_order > 0 and self.rejection is None and self.is_genuine
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Owned:
+    """What all our child objects have."""
+
+    name: str
+    uid: str
+    resource_version: str
+    artifact: str
+    zone: str
+    desired: int
+    """`spec.replicas`."""
+    replicas: int
+    """`status.replicas`: pods that exist and are not being deleted."""
+    ready: int
+    available: int
+    is_current: bool
+    """Its controller has seen the latest spec (`observedGeneration`)."""
+    is_ours: bool = True
+    has_owner: bool = True
+    is_deleting: bool = False
+    drift: str = ""
+    """What somebody else changed in it, empty when nothing."""
+
+    @property
+    def serving(self) -> int:
+        """So many of its boxes are sure to serve, even if the controller has not yet followed a shrink."""
+        return min(self.available, self.desired)
+
+    @property
+    def expendable(self) -> int:
+        """So many of its boxes are not even ready: a shrink takes those first, so they cost nothing."""
+        return max(0, self.desired - self.ready) if self.is_current else 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FleetSet(Owned):
+    """The ReplicaSet of one artifact (and zone)."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OneBoxSet(Owned):
+    """The permanent Deployment of the one box (of a zone)."""
+
+    updated: int = 0
+    surges: bool = False
+    """It brings the new box up before the old one goes."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Its only boxes are those of `artifact`."""
+        return self.is_current and self.updated == self.desired == self.replicas
+
+    @property
+    def serving(self) -> int:
+        """While it replaces its box without surge, nothing of it is sure to serve."""
+        if self.surges or self.is_settled:
+            return min(self.available, self.desired)
+        return 0
+
+    @property
+    def expendable(self) -> int:
+        """The box is not ready, so replacing it costs nothing."""
+        return max(0, self.desired - self.ready) if self.is_current else 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TemplateCheck:
+    """What a server-side dry run said about the wanted template."""
+
+    artifact: str
+    problem: str = ""
+    is_stale: bool = False
+    """It is old enough to ask again."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RolloutView:
+    """The Rollout as the user wrote it, read once."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    generation: int
+    spec: RolloutSpec
+    artifact: str
+    """The id of `spec.template`."""
+    problem: str = ""
+    """What is wrong with the spec, with the field and the fix; `spec` then holds what could be read."""
+    is_deleting: bool = False
+    has_finalizer: bool = True
+    abort: str = ""
+    retry: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that `decide` may look at."""
+
+    rollout: RolloutView
+    memory: Memory
+    artifacts: tuple[ArtifactView, ...] = ()
+    fleet: tuple[FleetSet, ...] = ()
+    one_boxes: tuple[OneBoxSet, ...] = ()
+    revert_alarm: Verdict | None = None
+    """The verdict of `alarms.revert`; None only where the Rollout is unwatched."""
+    one_box_alarm: Verdict | None = None
+    """The verdict of `alarms.oneBox`; None where there is none."""
+    samples: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
+    """What the sample quotas count so far, by name; None or absent where it could not be read."""
+    template_check: TemplateCheck | None = None
+    elapsed: timedelta | None = None
+    """Monotonic time since the decision before this one; None for the first one of a process."""
+    poll: timedelta = timedelta(seconds=15)
+    """Alarms of a release are evaluated at least this often; a tick adds at most two of these to a bake."""
+    boxes_trouble: str = ""
+    """What the pods say that do not become available, empty when nobody asked."""
+
+    def artifact(self, id: str) -> ArtifactView | None:  # noqa: A002 - the field's own name
+        """Return the artifact of that id, if it was seen here."""
+        return next((a for a in self.artifacts if a.id == id), None)

@@ -1,0 +1,40 @@
+"""The port to the alarms of a region: who watches what, and what is known of it now."""
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Protocol
+
+from ombak.alarms.verdict import Verdict
+from ombak.core.memory import Release
+from ombak.core.snapshot import RolloutView
+from ombak.runtime.store import Key
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reading:
+    """What the alarms of one Rollout say now; None where it has no such expression."""
+
+    revert: Verdict | None = None
+    one_box: Verdict | None = None
+    samples: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
+    poll: timedelta = timedelta(seconds=15)
+    """The longest time between two evaluations of anything that it depends on."""
+
+
+UNWATCHED = Reading()
+
+
+class AlarmBook(Protocol):
+    """Verdicts by Rollout. Reading never waits: what is not known yet is unknown."""
+
+    def read(self, rollout: RolloutView, release: Release | None, *, is_active: bool) -> Reading:
+        """Return the reading, and keep everything it depends on evaluated from now on.
+
+        `release` is what is on its way; with `is_active` at full rate, because something waits for the answer.
+        """
+        ...
+
+    def forget(self, key: Key) -> None:
+        """Stop evaluating for a Rollout that is gone."""
+        ...

@@ -1,0 +1,260 @@
+"""Asks every query that somebody rests on, each in its own rhythm, those of releases under way first.
+
+A poll is stateless: the last N periods (and some more, for missing points) up to now. So a restart is warm after one
+poll, and a poll that was lost is made good by the next. A failed one is tried again later and later, up to a few
+periods, so that a Prometheus that is down is not hammered.
+"""
+
+import asyncio
+import contextlib
+import heapq
+import itertools
+import random
+from collections.abc import Callable, Collection, Hashable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ombak.alarms.verdict import Verdict, unknown_verdict
+from ombak.runtime.alarm_interest import Leaf
+from ombak.runtime.alarm_queries import QueryKey, RuleState, SharedQuery
+from ombak.runtime.clock import Clock
+from ombak.runtime.metrics_port import MetricsSource, QueryError, QueryErrorKind, QueryResult
+
+Notify = Callable[[frozenset[Hashable]], None]
+"""Called, in the event loop, with the watchers that have to look again; must not block."""
+
+_STALE_SCAN = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class PollSettings:
+    """How hard to work, and whom to trust how long; times in seconds.
+
+    `timeout` bounds one query, `slack` is what an answer may be late beyond two polls before it is stale, `most_skew`
+    how far the clock of a Prometheus may be from ours, `most_backoff` how many periods lie between failing polls.
+    """
+
+    concurrency: int = 16
+    timeout: float = 12.0
+    minimum_interval: float = 0.5
+    slack: float = 5.0
+    most_skew: float = 5.0
+    most_backoff: float = 2.0
+
+
+class QueryPool:
+    """All shared queries of one region. To be used from one event loop only."""
+
+    def __init__(
+        self,
+        sources: Mapping[str, MetricsSource],
+        clock: Clock,
+        notify: Notify,
+        settings: PollSettings,
+        rng: random.Random,
+    ) -> None:
+        self._sources = sources
+        self._clock = clock
+        self._notify = notify
+        self._settings = settings
+        self._rng = rng
+        self._queries: dict[QueryKey, SharedQuery] = {}
+        self._held: dict[Hashable, frozenset[Leaf]] = {}
+        self._timetable: list[tuple[float, int, SharedQuery]] = []
+        self._ready: list[tuple[bool, int, SharedQuery]] = []
+        self._entries = itertools.count()
+        self._polls: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+        self._next_scan = 0.0
+        self._defect: BaseException | None = None
+
+    def __len__(self) -> int:
+        """How many distinct queries are asked."""
+        return len(self._queries)
+
+    def subscribe(self, watcher: Hashable, leaves: frozenset[Leaf], is_active: bool) -> None:
+        """From now on the watcher rests on exactly these leaves; what nobody rests on is forgotten."""
+        before = self._held.pop(watcher, frozenset())
+        for leaf in leaves:
+            query = self._queries.setdefault(leaf.query, SharedQuery(leaf.query))
+            is_new = leaf.rule not in query.rules
+            query.rules.setdefault(leaf.rule, RuleState()).watchers.add(watcher)
+            (query.active.add if is_active else query.active.discard)(watcher)
+            self._hurry(query, is_new)
+        if leaves:
+            self._held[watcher] = leaves
+        for leaf in before - leaves:
+            self._leave(leaf, watcher, still_asked={kept.query for kept in leaves})
+
+    def _leave(self, leaf: Leaf, watcher: Hashable, still_asked: Collection[QueryKey]) -> None:
+        query = self._queries[leaf.query]
+        state = query.rules[leaf.rule]
+        state.watchers.discard(watcher)
+        if not state.watchers:
+            del query.rules[leaf.rule]
+        if leaf.query not in still_asked:
+            query.active.discard(watcher)
+        if not query.rules:
+            del self._queries[leaf.query]
+
+    def _hurry(self, query: SharedQuery, is_new: bool) -> None:
+        """Ask at once what was never asked, and not later than the rhythm that the query has now."""
+        if query.is_polling:
+            query.again = query.again or is_new
+            return
+        if query.is_waiting:
+            self._await_turn(query)
+            return
+        soonest = 0.0 if is_new or query.asked is None else query.asked + self._interval(query)
+        if query.failures == 0 and (query.due is None or soonest < query.due):
+            self._plan(query, soonest)
+
+    def _plan(self, query: SharedQuery, due: float) -> None:
+        query.due = due
+        heapq.heappush(self._timetable, (due, next(self._entries), query))
+        self._wake.set()
+
+    def verdict(self, leaf: Leaf, name: str) -> Verdict:
+        """What is known of a leaf, for an alarm of this name."""
+        query = self._queries.get(leaf.query)
+        if query is None:
+            return unknown_verdict(name, "is not watched")
+        return query.verdict(leaf.rule, name, stale_before=self._stale_before(query))
+
+    def _interval(self, query: SharedQuery) -> float:
+        return query.interval(self._settings.minimum_interval)
+
+    def _stale_before(self, query: SharedQuery) -> float:
+        return self._clock.monotonic() - 2 * self._interval(query) - self._settings.slack
+
+    def interval_of(self, period: timedelta, *, is_active: bool) -> timedelta:
+        """The time between two polls of a query of that period."""
+        return max(timedelta(seconds=self._settings.minimum_interval), period / 4 if is_active else period)
+
+    async def run(self) -> None:
+        """Poll until cancelled."""
+        try:
+            while True:
+                self._wake.clear()
+                self._raise_defect()
+                self._start_due()
+                self._announce_stale()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._pause()):
+                        await self._wake.wait()
+        finally:
+            for poll in self._polls:
+                poll.cancel()
+            await asyncio.gather(*self._polls, return_exceptions=True)
+
+    async def poll_due(self) -> None:
+        """Ask everything that is due now, and return when all of it is answered (for whoever owns the time)."""
+        self._start_due()
+        while self._polls:
+            await asyncio.wait(self._polls)
+            self._raise_defect()
+            self._start_due()
+        self._announce_stale()
+
+    def _pause(self) -> float:
+        """Seconds until there is something to do; a poll that ends wakes the loop by itself."""
+        if not self._timetable or len(self._polls) >= self._settings.concurrency:
+            return _STALE_SCAN
+        return min(_STALE_SCAN, max(0.0, self._timetable[0][0] - self._clock.monotonic()))
+
+    def _start_due(self) -> None:
+        """Start what is due, as far as there is room: releases under way first, then by how long it is overdue."""
+        now = self._clock.monotonic()
+        while self._timetable and self._timetable[0][0] <= now:
+            due, _, query = heapq.heappop(self._timetable)
+            if query.due == due and self._queries.get(query.key) is query:
+                query.due, query.is_waiting = None, True
+                self._await_turn(query)
+        while self._ready and len(self._polls) < self._settings.concurrency:
+            _, _, query = heapq.heappop(self._ready)
+            if query.is_waiting and self._queries.get(query.key) is query:
+                query.is_waiting, query.is_polling = False, True
+                poll = asyncio.get_running_loop().create_task(self._poll(query))
+                self._polls.add(poll)
+                poll.add_done_callback(self._ended)
+
+    def _await_turn(self, query: SharedQuery) -> None:
+        """May be called again when the query has become more urgent; the later entry then finds it started."""
+        heapq.heappush(self._ready, (not query.active, next(self._entries), query))
+
+    def _ended(self, poll: asyncio.Task[None]) -> None:
+        self._polls.discard(poll)
+        if not poll.cancelled() and poll.exception() is not None:
+            self._defect = poll.exception()
+        self._wake.set()
+
+    def _raise_defect(self) -> None:
+        """A poll ends in an answer or a `QueryError`; anything else is a mistake that must not stay unseen."""
+        if self._defect is not None:
+            raise self._defect
+
+    async def _poll(self, query: SharedQuery) -> None:
+        """Ask once, judge, tell, and plan the next time."""
+        asked, at = self._clock.monotonic(), _whole_milliseconds(self._clock.now())
+        query.again = False
+        try:
+            result = await self._ask(query.key, at)
+            changed = query.judge(result, at, asked)
+        except QueryError as error:
+            changed = query.fail(f"could not be evaluated, {error}")
+        query.asked, query.is_polling = asked, False
+        self._plan(query, self._next_due(query, asked))
+        self._tell(changed | query.active)
+
+    async def _ask(self, key: QueryKey, at: datetime) -> QueryResult:
+        source = self._sources.get(key.endpoint)
+        if source is None:
+            raise QueryError(QueryErrorKind.UNREACHABLE, f"no Prometheus is configured as {key.endpoint!r}")
+        try:
+            async with asyncio.timeout(self._settings.timeout):
+                result = await source.query_range(key.text, at - (key.points - 1) * key.period, at, key.period)
+        except TimeoutError:
+            message = f"no answer within {self._settings.timeout:g} s"
+            raise QueryError(QueryErrorKind.TIMEOUT, message) from None
+        self._check_skew(result)
+        return result
+
+    def _check_skew(self, result: QueryResult) -> None:
+        """Refuse an answer by another clock: its `now` would be old data, or data of a future we call missing."""
+        if result.server_time is None:
+            return
+        skew = (result.server_time - self._clock.now()).total_seconds()
+        if abs(skew) > self._settings.most_skew:
+            order = "ahead of" if skew > 0 else "behind"
+            message = f"the clock of Prometheus is {abs(skew):.0f} s {order} ours; set the clocks right"
+            raise QueryError(QueryErrorKind.FAILED, message)
+
+    def _next_due(self, query: SharedQuery, asked: float) -> float:
+        """Later and later after failures; a little early at random otherwise, so that polls spread out."""
+        if query.again:
+            return asked
+        interval = self._interval(query)
+        if query.failures:
+            most = max(interval, self._settings.most_backoff * query.key.period.total_seconds())
+            return asked + min(most, interval * (1 << min(query.failures - 1, 16))) * self._rng.uniform(0.9, 1.1)
+        return asked + interval * self._rng.uniform(0.9, 1.0)
+
+    def _announce_stale(self) -> None:
+        """Tell, once, whoever rests on an answer that has become too old while the next one is not there."""
+        now = self._clock.monotonic()
+        if now < self._next_scan:
+            return
+        self._next_scan = now + _STALE_SCAN
+        stale: set[Hashable] = set()
+        for query in self._queries.values():
+            if query.turned_stale(self._stale_before(query)):
+                stale |= query.watchers
+        self._tell(stale)
+
+    def _tell(self, watchers: set[Hashable]) -> None:
+        if watchers:
+            self._notify(frozenset(watchers))
+
+
+def _whole_milliseconds(moment: datetime) -> datetime:
+    return moment - timedelta(microseconds=moment.microsecond % 1000)

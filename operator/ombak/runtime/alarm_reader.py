@@ -1,0 +1,123 @@
+"""The alarms of Rollouts: their expressions handed to the evaluator, their sample quotas asked of Prometheus."""
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+from ombak.alarms import template
+from ombak.api.rollout import SampleQuota
+from ombak.core import naming
+from ombak.core.memory import Release
+from ombak.core.snapshot import RolloutView
+from ombak.runtime.alarm_book import UNWATCHED, Reading
+from ombak.runtime.alarm_interest import Wanted
+from ombak.runtime.alarm_service import AlarmService
+from ombak.runtime.clock import Clock
+from ombak.runtime.metrics_port import MetricsSource, QueryError
+from ombak.runtime.store import Key
+
+REVERT = "revert"
+ONE_BOX = "oneBox"
+QUOTA_EVERY = timedelta(seconds=15)
+_SLOWEST = timedelta(seconds=15)
+
+
+@dataclasses.dataclass(slots=True)
+class _Counted:
+    """The samples of one Rollout's step, as last asked."""
+
+    since: object = None
+    asked_at: float | None = None
+    values: dict[str, float | None] = dataclasses.field(default_factory=dict)
+    task: asyncio.Task[None] | None = None
+
+
+class AlarmReader:
+    """Implements `AlarmBook` on the evaluator."""
+
+    def __init__(
+        self, service: AlarmService, source: MetricsSource, clock: Clock, on_change: Callable[[Key], None]
+    ) -> None:
+        self._service = service
+        self._source = source
+        self._clock = clock
+        self._on_change = on_change
+        self._counted: dict[Key, _Counted] = {}
+
+    def read(self, rollout: RolloutView, release: Release | None, *, is_active: bool) -> Reading:
+        """Return what is known of the Rollout's expressions, and keep them evaluated."""
+        alarms, key = rollout.spec.alarms, (rollout.namespace, rollout.name)
+        if alarms is None:
+            self.forget(key)
+            return UNWATCHED
+        artifact = release.artifact if release else rollout.artifact
+        wanted = {REVERT: _wanted(alarms.revert, rollout, artifact, naming.all_pods(rollout.name))}
+        if alarms.one_box is not None:
+            wanted[ONE_BOX] = _wanted(alarms.one_box, rollout, artifact, naming.one_box_pods(rollout.name))
+        self._service.watch(key, wanted, is_active)
+        return Reading(
+            revert=self._service.verdict(key, REVERT),
+            one_box=self._service.verdict(key, ONE_BOX) if alarms.one_box is not None else None,
+            samples=self._samples(rollout, release, artifact),
+            poll=self._service.slowest(key) or _SLOWEST,
+        )
+
+    def forget(self, key: Key) -> None:
+        """Stop evaluating for a Rollout."""
+        self._service.unwatch(key)
+        self._drop(key)
+
+    def _drop(self, key: Key) -> None:
+        counted = self._counted.pop(key, None)
+        if counted is not None and counted.task is not None:
+            counted.task.cancel()
+
+    def _samples(self, rollout: RolloutView, release: Release | None, artifact: str) -> Mapping[str, float | None]:
+        """Return the quotas' counts since the bake began, and see to it that they are asked again."""
+        key, since = (rollout.namespace, rollout.name), release.step.ledger.began_at if release else None
+        strategy = rollout.spec.strategy
+        quotas = (*strategy.one_box.bake.at_least, *strategy.rolling.bake.at_least, *strategy.bake.at_least)
+        if since is None or not quotas:
+            self._drop(key)
+            return {}
+        counted = self._counted.setdefault(key, _Counted(since))
+        if counted.since != since:
+            self._drop(key)
+            counted = self._counted[key] = _Counted(since)
+        mono = self._clock.monotonic()
+        is_due = counted.asked_at is None or mono - counted.asked_at >= QUOTA_EVERY.total_seconds()
+        if is_due and (counted.task is None or counted.task.done()):
+            counted.asked_at = mono
+            window = max(timedelta(seconds=1), self._clock.now() - since)
+            context = _context(rollout, artifact, naming.all_pods(rollout.name))
+            counted.task = asyncio.create_task(self._count(key, counted, quotas, context, window))
+        return dict(counted.values)
+
+    async def _count(
+        self,
+        key: Key,
+        counted: _Counted,
+        quotas: tuple[SampleQuota, ...],
+        context: template.Context,
+        window: timedelta,
+    ) -> None:
+        for quota in quotas:
+            counted.values[quota.name] = await self._ask(quota, context, window)
+        self._on_change(key)
+
+    async def _ask(self, quota: SampleQuota, context: template.Context, window: timedelta) -> float | None:
+        """Return the sum over all series of the answer, None where there is none to be had."""
+        try:
+            result = await self._source.query(template.render(quota.query, context, window), self._clock.now())
+        except (QueryError, ValueError):
+            return None
+        return sum(series.points[-1][1] for series in result.series) if result.series else None
+
+
+def _context(rollout: RolloutView, artifact: str, pods: str) -> template.Context:
+    return template.Context(namespace=rollout.namespace, name=rollout.name, pods=pods, artifact=artifact)
+
+
+def _wanted(expression: str, rollout: RolloutView, artifact: str, pods: str) -> Wanted:
+    return Wanted(expression, rollout.namespace, _context(rollout, artifact, pods))

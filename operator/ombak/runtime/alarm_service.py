@@ -1,0 +1,153 @@
+"""Keeps the verdicts on everything that somebody watches, with one query for all who ask the same.
+
+Verdicts are computed when they are read, from the last answers; nothing here decides. An answer that failed, or is
+older than two polls and some slack, makes its alarms unknown: an overload shows as staleness, never as OK.
+"""
+
+import random
+from collections import defaultdict
+from collections.abc import Hashable, Mapping
+from datetime import timedelta
+
+from ombak.alarms.definition import Definition, define
+from ombak.alarms.errors import AlarmError
+from ombak.alarms.resolve import AlarmKey, Broken
+from ombak.alarms.verdict import Verdict, unknown_verdict
+from ombak.api.alarm import AlarmSpec
+from ombak.runtime.alarm_interest import Bound, Wanted, Watch, bind, leaf_verdicts
+from ombak.runtime.alarm_polling import Notify, PollSettings, QueryPool
+from ombak.runtime.clock import Clock
+from ombak.runtime.metrics_port import MetricsSource
+
+
+class AlarmService:
+    """The verdicts of one region. To be used from one event loop only."""
+
+    def __init__(
+        self,
+        sources: Mapping[str, MetricsSource],
+        clock: Clock,
+        on_change: Notify,
+        settings: PollSettings | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        """`sources` by endpoint, the region's own under "".
+
+        `on_change` gets the watchers that have to look again: a verdict of theirs may be different, or they are
+        active and there is fresh evidence.
+        """
+        self._clock = clock
+        self._on_change = on_change
+        chance = rng or random.Random()  # noqa: S311 - spreads polls, guards nothing
+        self._pool = QueryPool(sources, clock, on_change, settings or PollSettings(), chance)
+        self._registry: dict[AlarmKey, Definition | Broken] = {}
+        self._watches: dict[Hashable, Watch] = {}
+        self._dependents: defaultdict[AlarmKey, set[Hashable]] = defaultdict(set)
+
+    async def run(self) -> None:
+        """Poll until cancelled."""
+        await self._pool.run()
+
+    async def poll_due(self) -> None:
+        """Ask everything that is due now, and return when all of it is answered (for whoever owns the time)."""
+        await self._pool.poll_due()
+
+    @property
+    def distinct_queries(self) -> int:
+        """How many different queries are asked for all watchers together."""
+        return len(self._pool)
+
+    def set_alarm(self, key: AlarmKey, spec: AlarmSpec | str) -> str:
+        """Take in an Alarm object; a text instead of a spec says why there is none.
+
+        Returns what is wrong with it, for its condition; empty if nothing is. Whoever rests on it hears of it.
+        """
+        try:
+            definition: Definition | Broken = Broken(spec) if isinstance(spec, str) else define(spec)
+        except AlarmError as error:
+            definition = Broken(str(error))
+        if self._registry.get(key) != definition:
+            self._registry[key] = definition
+            self._rebind_dependents(key)
+        return definition.why if isinstance(definition, Broken) else ""
+
+    def remove_alarm(self, key: AlarmKey) -> None:
+        """Forget an Alarm object: to whoever rests on it, it is missing now."""
+        if self._registry.pop(key, None) is not None:
+            self._rebind_dependents(key)
+
+    def definition(self, key: AlarmKey) -> Definition | Broken | None:
+        """What is known of an Alarm object."""
+        return self._registry.get(key)
+
+    def watch(self, watcher: Hashable, wanted: Mapping[str, Wanted], is_active: bool) -> None:
+        """Keep the verdicts on these expressions; replaces what the watcher wanted before.
+
+        Active means that a release is under way: queries are asked four times per period, and the watcher hears
+        of every answer. To be called at every reconcile; nothing happens if nothing is different.
+        """
+        before = self._watches.get(watcher)
+        if before is not None and before.wanted == wanted and before.is_active == is_active:
+            return
+        if before is not None and before.wanted == wanted:
+            bound = before.bound
+        else:
+            bound = {name: bind(one, self._registry) for name, one in wanted.items()}
+        self._keep(Watch(watcher, dict(wanted), is_active, bound))
+
+    def unwatch(self, watcher: Hashable) -> None:
+        """The watcher is gone; nothing happens if it was not there."""
+        if watcher not in self._watches:
+            return
+        self._keep(Watch(watcher, {}, is_active=False, bound={}))
+        del self._watches[watcher]
+
+    def verdict(self, watcher: Hashable, name: str) -> Verdict:
+        """What is known now of the expression that the watcher wanted under this name."""
+        watch = self._watches.get(watcher)
+        if watch is None or name not in watch.wanted:
+            return unknown_verdict(name, "is not watched")
+        wanted, bound = watch.wanted[name], watch.bound[name]
+        if bound.resolution is None:
+            return unknown_verdict(name, bound.error)
+        leaves = leaf_verdicts(wanted, bound, self._pool.verdict)
+        return bound.resolution.evaluate(leaves.__getitem__, self._clock.now())
+
+    def slowest(self, watcher: Hashable) -> timedelta | None:
+        """The longest time between two polls of anything that the watcher rests on; None if it rests on nothing."""
+        watch = self._watches.get(watcher)
+        periods = [leaf.query.period for leaf in watch.leaves] if watch is not None else []
+        if watch is None or not periods:
+            return None
+        return self._pool.interval_of(max(periods), is_active=watch.is_active)
+
+    def leaves(self, watcher: Hashable, name: str) -> dict[AlarmKey, Verdict]:
+        """The metric alarms on which that expression rests, with their numbers; for people."""
+        watch = self._watches.get(watcher)
+        if watch is None or name not in watch.wanted:
+            return {}
+        return leaf_verdicts(watch.wanted[name], watch.bound[name], self._pool.verdict)
+
+    def _keep(self, watch: Watch) -> None:
+        before = self._watches.get(watch.key)
+        for alarm in _alarms(before.bound) if before is not None else ():
+            self._dependents[alarm].discard(watch.key)
+            if not self._dependents[alarm]:
+                del self._dependents[alarm]
+        for alarm in _alarms(watch.bound):
+            self._dependents[alarm].add(watch.key)
+        self._watches[watch.key] = watch
+        self._pool.subscribe(watch.key, watch.leaves, watch.is_active)
+
+    def _rebind_dependents(self, alarm: AlarmKey) -> None:
+        dependents = frozenset(self._dependents.get(alarm, ()))
+        for watcher in dependents:
+            watch = self._watches[watcher]
+            bound = {name: bind(one, self._registry) for name, one in watch.wanted.items()}
+            self._keep(Watch(watcher, watch.wanted, watch.is_active, bound))
+        if dependents:
+            self._on_change(dependents)
+
+
+def _alarms(bound: Mapping[str, Bound]) -> frozenset[AlarmKey]:
+    return frozenset(alarm for one in bound.values() for alarm in one.alarms)

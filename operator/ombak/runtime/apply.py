@@ -1,0 +1,240 @@
+"""Step 3 of a reconcile: actions into API calls, each one conditional on what it was decided from."""
+
+import dataclasses
+from datetime import datetime
+from typing import Any
+
+from ombak.core import manifests, naming, plan
+from ombak.core.snapshot import Snapshot, TemplateCheck
+from ombak.runtime import kinds
+from ombak.runtime.kube_port import (
+    AlreadyExists,
+    ApiError,
+    Conflict,
+    Forbidden,
+    Invalid,
+    Kind,
+    KubeClient,
+    NotFound,
+    Object,
+)
+from ombak.runtime.observe import Stores
+from ombak.runtime.records import RolloutRecord, meta_of
+from ombak.runtime.store import Store
+
+EARLY = (
+    plan.Prepare,
+    plan.Adopt,
+    plan.CheckTemplate,
+    plan.CreateArtifact,
+    plan.RecordStable,
+    plan.RecordRejected,
+    plan.RecordRetry,
+)
+"""What is done before the status is written: facts that must be on record before anything moves."""
+
+
+class Applier:
+    """Carries out the actions of one plan, in order; answers to writes go into the stores at once."""
+
+    def __init__(self, client: KubeClient, stores: Stores, s: Snapshot, record: RolloutRecord, now: datetime) -> None:
+        self._client = client
+        self._stores = stores
+        self._s = s
+        self._record = record
+        self._now = now
+        self._version = record.meta.resource_version
+        self.check: TemplateCheck | None = None
+        """What the dry run found, if one was made."""
+        self.repaired: dict[str, int] = {}
+
+    @property
+    def version(self) -> str:
+        """The resource version of the Rollout after what was written to it."""
+        return self._version
+
+    async def apply(self, action: plan.Action) -> None:
+        """Carry out one action; raises `ApiError`."""
+        match action:
+            case plan.Prepare():
+                await self._prepare(action)
+            case plan.ClearCommand(annotation=annotation):
+                await self._patch_rollout({"metadata": {"annotations": {annotation: None}}})
+            case plan.CheckTemplate(artifact=artifact):
+                self.check = TemplateCheck(artifact, await self._check(artifact))
+            case plan.CreateArtifact(artifact=artifact, sequence=sequence):
+                body = manifests.artifact(self._s.rollout, artifact, sequence)
+                self._stores.artifacts.upsert(await self._create(kinds.ARTIFACTS, body))
+            case plan.RecordStable() | plan.RecordRejected() | plan.RecordRetry():
+                await self._record_verdict(action)
+            case plan.Adopt() | plan.Delete():
+                await self._own(action)
+            case plan.WriteOneBox():
+                await self._write_one_box(action)
+            case plan.CreateFleet() | plan.ScaleFleet() | plan.RepairFleet():
+                await self._write_fleet(action)
+
+    async def _prepare(self, action: plan.Prepare) -> None:
+        patch: dict[str, Any] = {"metadata": {}}
+        if action.finalizer:
+            patch["metadata"]["finalizers"] = [*self._record.meta.finalizers, naming.ORPHAN]
+        if action.replicas is not None:
+            patch["spec"] = {"replicas": action.replicas}
+        await self._patch_rollout(patch)
+
+    async def _patch_rollout(self, patch: dict[str, Any]) -> None:
+        patch["metadata"]["resourceVersion"] = self._version
+        meta = self._record.meta
+        answer = await self._client.patch(kinds.ROLLOUTS, meta.namespace, meta.name, patch)
+        self.took(answer)
+
+    def took(self, answer: Object) -> None:
+        """Remember the Rollout as a write left it."""
+        self._stores.rollouts.upsert(answer)
+        self._version = answer["metadata"]["resourceVersion"]
+
+    async def _create(self, kind: Kind, body: Object) -> Object:
+        """Create a child; one of that name that is ours after all is taken up, and decided upon anew."""
+        namespace, name = self._s.rollout.namespace, body["metadata"]["name"]
+        try:
+            return await self._client.create(kind, namespace, body)
+        except AlreadyExists as error:
+            found = await self._client.get(kind, namespace, name)
+            meta = meta_of(found)
+            if meta.rollout != self._s.rollout.name or meta.owner_uid not in ("", self._s.rollout.uid):
+                raise
+            self._store(kind.kind).upsert(found)
+            raise Conflict(409, "AlreadyExists", error.message) from error
+
+    async def _check(self, artifact: str) -> str:
+        """Return what the API server has against boxes of the wanted template, empty if nothing."""
+        rollout = self._s.rollout
+        body = manifests.fleet(rollout, rollout.spec.template, artifact, "", 0)
+        body["metadata"]["name"] += "-check"
+        try:
+            await self._client.create(kinds.REPLICA_SETS, rollout.namespace, body, dry_run=True)
+        except (Invalid, Forbidden) as error:
+            return error.message
+        except ApiError as error:
+            if error.status != 400:
+                raise
+            return error.message
+        return ""
+
+    async def _record_verdict(self, action: plan.RecordStable | plan.RecordRejected | plan.RecordRetry) -> None:
+        stamp = self._now.isoformat()
+        match action:
+            case plan.RecordStable(order=order):
+                status: dict[str, Any] = {"stable": {"order": order, "at": stamp}}
+            case plan.RecordRejected(reason=reason, message=message):
+                status = {"rejected": {"at": stamp, "reason": reason, "message": message[:1024]}}
+            case plan.RecordRetry(command=command):
+                status = {"rejected": None, "retried": command}
+        view = self._s.artifact(action.artifact)
+        assert view is not None
+        patch: Object = {"metadata": {"resourceVersion": view.resource_version}, "status": status}
+        answer = await self._client.patch(
+            kinds.ARTIFACTS, self._s.rollout.namespace, view.name, patch, subresource="status"
+        )
+        self._stores.artifacts.upsert(answer)
+
+    async def _own(self, action: plan.Adopt | plan.Delete) -> None:
+        kind, namespace = kinds.BY_NAME[action.kind], self._s.rollout.namespace
+        store = self._store(action.kind)
+        if isinstance(action, plan.Delete):
+            await self._client.delete(
+                kind, namespace, action.name, uid=action.uid, resource_version=action.resource_version
+            )
+            store.discard((namespace, action.name), action.uid)
+            return
+        owner = manifests.owner_reference(self._s.rollout)
+        patch: Object = {"metadata": {"resourceVersion": action.resource_version, "ownerReferences": [owner]}}
+        store.upsert(await self._client.patch(kind, namespace, action.name, patch))
+
+    def _store(self, kind: str) -> Store[Any]:
+        stores: dict[str, Store[Any]] = {
+            "Artifact": self._stores.artifacts,
+            "Deployment": self._stores.deployments,
+            "ReplicaSet": self._stores.replica_sets,
+        }
+        return stores[kind]
+
+    def _template(self, artifact: str) -> dict[str, Any]:
+        view = self._s.artifact(artifact)
+        if view is not None:
+            return dict(view.template)
+        assert artifact == self._s.rollout.artifact
+        return self._s.rollout.spec.template
+
+    async def _write_one_box(self, action: plan.WriteOneBox) -> None:
+        rollout = self._s.rollout
+        body = manifests.one_box(
+            rollout, self._template(action.artifact), action.artifact, action.zone, action.replicas, action.surge
+        )
+        if not action.resource_version:
+            self._stores.deployments.upsert(await self._create(kinds.DEPLOYMENTS, body))
+            return
+        answer = await self._replace(kinds.DEPLOYMENTS, body, action.resource_version)
+        self._stores.deployments.upsert(answer)
+
+    async def _replace(self, kind: Kind, body: Object, version: str) -> Object:
+        """Write an object whole, keeping what belongs to controllers: annotations and finalizers."""
+        namespace, name = self._s.rollout.namespace, body["metadata"]["name"]
+        stored = self._store(kind.kind).get((namespace, name))
+        if stored is not None:
+            body["metadata"]["annotations"] = dict(stored.value.annotations)
+            body["metadata"]["finalizers"] = list(stored.value.meta.finalizers)
+        body["metadata"]["resourceVersion"] = version
+        answer = await self._client.replace(kind, namespace, name, body)
+        self.repaired[name] = int(answer["metadata"].get("generation") or 0)
+        return answer
+
+    async def _write_fleet(self, action: plan.CreateFleet | plan.ScaleFleet | plan.RepairFleet) -> None:
+        rollout, store = self._s.rollout, self._stores.replica_sets
+        if isinstance(action, plan.ScaleFleet):
+            patch: Object = {
+                "metadata": {"resourceVersion": action.resource_version},
+                "spec": {"replicas": action.after},
+            }
+            store.upsert(await self._client.patch(kinds.REPLICA_SETS, rollout.namespace, action.name, patch))
+            return
+        template = self._template(action.artifact)
+        body = manifests.fleet(rollout, template, action.artifact, action.zone, action.replicas)
+        if isinstance(action, plan.CreateFleet):
+            store.upsert(await self._create(kinds.REPLICA_SETS, body))
+        else:
+            store.upsert(await self._replace(kinds.REPLICA_SETS, body, action.resource_version))
+
+
+async def read_live(client: KubeClient, stores: Stores, s: Snapshot) -> None:
+    """Read every sibling that has boxes, one by one and from the API server itself, into the stores.
+
+    A resource version protects the object that is written, not its siblings, so before boxes are taken away all of
+    them must be known as they are now (design 2 "Stale reads harm nobody").
+    """
+    found: list[tuple[Kind, Store[Any], str, str]] = [
+        (kinds.REPLICA_SETS, stores.replica_sets, f.name, f.uid) for f in s.fleet if f.desired or f.replicas
+    ]
+    found += [(kinds.DEPLOYMENTS, stores.deployments, b.name, b.uid) for b in s.one_boxes]
+    for kind, store, name, uid in found:
+        try:
+            store.upsert(await client.get(kind, s.rollout.namespace, name))
+        except NotFound:
+            store.discard((s.rollout.namespace, name), uid)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Refused:
+    """An action that the API server refuses, for people."""
+
+    action: str
+    error: ApiError
+
+    @property
+    def is_for_people(self) -> bool:
+        """Trying again will not help: somebody has to change something."""
+        return self.error.status in (400, 403, 422) or isinstance(self.error, AlreadyExists)
+
+    def told(self) -> str:
+        """Return one sentence."""
+        return f"{self.action} was refused by the API server: {self.error.message}"

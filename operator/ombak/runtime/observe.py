@@ -1,0 +1,170 @@
+"""Step 1 of a reconcile: from the stores to one frozen snapshot."""
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from ombak.core import manifests, naming
+from ombak.core.memory import Memory
+from ombak.core.snapshot import ArtifactView, FleetSet, OneBoxSet, Rejection, RolloutView, Snapshot, TemplateCheck
+from ombak.runtime import drift
+from ombak.runtime.alarm_book import Reading
+from ombak.runtime.records import ArtifactRecord, Meta, RolloutRecord, WorkloadRecord
+from ombak.runtime.store import Key, Store
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stores:
+    """Everything that is watched in one cluster."""
+
+    rollouts: Store[RolloutRecord]
+    artifacts: Store[ArtifactRecord]
+    deployments: Store[WorkloadRecord]
+    replica_sets: Store[WorkloadRecord]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Extras:
+    """What a snapshot needs beside the stores."""
+
+    memory: Memory
+    elapsed: timedelta | None
+    reading: Reading
+    template_check: TemplateCheck | None = None
+    boxes_trouble: str = ""
+    repaired: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Generation of each object after it was put right: what still differs then is the API server's doing."""
+
+
+def view_of(record: RolloutRecord) -> RolloutView:
+    """Return the Rollout as the core sees it; only for one whose spec could be read."""
+    assert record.spec is not None
+    return RolloutView(
+        namespace=record.meta.namespace,
+        name=record.meta.name,
+        uid=record.meta.uid,
+        resource_version=record.meta.resource_version,
+        generation=record.meta.generation,
+        spec=record.spec,
+        artifact=record.artifact,
+        problem=record.problem,
+        is_deleting=record.meta.is_deleting,
+        has_finalizer=naming.ORPHAN in record.meta.finalizers,
+        abort=record.abort,
+        retry=record.retry,
+    )
+
+
+def observe(stores: Stores, key: Key, record: RolloutRecord, extras: Extras) -> Snapshot:
+    """Return everything known about a Rollout now."""
+    rollout = view_of(record)
+    artifacts = tuple(_artifact(r.value, rollout) for _, r in stores.artifacts.owned_by(key))
+    templates = {a.id: a for a in artifacts}
+    sets = tuple(r.value for _, r in stores.replica_sets.owned_by(key))
+    boxes = tuple(r.value for _, r in stores.deployments.owned_by(key))
+    return Snapshot(
+        rollout=rollout,
+        memory=extras.memory,
+        artifacts=artifacts,
+        fleet=tuple(_fleet(w, rollout, templates, extras.repaired) for w in sets),
+        one_boxes=tuple(_one_box(w, rollout, templates, extras.repaired) for w in boxes),
+        revert_alarm=extras.reading.revert,
+        one_box_alarm=extras.reading.one_box,
+        samples=extras.reading.samples,
+        template_check=extras.template_check,
+        elapsed=extras.elapsed,
+        poll=extras.reading.poll,
+        boxes_trouble=extras.boxes_trouble,
+    )
+
+
+def _ownership(meta: Meta, rollout: RolloutView) -> tuple[bool, bool]:
+    """Return whether the object is ours (or nobody's), and whether it has an owner."""
+    return meta.owner_uid in ("", rollout.uid), bool(meta.owner_uid)
+
+
+def _artifact(record: ArtifactRecord, rollout: RolloutView) -> ArtifactView:
+    is_ours, has_owner = _ownership(record.meta, rollout)
+    return ArtifactView(
+        id=record.id,
+        name=record.meta.name,
+        resource_version=record.meta.resource_version,
+        uid=record.meta.uid,
+        sequence=record.sequence,
+        template=record.template,
+        is_genuine=record.is_genuine,
+        is_ours=is_ours,
+        has_owner=has_owner,
+        stable_order=record.stable_order,
+        rejection=Rejection(*record.rejected) if record.rejected else None,
+        retried=record.retried,
+    )
+
+
+def _fleet(
+    w: WorkloadRecord, rollout: RolloutView, artifacts: Mapping[str, ArtifactView], repaired: Mapping[str, int]
+) -> FleetSet:
+    is_ours, has_owner = _ownership(w.meta, rollout)
+    return FleetSet(
+        name=w.meta.name,
+        uid=w.meta.uid,
+        resource_version=w.meta.resource_version,
+        artifact=w.artifact,
+        zone=w.zone,
+        desired=w.desired,
+        replicas=w.replicas,
+        ready=w.ready,
+        available=w.available,
+        is_current=w.is_current,
+        is_ours=is_ours,
+        has_owner=has_owner,
+        is_deleting=w.meta.is_deleting,
+        drift=_drift(w, rollout, artifacts.get(w.artifact), repaired, is_fleet=True),
+    )
+
+
+def _one_box(
+    w: WorkloadRecord, rollout: RolloutView, artifacts: Mapping[str, ArtifactView], repaired: Mapping[str, int]
+) -> OneBoxSet:
+    is_ours, has_owner = _ownership(w.meta, rollout)
+    return OneBoxSet(
+        name=w.meta.name,
+        uid=w.meta.uid,
+        resource_version=w.meta.resource_version,
+        artifact=w.artifact,
+        zone=w.zone,
+        desired=w.desired,
+        replicas=w.replicas,
+        ready=w.ready,
+        available=w.available,
+        is_current=w.is_current,
+        is_ours=is_ours,
+        has_owner=has_owner,
+        is_deleting=w.meta.is_deleting,
+        drift=_drift(w, rollout, artifacts.get(w.artifact), repaired, is_fleet=False),
+        updated=w.updated,
+        surges=w.surges,
+    )
+
+
+def _drift(
+    w: WorkloadRecord,
+    rollout: RolloutView,
+    artifact: ArtifactView | None,
+    repaired: Mapping[str, int],
+    *,
+    is_fleet: bool,
+) -> str:
+    """Return what others changed; nothing where the version is not known, for then nothing could be put back."""
+    if w.edits == drift.NONE or artifact is None or repaired.get(w.meta.name) == w.meta.generation:
+        return ""
+    if is_fleet:
+        wanted = manifests.fleet(rollout, artifact.template, w.artifact, w.zone, w.desired)
+    else:
+        wanted = manifests.one_box(rollout, artifact.template, w.artifact, w.zone, w.desired, w.surges)
+    return drift.drift(w.edits, wanted)
+
+
+def is_fresh(check: TemplateCheck, asked_at: datetime, now: datetime, age: timedelta) -> TemplateCheck:
+    """Return the check, marked stale where it is old enough to ask again."""
+    return dataclasses.replace(check, is_stale=now - asked_at >= age)

@@ -1,0 +1,111 @@
+"""One region's operator, assembled from its parts: stores feed a queue, workers reconcile, alarms wake them."""
+
+import asyncio
+import dataclasses
+import random
+from collections.abc import Hashable, Iterable
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from ombak.alarms.resolve import AlarmKey
+from ombak.runtime import kinds
+from ombak.runtime.alarm_reader import AlarmReader
+from ombak.runtime.alarm_service import AlarmService
+from ombak.runtime.clock import Clock
+from ombak.runtime.decode_alarm import AlarmRecord, decode_alarm
+from ombak.runtime.events import EventRecorder
+from ombak.runtime.kube_port import ApiError, Kind, KubeClient, TooManyRequests
+from ombak.runtime.metrics_port import MetricsSource
+from ombak.runtime.observe import Stores
+from ombak.runtime.reconcile import Reconciler
+from ombak.runtime.records import decode_artifact, decode_rollout, decode_workload, owner_of
+from ombak.runtime.store import Key, Store
+from ombak.runtime.workqueue import WorkQueue
+
+log = structlog.get_logger()
+
+PASS_WITHIN = timedelta(minutes=2)
+"""A pass that takes longer hangs: it is given up and tried again."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Work:
+    """One thing to reconcile: a kind's name and the object's key."""
+
+    kind: str
+    key: Key
+
+
+class Operator:
+    """The engine of one region. To be used from one event loop."""
+
+    def __init__(
+        self, client: KubeClient, metrics: MetricsSource, clock: Clock, rng: random.Random, workers: int = 32
+    ) -> None:
+        self._queue: WorkQueue[Work] = WorkQueue(rng)
+        self._workers = workers
+        self.stores = Stores(
+            rollouts=Store(decode_rollout, on_event=self._add_rollout),
+            artifacts=Store(decode_artifact, owner=owner_of, on_event=self._add_rollout),
+            deployments=Store(decode_workload, owner=owner_of, on_event=self._add_rollout),
+            replica_sets=Store(decode_workload, owner=owner_of, on_event=self._add_rollout),
+        )
+        self.alarms: Store[AlarmRecord] = Store(decode_alarm, on_event=self._alarm_changed)
+        self.service = AlarmService({"": metrics}, clock, self._wake)
+        self.recorder = EventRecorder(client, clock)
+        reader = AlarmReader(self.service, metrics, clock, self._add_rollout)
+        self._rollouts = Reconciler(client, self.stores, reader, clock, self.recorder)
+
+    @property
+    def queue(self) -> WorkQueue[Work]:
+        """The work that waits; for metrics and liveness."""
+        return self._queue
+
+    def _add_rollout(self, key: Key) -> None:
+        self._queue.add(Work(kinds.ROLLOUTS.kind, key))
+
+    def _alarm_changed(self, key: Key) -> None:
+        found, alarm = self.alarms.get(key), AlarmKey(*key)
+        if found is None:
+            self.service.remove_alarm(alarm)
+        else:
+            self.service.set_alarm(alarm, found.value.spec)
+
+    def _wake(self, watchers: Iterable[Hashable]) -> None:
+        for key in watchers:
+            assert isinstance(key, tuple)
+            self._add_rollout(key)
+
+    def custom(self) -> dict[Kind, Store[Any]]:
+        """Return the stores of our own kinds, which the watch of the shell feeds."""
+        return {
+            kinds.ROLLOUTS: self.stores.rollouts,
+            kinds.ARTIFACTS: self.stores.artifacts,
+            kinds.ALARMS: self.alarms,
+        }
+
+    async def run(self, synced: Iterable[asyncio.Event]) -> None:
+        """Work, once everything was listed: what is not seen yet must not be taken for gone."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.service.run(), name="alarms")
+            group.create_task(self.recorder.run(), name="events")
+            for event in synced:
+                await event.wait()
+            log.info("synced", rollouts=len(self.stores.rollouts), alarms=len(self.alarms))
+            group.create_task(self._queue.run(self._handle, self._workers), name="workers")
+
+    async def _handle(self, work: Work) -> None:
+        with structlog.contextvars.bound_contextvars(namespace=work.key[0], rollout=work.key[1]):
+            try:
+                async with asyncio.timeout(PASS_WITHIN.total_seconds()):
+                    wake = await self._rollouts.reconcile(work.key)
+            except (ApiError, TimeoutError) as error:
+                least = error.retry_after if isinstance(error, TooManyRequests) and error.retry_after else timedelta(0)
+                delay = self._queue.retry(work, least)
+                log.info("will try again", error=str(error), after=str(delay))
+                return
+        self._queue.forget(work)
+        if wake is not None:
+            self._queue.add_after(work, wake)

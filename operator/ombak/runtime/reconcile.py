@@ -1,0 +1,261 @@
+"""The five steps of a reconcile: observe, decide, apply, report, wait (design 5)."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Protocol
+
+import structlog
+
+from ombak.core import naming
+from ombak.core import plan as plan_of
+from ombak.core.decide import decide
+from ombak.core.explain import explain_pods
+from ombak.core.memory import Memory, load_memory
+from ombak.core.plan import Note, Plan
+from ombak.core.report import Status, is_stale, is_urgent, report, unreadable
+from ombak.core.snapshot import RolloutView, Snapshot, TemplateCheck
+from ombak.runtime import kinds
+from ombak.runtime.alarm_book import AlarmBook
+from ombak.runtime.apply import EARLY, Applier, Refused, read_live
+from ombak.runtime.clock import Clock
+from ombak.runtime.kube_port import ApiError, Conflict, KubeClient, NotFound, Object
+from ombak.runtime.observe import Extras, Stores, observe, view_of
+from ombak.runtime.records import RolloutRecord
+from ombak.runtime.store import Key
+
+log = structlog.get_logger()
+
+COUNTS_AFTER = timedelta(seconds=10)
+"""Counts alone are written when the last write is this old: a batch that comes up pod by pod costs no writes."""
+RECHECK_AFTER = timedelta(seconds=55)
+ASK_PODS_EVERY = timedelta(seconds=15)
+
+
+class Recorder(Protocol):
+    """Where Events go."""
+
+    def record(self, rollout: RolloutView, note: Note) -> None:
+        """Tell people; never waits, never fails."""
+        ...
+
+
+@dataclasses.dataclass(slots=True)
+class Known:
+    """What a process knows of one Rollout between two reconciles; losing it costs nothing but a little time."""
+
+    memory: Memory
+    recorded: object
+    """The memory as the status had it when this one was taken up: another one there wins."""
+    seen_at: float | None = None
+    check: TemplateCheck | None = None
+    checked_at: float = 0.0
+    trouble: str = ""
+    asked_at: float | None = None
+    failure: str = ""
+    written_at: float | None = None
+    repaired: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Pass:
+    """One decision and what it was made from."""
+
+    record: RolloutRecord
+    s: Snapshot
+    plan: Plan
+
+
+class Reconciler:
+    """Brings one Rollout at a time one decision further."""
+
+    def __init__(self, client: KubeClient, stores: Stores, alarms: AlarmBook, clock: Clock, recorder: Recorder) -> None:
+        self._client = client
+        self._stores = stores
+        self._alarms = alarms
+        self._clock = clock
+        self._recorder = recorder
+        self._known: dict[Key, Known] = {}
+
+    async def reconcile(self, key: Key) -> timedelta | None:
+        """Do one pass; returns after which time to look again at the latest. Raises `ApiError` to be tried again."""
+        stored = self._stores.rollouts.get(key)
+        if stored is None:
+            self._known.pop(key, None)
+            self._alarms.forget(key)
+            return None
+        record = stored.value
+        if record.meta.is_deleting:
+            self._alarms.forget(key)
+            return None
+        known = self._remember(key, record)
+        if record.spec is None:
+            await self._tell_unreadable(record, known)
+            return None
+        mono = self._clock.monotonic()
+        made = await self._decide(key, record, known, mono)
+        known.seen_at = mono
+        try:
+            await self._act(made, known)
+        except ApiError as error:
+            await self._refresh(key, error)
+            raise
+        await self._ask_pods(made, known)
+        return self._wake(made, known)
+
+    def _remember(self, key: Key, record: RolloutRecord) -> Known:
+        """Take up the memory: ours, unless the status holds another one than we last saw there."""
+        raw = record.status.get("memory") or {}
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = Known(load_memory(raw), raw)
+        elif known.recorded != raw:
+            known.memory, known.recorded = load_memory(raw), raw
+        return known
+
+    async def _decide(self, key: Key, record: RolloutRecord, known: Known, mono: float) -> _Pass:
+        now = self._clock.now()
+        s = self._observe(key, record, known, mono)
+        plan = decide(s, now)
+        if plan.takes_away:
+            await read_live(self._client, self._stores, s)
+            s = self._observe(key, record, known, mono)
+            plan = decide(s, now)
+        return _Pass(record, s, plan)
+
+    def _observe(self, key: Key, record: RolloutRecord, known: Known, mono: float) -> Snapshot:
+        release, phase = known.memory.release, record.status.get("phase")
+        is_active = release is not None or phase == "Blocked" or record.artifact != _current(record)
+        reading = self._alarms.read(view_of(record), release, is_active=is_active)
+        check = known.check
+        if check is not None and mono - known.checked_at >= RECHECK_AFTER.total_seconds():
+            check = dataclasses.replace(check, is_stale=True)
+        elapsed = None if known.seen_at is None else timedelta(seconds=mono - known.seen_at)
+        extras = Extras(known.memory, elapsed, reading, check, known.trouble, known.repaired)
+        return observe(self._stores, key, record, extras)
+
+    async def _act(self, made: _Pass, known: Known) -> None:
+        """Facts on record first, then the status that says what is meant, then what moves boxes."""
+        applier = Applier(self._client, self._stores, made.s, made.record, self._clock.now())
+        early = [a for a in made.plan.actions if isinstance(a, EARLY)]
+        late = [a for a in made.plan.actions if not isinstance(a, EARLY)]
+        failure = await self._apply(applier, early)
+        if not failure:
+            wrote = await self._report(made, known, applier, known.failure)
+            known.memory = made.plan.memory
+            failure = await self._apply(applier, late)
+            if wrote or early or late:
+                self._tell(made, wrote)
+        self._learn(applier, known)
+        if failure != known.failure:
+            known.failure = failure
+            await self._report(made, known, applier, failure)
+
+    async def _apply(self, applier: Applier, actions: Sequence[plan_of.Action]) -> str:
+        """Carry out actions; returns what the API server refuses for good, empty if all went well."""
+        for action in actions:
+            try:
+                await applier.apply(action)
+            except ApiError as error:
+                refused = Refused(type(action).__name__, error)
+                if not refused.is_for_people:
+                    raise
+                return refused.told()
+        return ""
+
+    def _learn(self, applier: Applier, known: Known) -> None:
+        if applier.check is not None:
+            known.check, known.checked_at = applier.check, self._clock.monotonic()
+        known.repaired |= applier.repaired
+
+    async def _report(self, made: _Pass, known: Known, applier: Applier, failure: str) -> bool:
+        """Write the status if it tells something new; returns whether it did."""
+        old, now = made.record.status, self._clock.now()
+        status = report(made.s, made.plan, old, now, failure)
+        if not is_urgent(old, status, made.plan.bake_length) and not self._may_write_counts(known, old, status):
+            return False
+        applier.took(await self._write_status(made.record, known, applier.version, status))
+        return True
+
+    def _may_write_counts(self, known: Known, old: Mapping[str, Any], status: Status) -> bool:
+        return is_stale(old, status) and self._counts_wait(known) <= timedelta(0)
+
+    def _counts_wait(self, known: Known) -> timedelta:
+        """Return how long counts alone still have to wait for a write."""
+        if known.written_at is None:
+            known.written_at = self._clock.monotonic()
+        return COUNTS_AFTER - timedelta(seconds=self._clock.monotonic() - known.written_at)
+
+    async def _write_status(self, record: RolloutRecord, known: Known, version: str, status: Status) -> Object:
+        meta = record.meta
+        body = {
+            "apiVersion": kinds.ROLLOUTS.api_version,
+            "kind": kinds.ROLLOUTS.kind,
+            "metadata": {"name": meta.name, "namespace": meta.namespace, "resourceVersion": version},
+            "status": status,
+        }
+        answer = await self._client.replace(kinds.ROLLOUTS, meta.namespace, meta.name, body, subresource="status")
+        known.recorded = (answer.get("status") or {}).get("memory") or {}
+        known.written_at = self._clock.monotonic()
+        return answer
+
+    async def _tell_unreadable(self, record: RolloutRecord, known: Known) -> None:
+        """Say what is wrong with a spec of which nothing can be trusted; nothing that runs is touched."""
+        status = unreadable(record.meta.generation, record.problem, record.status, self._clock.now())
+        if status == record.status:
+            return
+        self._stores.rollouts.upsert(await self._write_status(record, known, record.meta.resource_version, status))
+
+    def _tell(self, made: _Pass, wrote: bool) -> None:
+        """One canonical line for a pass that changed something, and an Event for each transition."""
+        plan = made.plan
+        for note in plan.notes:
+            self._recorder.record(made.s.rollout, note)
+        log.info(
+            "reconciled",
+            phase=plan.phase.value,
+            actions=[type(a).__name__ for a in plan.actions],
+            boxes=plan.boxes,
+            wrote_status=wrote,
+            waits_for=plan.waiting.key if plan.waiting else "",
+        )
+
+    async def _refresh(self, key: Key, error: ApiError) -> None:
+        """After a conflict take up what is there now, rather than wait for the watch to tell."""
+        if not isinstance(error, Conflict | NotFound):
+            return
+        stored = self._stores.rollouts.get(key)
+        if stored is not None:
+            try:
+                self._stores.rollouts.upsert(await self._client.get(kinds.ROLLOUTS, *key))
+            except NotFound:
+                self._stores.rollouts.discard(key, stored.uid)
+
+    async def _ask_pods(self, made: _Pass, known: Known) -> None:
+        """Ask the pods of boxes that do not come up what ails them; only then, and not often."""
+        if not made.plan.wants_trouble:
+            known.trouble, known.asked_at = "", None
+            return
+        mono = self._clock.monotonic()
+        if known.asked_at is not None and mono - known.asked_at < ASK_PODS_EVERY.total_seconds():
+            return
+        known.asked_at = mono
+        rollout = made.s.rollout
+        chosen = f"{naming.ROLLOUT}={rollout.name},{naming.ARTIFACT}={made.plan.current}"
+        pods = await self._client.list(kinds.PODS, rollout.namespace, chosen, limit=100)
+        known.trouble = explain_pods(pods.get("items") or ())
+
+    def _wake(self, made: _Pass, known: Known) -> timedelta | None:
+        """Return when to look again: what the plan says, a verdict that was asked for, counts that wait."""
+        delays = []
+        if any(isinstance(a, plan_of.CheckTemplate) for a in made.plan.actions):
+            delays.append(timedelta(0))
+        if made.plan.wake_at is not None:
+            delays.append(max(timedelta(0), made.plan.wake_at - self._clock.now()))
+        if is_stale(made.record.status, report(made.s, made.plan, made.record.status, self._clock.now())):
+            delays.append(max(timedelta(milliseconds=100), self._counts_wait(known)))
+        return min(delays, default=None)
+
+
+def _current(record: RolloutRecord) -> str:
+    return str((record.status.get("artifacts") or {}).get("current") or "")

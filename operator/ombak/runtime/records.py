@@ -1,0 +1,175 @@
+"""What is kept of each object that is watched: only what a decision may ask, in few containers (runtime.md 2.4)."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import pydantic
+
+from ombak.api.artifact import ArtifactStatus
+from ombak.api.parse import parse_rollout_spec, salvage_rollout_spec
+from ombak.api.rollout import RolloutSpec
+from ombak.core import naming
+from ombak.core.identity import artifact_id, digest_of
+from ombak.runtime import drift
+from ombak.runtime.kube_port import metadata
+from ombak.runtime.store import Key
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Meta:
+    """The part of `metadata` that matters."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    generation: int
+    is_deleting: bool
+    finalizers: tuple[str, ...]
+    owner_uid: str
+    """The uid of the controlling owner, empty if there is none."""
+    rollout: str
+    """The label that says whose it is."""
+
+    @property
+    def owner(self) -> Key | None:
+        """The Rollout that it says it belongs to."""
+        return (self.namespace, self.rollout) if self.rollout else None
+
+
+def meta_of(obj: Mapping[str, Any]) -> Meta:
+    """Read the metadata of any object."""
+    meta = metadata(obj)
+    owners = (o for o in meta.get("ownerReferences") or () if o.get("controller"))
+    return Meta(
+        namespace=meta.get("namespace") or "",
+        name=str(meta.get("name") or ""),
+        uid=str(meta.get("uid") or ""),
+        resource_version=str(meta.get("resourceVersion") or ""),
+        generation=int(meta.get("generation") or 0),
+        is_deleting=bool(meta.get("deletionTimestamp")),
+        finalizers=tuple(meta.get("finalizers") or ()),
+        owner_uid=next((str(o.get("uid")) for o in owners), ""),
+        rollout=str((meta.get("labels") or {}).get(naming.ROLLOUT) or ""),
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RolloutRecord:
+    """A Rollout; `spec` is None where nothing of it can be trusted, and `problem` then says why."""
+
+    meta: Meta
+    spec: RolloutSpec | None
+    artifact: str
+    problem: str
+    abort: str
+    retry: str
+    status: Mapping[str, Any]
+
+
+def decode_rollout(obj: Mapping[str, Any]) -> RolloutRecord:
+    """Read a Rollout; total: what is wrong with it becomes its `problem`."""
+    raw = obj.get("spec") or {}
+    parsed = parse_rollout_spec(raw)
+    template = raw.get("template") if isinstance(raw, Mapping) else None
+    annotations = metadata(obj).get("annotations") or {}
+    return RolloutRecord(
+        meta=meta_of(obj),
+        spec=parsed.spec or salvage_rollout_spec(raw),
+        artifact=artifact_id(template) if isinstance(template, dict) else "",
+        problem=parsed.problem,
+        abort=str(annotations.get(naming.ABORT) or ""),
+        retry=str(annotations.get(naming.RETRY) or ""),
+        status=obj.get("status") or {},
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ArtifactRecord:
+    """An Artifact; its template is kept as text, ten of them weigh what one costs as objects."""
+
+    meta: Meta
+    id: str
+    sequence: int
+    template_json: str
+    is_genuine: bool
+    stable_order: int
+    rejected: tuple[str, str, datetime] | None
+    retried: str
+
+    @property
+    def template(self) -> dict[str, Any]:
+        """The pod template."""
+        found: dict[str, Any] = json.loads(self.template_json)
+        return found
+
+
+def decode_artifact(obj: Mapping[str, Any]) -> ArtifactRecord:
+    """Read an Artifact, and check that its content is what its id says (R61)."""
+    spec = obj.get("spec") or {}
+    template = spec.get("template") or {}
+    try:
+        status = ArtifactStatus.model_validate(obj.get("status") or {})
+    except pydantic.ValidationError:
+        status = ArtifactStatus()
+    found = str(spec.get("id") or "")
+    rejected = status.rejected
+    return ArtifactRecord(
+        meta=meta_of(obj),
+        id=found,
+        sequence=int(spec.get("sequence") or 0),
+        template_json=json.dumps(template),
+        is_genuine=found == artifact_id(template) and spec.get("digest") == digest_of(template),
+        stable_order=status.stable.order if status.stable else 0,
+        rejected=(rejected.reason, rejected.message, rejected.at) if rejected else None,
+        retried=status.retried,
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WorkloadRecord:
+    """A Deployment or ReplicaSet of ours."""
+
+    meta: Meta
+    artifact: str
+    zone: str
+    desired: int
+    replicas: int
+    ready: int
+    available: int
+    updated: int
+    is_current: bool
+    surges: bool
+    annotations: Mapping[str, str]
+    edits: drift.Edits
+
+
+def decode_workload(obj: Mapping[str, Any]) -> WorkloadRecord:
+    """Read a Deployment or ReplicaSet."""
+    meta, spec, status = meta_of(obj), obj.get("spec") or {}, obj.get("status") or {}
+    labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
+    own = metadata(obj).get("labels") or {}
+    rolling = (spec.get("strategy") or {}).get("rollingUpdate") or {}
+    desired = spec.get("replicas")
+    return WorkloadRecord(
+        meta=meta,
+        artifact=str(own.get(naming.ARTIFACT) or labels.get(naming.ARTIFACT) or ""),
+        zone=str(own.get(naming.ZONE) or ""),
+        desired=1 if desired is None else int(desired),
+        replicas=int(status.get("replicas") or 0),
+        ready=int(status.get("readyReplicas") or 0),
+        available=int(status.get("availableReplicas") or 0),
+        updated=int(status.get("updatedReplicas") or 0),
+        is_current=int(status.get("observedGeneration") or 0) >= meta.generation,
+        surges=bool(rolling.get("maxSurge")) and not rolling.get("maxUnavailable"),
+        annotations=dict(metadata(obj).get("annotations") or {}),
+        edits=drift.edits_of(obj),
+    )
+
+
+def owner_of(record: WorkloadRecord | ArtifactRecord) -> Key | None:
+    """Index children by the Rollout that their label names."""
+    return record.meta.owner

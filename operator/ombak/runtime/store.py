@@ -1,0 +1,173 @@
+"""What is known of one kind of one cluster: the only thing reconciles read.
+
+Two streams write it: the watch, and the answers to our own writes (so that we read what we wrote). Neither
+can take an object back in time, because resource versions of one kind are revisions of one etcd and compare
+as integers (official since Kubernetes 1.35). Nor can a late answer raise the dead: deletions are remembered
+by uid until the next complete list, and what is older than that list and not in the store is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from ombak.runtime.kube_port import metadata
+
+T = TypeVar("T")
+
+Key = tuple[str, str]
+"""(namespace, name); the namespace of a cluster-scoped object is empty."""
+
+
+class NotAnObject(ValueError):  # noqa: N818 - reads as the claim it makes
+    """What came is not an API object (no name, no uid, or no resource version)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored(Generic[T]):
+    """One object as last seen."""
+
+    resource_version: int
+    uid: str
+    value: T
+
+
+def identity(obj: Mapping[str, Any]) -> tuple[Key, str, int]:
+    """Key, uid and resource version of an object; raises `NotAnObject`."""
+    meta = metadata(obj)
+    try:
+        return (meta.get("namespace") or "", meta["name"]), meta["uid"], int(meta["resourceVersion"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise NotAnObject(f"not an API object: {error!r}") from error
+
+
+class Store(Generic[T]):
+    """Objects by (namespace, name), and by owner when `owner` is given.
+
+    `decode` must be total: what it cannot read has to become part of the value, for an object left out
+    or left as it was would be a lie.
+    `on_event` is called after each change that came from outside, with the key of the owner where there is an
+    owner function (for both, when the owner changed; not at all for objects without one), else with the
+    object's own key.
+    """
+
+    def __init__(
+        self,
+        decode: Callable[[Mapping[str, Any]], T],
+        *,
+        owner: Callable[[T], Key | None] | None = None,
+        on_event: Callable[[Key], None] | None = None,
+    ) -> None:
+        self._decode = decode
+        self._owner = owner
+        self._on_event = on_event or (lambda _: None)
+        self._objects: dict[Key, Stored[T]] = {}
+        self._by_owner: dict[Key, set[Key]] = {}
+        self._listed = 0  # revision of the newest complete list
+        self._graves: dict[str, int] = {}  # uid -> revision at which it was gone, of those after that list
+
+    def get(self, key: Key) -> Stored[T] | None:
+        """The object, or None."""
+        return self._objects.get(key)
+
+    def owned_by(self, owner: Key) -> list[tuple[Key, Stored[T]]]:
+        """The objects of an owner, in order of their keys."""
+        return [(key, self._objects[key]) for key in sorted(self._by_owner.get(owner, ()))]
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._objects)
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def entry(self, obj: Mapping[str, Any]) -> tuple[Key, Stored[T]]:
+        """Decode an object without storing it; raises `NotAnObject`."""
+        key, uid, version = identity(obj)
+        return key, Stored(version, uid, self._decode(obj))
+
+    def upsert(self, obj: Mapping[str, Any]) -> bool:
+        """Take the answer to a write of ours, silently; whether it was news."""
+        return self._put(*self.entry(obj), self._listed) is not None
+
+    def observe(self, obj: Mapping[str, Any]) -> bool:
+        """Take an object that was added or modified, and tell; whether it was news."""
+        touched = self._put(*self.entry(obj), self._listed)
+        self._tell(touched or ())
+        return touched is not None
+
+    def remove(self, obj: Mapping[str, Any]) -> bool:
+        """Take the last state of an object that is gone, and tell; whether it was news.
+
+        Ignored when the store holds something newer: the object was created again, or selected again.
+        """
+        key, uid, version = identity(obj)
+        self._bury(uid, version)
+        stored = self._objects.get(key)
+        if stored is None or stored.resource_version > version:
+            return False
+        self._tell(self._drop(key))
+        return True
+
+    def discard(self, key: Key, uid: str) -> bool:
+        """Drop an object that the server says does not exist (NotFound), and tell; not one created since."""
+        stored = self._objects.get(key)
+        if stored is None or stored.uid != uid:
+            return False
+        self._bury(uid, stored.resource_version)
+        self._tell(self._drop(key))
+        return True
+
+    def replace(self, entries: Mapping[Key, Stored[T]], version: int, *, rewound: bool = False) -> int:
+        """Take a complete list, read at revision `version`: what it lacks is gone, if it is not newer.
+
+        Returns how many keys were told.
+        With `rewound` the server's history went backwards (etcd restored from a backup): the list wins.
+        """
+        touched: dict[Key, None] = {}
+        if rewound:
+            touched |= dict.fromkeys(subject for key in list(self._objects) for subject in self._drop(key))
+            self._listed, self._graves = 0, {}
+        floor = self._listed if version < self._listed else -1  # an older list than the last raises nobody
+        self._listed = max(self._listed, version)
+        self._graves = {uid: at for uid, at in self._graves.items() if at > version}
+        for key, stored in entries.items():
+            touched |= dict.fromkeys(self._put(key, stored, floor) or ())
+        for key, stored in list(self._objects.items()):
+            if key not in entries and stored.resource_version <= version:
+                touched |= dict.fromkeys(self._drop(key))
+        self._tell(touched)
+        return len(touched)
+
+    def _put(self, key: Key, stored: Stored[T], floor: int) -> list[Key] | None:
+        """Store what is newer, or newer than `floor` if unknown; the keys to tell, or None when it is not."""
+        old = self._objects.get(key)
+        known = max(floor if old is None else old.resource_version, self._graves.get(stored.uid, -1))
+        if stored.resource_version <= known:
+            return None
+        touched = self._drop(key) if old is not None else []
+        self._objects[key] = stored
+        subject = self._subject(key, stored.value)
+        if self._owner is not None and subject is not None:
+            self._by_owner.setdefault(subject, set()).add(key)
+        return list(dict.fromkeys([*touched, *([subject] if subject is not None else [])]))
+
+    def _drop(self, key: Key) -> list[Key]:
+        subject = self._subject(key, self._objects.pop(key).value)
+        if subject is None:
+            return []
+        if self._owner is not None:
+            self._by_owner[subject].discard(key)
+            if not self._by_owner[subject]:
+                del self._by_owner[subject]
+        return [subject]
+
+    def _subject(self, key: Key, value: T) -> Key | None:
+        return key if self._owner is None else self._owner(value)
+
+    def _bury(self, uid: str, version: int) -> None:
+        self._graves[uid] = max(version, self._graves.get(uid, version))
+
+    def _tell(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            self._on_event(key)

@@ -1,0 +1,51 @@
+"""The control plane that all cluster tests share."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from ombak.sandbox import Region, ensure_binaries
+
+_kept_logs = pytest.StashKey[str]()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Builds what cluster tests need before the first of them, so that no test's time limit ends a build."""
+    if session.config.option.collectonly or not any(item.get_closest_marker("cluster") for item in session.items):
+        return
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    ensure_binaries(progress=reporter.write_line if reporter else None)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Says where the logs are when a test failed."""
+    path = config.stash.get(_kept_logs, None)
+    if path:
+        terminalreporter.write_line(f"the control plane's logs are kept in {path}")
+
+
+@pytest.fixture(scope="session")
+def region(request: pytest.FixtureRequest) -> Iterator[Region]:
+    """One region for the whole session (do not run cluster tests with xdist: every worker would start its own).
+
+    Tests work in a `namespace` of their own, and start what they stop.
+    """
+    running = Region.start("tests", zones=("a", "b", "c"), nodes=6)
+    try:
+        yield running
+    finally:
+        failed = request.session.testsfailed > 0
+        running.stop(keep_logs=failed)
+        if failed:
+            request.config.stash[_kept_logs] = str(running.workdir.logs)
+
+
+@pytest.fixture
+def namespace(region: Region) -> Iterator[str]:
+    """A namespace of the test's own in the shared region; its deletion is begun afterwards and not waited for."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    metadata = {"name": name}
+    region.plane.client.call("POST", "/api/v1/namespaces", {"kind": "Namespace", "metadata": metadata})
+    yield name
+    region.kubectl("delete", "namespace", name, "--wait=false")

@@ -1,0 +1,79 @@
+"""A Prometheus for tests: says what it is told, fails when it is told, and counts what it is asked."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from ombak.runtime.metrics_port import QueryError, QueryResult, Series
+
+Values = dict[str, Callable[[datetime], float | None]]
+"""Series name -> its value at a moment; None where there is none."""
+
+
+class FakeClock:
+    """Both clocks, which stand still until told otherwise."""
+
+    def __init__(self) -> None:
+        self.wall = datetime(2026, 1, 1, tzinfo=UTC)
+        self.elapsed = 0.0
+
+    def now(self) -> datetime:
+        return self.wall
+
+    def monotonic(self) -> float:
+        return self.elapsed
+
+    def advance(self, seconds: float) -> None:
+        self.wall += timedelta(seconds=seconds)
+        self.elapsed += seconds
+
+
+class LoopClock:
+    """Both clocks, which follow the event loop's."""
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.monotonic())
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+@dataclass
+class FakeSource:
+    """Answers from `values` (query -> series); `error` fails every query, `delay` is how long one takes."""
+
+    values: dict[str, Values] = field(default_factory=dict)
+    error: QueryError | None = None
+    delay: float = 0.0
+    server_time: datetime | None = None
+    asked: list[str] = field(default_factory=list)
+    running: int = 0
+    most_running: int = 0
+
+    async def query_range(self, query: str, start: datetime, end: datetime, step: timedelta) -> QueryResult:
+        self.asked.append(query)
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            await asyncio.sleep(self.delay)
+        finally:
+            self.running -= 1
+        if self.error is not None:
+            raise self.error
+        moments = [start + i * step for i in range(round((end - start) / step) + 1)]
+        found = [_series(name, value, moments) for name, value in self.values.get(query, {}).items()]
+        return QueryResult(tuple(one for one in found if one.points), self.server_time)
+
+    async def query(self, query: str, at: datetime) -> QueryResult:
+        return await self.query_range(query, at, at, timedelta(seconds=1))
+
+
+def _series(name: str, value: Callable[[datetime], float | None], moments: list[datetime]) -> Series:
+    points = [(moment.timestamp(), value(moment)) for moment in moments]
+    return Series({"pod": name} if name else {}, tuple((t, v) for t, v in points if v is not None))
+
+
+def constant(value: float | None) -> Callable[[datetime], float | None]:
+    """The same at every moment."""
+    return lambda _moment: value
