@@ -68,7 +68,7 @@ def test_a_kept_state_is_remembered_per_series() -> None:
     memory = Memory(State.ALARM, {"a": State.ALARM, "b": State.OK})
     found = _judge(sparse, memory)
     assert (State.ALARM, Certainty.Uncertain, ("a",)) == (found.state, found.certainty, found.contributors)
-    assert {"a": State.ALARM, "b": State.OK} == found.memory.series
+    assert found.memory.series == {"a": State.ALARM, "b": State.OK}
 
 
 @pytest.mark.parametrize(
@@ -110,4 +110,4 @@ def test_the_reach_says_how_old_the_data_is(points: Points, reach: int) -> None:
 def test_the_message_has_the_numbers_of_the_worst_series() -> None:
     """What a person wants to know at first sight."""
     found = _judge({'{pod="a"}': (0.0, 0.0, 0.5, 2.0), '{pod="b"}': BAD, '{pod="c"}': (0.0, 0.0, 3.0, 1.5)})
-    assert '2 for {pod="b"} (alarms when > 1; 2 of 2 points breach, 2 of 2 needed, 2 of 3 series)' == found.message
+    assert found.message == '2 for {pod="b"} (alarms when > 1; 2 of 2 points breach, 2 of 2 needed, 2 of 3 series)'

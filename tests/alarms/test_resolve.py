@@ -66,7 +66,7 @@ def test_a_child_that_is_unknown_does_not_age_what_is_certain_without_it() -> No
     """OR with a true side."""
     found = _combine("ALARM(a) OR ALARM(b)", {"a": _verdict(State.ALARM), "b": unknown_verdict("b", "is gone")})
     assert found.is_alarm
-    assert (NOW, ("b: is gone",)) == (found.evaluated_at, found.unknown)
+    assert (found.evaluated_at, found.unknown) == (NOW, ("b: is gone",))
 
 
 @pytest.mark.parametrize("seconds_ago", [pytest.param(61, id="too long ago"), pytest.param(-61, id="in the future")])
@@ -86,7 +86,7 @@ def test_a_constant_is_evaluated_now() -> None:
 def test_the_message_quotes_who_made_it_alarm() -> None:
     """The numbers of the contributor, not of the others."""
     children = {"a": _verdict(State.OK, message="a: 0"), "b": _verdict(State.ALARM, message="b: 7 (alarms when > 1)")}
-    assert "b: 7 (alarms when > 1)" == _combine("ALARM(a) OR ALARM(b)", children).message
+    assert _combine("ALARM(a) OR ALARM(b)", children).message == "b: 7 (alarms when > 1)"
 
 
 def _combine(text: str, children: dict[str, Verdict], stale_after: timedelta | None = None) -> Verdict:

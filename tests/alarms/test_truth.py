@@ -2,13 +2,13 @@
 
 import itertools
 
-from expressions import expressions, few_refs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ombak.alarms import parser, truth
 from ombak.alarms.syntax import And, AtLeast, Constant, Expression, Is, Not, Or, Ref, references
 from ombak.api.health import Certainty, State
+from support.expressions import expressions, few_refs
 
 _CHILDREN = st.one_of(
     st.sampled_from(State).map(truth.known),

@@ -7,8 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from metrics import FakeClock, FakeSource, LoopClock, constant
-from support.virtual_loop import run_virtual
 
 from ombak.alarms.resolve import AlarmKey
 from ombak.alarms.template import Context
@@ -17,6 +15,8 @@ from ombak.runtime.alarm_interest import Wanted
 from ombak.runtime.alarm_polling import PollSettings
 from ombak.runtime.alarm_service import AlarmService
 from ombak.runtime.metrics_port import QueryError, QueryErrorKind
+from support.fake_metrics import FakeClock, FakeSource, LoopClock, constant
+from support.virtual_loop import run_virtual
 
 QUERY = 'errors{pod=~"$(pods)"}'
 RENDERED = 'errors{pod=~"front-.*"}'
@@ -73,8 +73,8 @@ async def test_the_first_poll_gives_a_verdict(world: World) -> None:
     assert world.verdict.is_ok
     assert (world.clock.now(), timedelta(seconds=10)) == (world.verdict.evaluated_at, world.verdict.window)
     assert (
-        'errors: 0 for {pod="front-1"} (alarms when > 0.1; 0 of 1 points breach, 1 of 1 needed)'
-        == world.verdict.message
+        world.verdict.message
+        == 'errors: 0 for {pod="front-1"} (alarms when > 0.1; 0 of 1 points breach, 1 of 1 needed)'
     )
 
 
@@ -94,7 +94,7 @@ async def test_equal_queries_are_asked_once_for_all(world: World) -> None:
         world.service.watch(i, _wanted("ALARM(errors) OR ALARM(worse)"), is_active=False)
     world.service.watch("r1", _wanted("ALARM(worse)"), is_active=True)
     await world.service.poll_due()
-    assert (1, [RENDERED]) == (world.service.distinct_queries, world.source.asked)
+    assert (world.service.distinct_queries, world.source.asked) == (1, [RENDERED])
 
 
 async def test_different_contexts_are_different_queries(world: World) -> None:
@@ -102,7 +102,7 @@ async def test_different_contexts_are_different_queries(world: World) -> None:
     both = {"all": _wanted()["revert"], "box": _wanted(pods="front-onebox-.*")["revert"]}
     world.service.watch("r1", both, is_active=True)
     await world.service.poll_due()
-    assert [RENDERED, 'errors{pod=~"front-onebox-.*"}'] == sorted(world.source.asked)
+    assert sorted(world.source.asked) == [RENDERED, 'errors{pod=~"front-onebox-.*"}']
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ async def test_active_watchers_hear_of_every_answer_idle_ones_of_changes(world: 
     await world.pass_time(3)
     assert frozenset({"r1", "idle"}) == world.told[0]
     assert world.verdict.is_alarm
-    assert ("errors",) == world.verdict.contributors
+    assert world.verdict.contributors == ("errors",)
 
 
 async def test_m_of_n_is_judged_from_the_series_of_one_answer(world: World) -> None:
@@ -260,10 +260,10 @@ async def test_an_alarm_that_comes_changes_or_goes_is_heard_of(world: World) -> 
     assert world.told == [frozenset({"r1"})]
     await world.service.poll_due()
     assert world.verdict.is_alarm
-    assert ("high",) == world.verdict.contributors
+    assert world.verdict.contributors == ("high",)
     world.service.remove_alarm(AlarmKey("shop", "high"))
     assert world.verdict.is_unknown
-    assert ("high: does not exist",) == world.verdict.unknown
+    assert world.verdict.unknown == ("high: does not exist",)
 
 
 @pytest.mark.parametrize(

@@ -33,14 +33,8 @@ def begin(scene: Scene) -> Plan:
 def _blocked(scene: Scene, waiting: Waiting, actions: tuple[plan.Action, ...], current: str) -> Plan:
     s = scene.s
     problem = start.template_problem(s)
-    check = plan.CheckTemplate(s.rollout.artifact)
-    if problem:
-        waiting = Waiting("template", problem, "whoever edits spec.template")
-    if waiting.key == "template" and (s.template_check is None or s.template_check.is_stale or not problem):
-        actions = (*actions, check)
-    is_invalid = bool(problem) or waiting.key == "spec"
     return Plan(
-        phase=Phase.INVALID if is_invalid else Phase.BLOCKED,
+        phase=Phase.INVALID if problem or waiting.key == "spec" else Phase.BLOCKED,
         memory=Memory(),
         actions=actions,
         waiting=waiting,
@@ -48,6 +42,7 @@ def _blocked(scene: Scene, waiting: Waiting, actions: tuple[plan.Action, ...], c
         current=current,
         queued=s.rollout.artifact,
         boxes=scene.boxes(current) if current else f"0/{scene.replicas}",
+        asks=s.rollout.artifact if waiting.key == "template" and start.must_ask(s) else "",
         is_watched=waiting.key in ("alarm", "alarms"),
         wake_at=scene.now + RECHECK if problem else None,
     )

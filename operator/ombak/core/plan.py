@@ -23,13 +23,6 @@ class ClearCommand:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class CheckTemplate:
-    """Ask the API server, by a dry run, whether it would take boxes of the wanted template."""
-
-    artifact: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class CreateArtifact:
     """Keep the wanted template as an immutable version."""
 
@@ -130,7 +123,6 @@ class Delete:
 Action = (
     Prepare
     | ClearCommand
-    | CheckTemplate
     | CreateArtifact
     | RecordStable
     | RecordRejected
@@ -184,6 +176,8 @@ class Plan:
     bake_length: timedelta = timedelta(0)
     """How long the step under way has to bake in all."""
     wake_at: datetime | None = None
+    asks: str = ""
+    """An artifact of which the API server must say, by a dry run, whether it takes its boxes; then decide again."""
     is_watched: bool = False
     """A release is on its way: its alarms are needed at full rate."""
     wants_trouble: bool = False

@@ -12,18 +12,13 @@ def what_blocks(s: Snapshot, evidence: Evidence, replicas: int, *, is_first: boo
     A first install is not held by alarms: nothing runs yet that they could speak of, and where an earlier
     install failed they must not block its fix.
     """
-    by_people = _wish(s, replicas)
-    if by_people is not None:
-        return by_people
-    if not _is_accepted(s):
-        return Waiting("template", "the API server's dry run of the pod template", "nobody")
-    return None if is_first else _alarms(evidence)
+    if s.rollout.problem:
+        return Waiting("spec", s.rollout.problem, "whoever edits the Rollout")
+    return _template(s) or _people(s, replicas) or (None if is_first else _alarms(evidence))
 
 
-def _wish(s: Snapshot, replicas: int) -> Waiting | None:
+def _people(s: Snapshot, replicas: int) -> Waiting | None:
     rollout = s.rollout
-    if rollout.problem:
-        return Waiting("spec", rollout.problem, "whoever edits the Rollout")
     if replicas == 0:
         return Waiting(
             "replicas", "spec.replicas to be more than 0", "whoever scales it up", commands.scale_up(rollout)
@@ -44,11 +39,22 @@ def template_problem(s: Snapshot) -> str:
     return check.problem if check is not None and check.artifact == s.rollout.artifact else ""
 
 
-def _is_accepted(s: Snapshot) -> bool:
-    if s.artifact(s.rollout.artifact) is not None:
-        return True
+def must_ask(s: Snapshot) -> bool:
+    """The API server was not asked about the wanted template, or so long ago that it may say something else now."""
     check = s.template_check
-    return check is not None and check.artifact == s.rollout.artifact and not check.problem
+    return check is None or check.artifact != s.rollout.artifact or check.is_stale
+
+
+def _template(s: Snapshot) -> Waiting | None:
+    """The template is asked about first, so that its author hears at once, whatever else is in the way."""
+    if s.artifact(s.rollout.artifact) is not None:
+        return None
+    problem = template_problem(s)
+    if problem:
+        return Waiting("template", problem, "whoever edits spec.template")
+    if must_ask(s):
+        return Waiting("template", "the API server's dry run of the pod template", "nobody, it is asked")
+    return None
 
 
 def _alarms(evidence: Evidence) -> Waiting | None:

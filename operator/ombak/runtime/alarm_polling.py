@@ -127,6 +127,12 @@ class QueryPool:
     def _stale_before(self, query: SharedQuery) -> float:
         return self._clock.monotonic() - 2 * self._interval(query) - self._settings.slack
 
+    def has_looked(self, leaf: Leaf) -> bool:
+        """Whether there was an answer to this query, or a failure, since somebody asked for it."""
+        query = self._queries.get(leaf.query)
+        state = query.rules.get(leaf.rule) if query is not None else None
+        return state is not None and query is not None and (state.outcome is not None or query.failures > 0)
+
     def interval_of(self, period: timedelta, *, is_active: bool) -> timedelta:
         """The time between two polls of a query of that period."""
         return max(timedelta(seconds=self._settings.minimum_interval), period / 4 if is_active else period)

@@ -113,6 +113,11 @@ class AlarmService:
         leaves = leaf_verdicts(wanted, bound, self._pool.verdict)
         return bound.resolution.evaluate(leaves.__getitem__, self._clock.now())
 
+    def has_looked(self, watcher: Hashable) -> bool:
+        """Whether everything that the watcher rests on was asked once: before that, unknown only means early."""
+        watch = self._watches.get(watcher)
+        return watch is not None and all(self._pool.has_looked(leaf) for leaf in watch.leaves)
+
     def slowest(self, watcher: Hashable) -> timedelta | None:
         """The longest time between two polls of anything that the watcher rests on; None if it rests on nothing."""
         watch = self._watches.get(watcher)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from ombak.core import manifests, naming, plan
-from ombak.core.snapshot import Snapshot, TemplateCheck
+from ombak.core.snapshot import Snapshot
 from ombak.runtime import kinds
 from ombak.runtime.kube_port import (
     AlreadyExists,
@@ -25,7 +25,6 @@ from ombak.runtime.store import Store
 EARLY = (
     plan.Prepare,
     plan.Adopt,
-    plan.CheckTemplate,
     plan.CreateArtifact,
     plan.RecordStable,
     plan.RecordRejected,
@@ -44,8 +43,6 @@ class Applier:
         self._record = record
         self._now = now
         self._version = record.meta.resource_version
-        self.check: TemplateCheck | None = None
-        """What the dry run found, if one was made."""
         self.repaired: dict[str, int] = {}
 
     @property
@@ -60,8 +57,6 @@ class Applier:
                 await self._prepare(action)
             case plan.ClearCommand(annotation=annotation):
                 await self._patch_rollout({"metadata": {"annotations": {annotation: None}}})
-            case plan.CheckTemplate(artifact=artifact):
-                self.check = TemplateCheck(artifact, await self._check(artifact))
             case plan.CreateArtifact(artifact=artifact, sequence=sequence):
                 body = manifests.artifact(self._s.rollout, artifact, sequence)
                 self._stores.artifacts.upsert(await self._create(kinds.ARTIFACTS, body))
@@ -105,21 +100,6 @@ class Applier:
                 raise
             self._store(kind.kind).upsert(found)
             raise Conflict(409, "AlreadyExists", error.message) from error
-
-    async def _check(self, artifact: str) -> str:
-        """Return what the API server has against boxes of the wanted template, empty if nothing."""
-        rollout = self._s.rollout
-        body = manifests.fleet(rollout, rollout.spec.template, artifact, "", 0)
-        body["metadata"]["name"] += "-check"
-        try:
-            await self._client.create(kinds.REPLICA_SETS, rollout.namespace, body, dry_run=True)
-        except (Invalid, Forbidden) as error:
-            return error.message
-        except ApiError as error:
-            if error.status != 400:
-                raise
-            return error.message
-        return ""
 
     async def _record_verdict(self, action: plan.RecordStable | plan.RecordRejected | plan.RecordRetry) -> None:
         stamp = self._now.isoformat()
@@ -204,6 +184,22 @@ class Applier:
             store.upsert(await self._create(kinds.REPLICA_SETS, body))
         else:
             store.upsert(await self._replace(kinds.REPLICA_SETS, body, action.resource_version))
+
+
+async def dry_run(client: KubeClient, s: Snapshot, artifact: str) -> str:
+    """Return what the API server has against boxes of the wanted template, empty if nothing. Raises `ApiError`."""
+    rollout = s.rollout
+    body = manifests.fleet(rollout, rollout.spec.template, artifact, "", 0)
+    body["metadata"]["name"] += "-check"
+    try:
+        await client.create(kinds.REPLICA_SETS, rollout.namespace, body, dry_run=True)
+    except (Invalid, Forbidden) as error:
+        return error.message
+    except ApiError as error:
+        if error.status != 400:
+            raise
+        return error.message
+    return ""
 
 
 async def read_live(client: KubeClient, stores: Stores, s: Snapshot) -> None:

@@ -13,6 +13,7 @@ from ombak.alarms.resolve import AlarmKey
 from ombak.runtime import kinds
 from ombak.runtime.alarm_reader import AlarmReader
 from ombak.runtime.alarm_service import AlarmService
+from ombak.runtime.alarm_status import AlarmReporter
 from ombak.runtime.clock import Clock
 from ombak.runtime.decode_alarm import AlarmRecord, decode_alarm
 from ombak.runtime.events import EventRecorder
@@ -57,6 +58,7 @@ class Operator:
         self.recorder = EventRecorder(client, clock)
         reader = AlarmReader(self.service, metrics, clock, self._add_rollout)
         self._rollouts = Reconciler(client, self.stores, reader, clock, self.recorder)
+        self._alarm_reporter = AlarmReporter(client, self.alarms, self.service, clock)
 
     @property
     def queue(self) -> WorkQueue[Work]:
@@ -72,11 +74,14 @@ class Operator:
             self.service.remove_alarm(alarm)
         else:
             self.service.set_alarm(alarm, found.value.spec)
+        self._queue.add(Work(kinds.ALARMS.kind, key))
 
     def _wake(self, watchers: Iterable[Hashable]) -> None:
-        for key in watchers:
-            assert isinstance(key, tuple)
-            self._add_rollout(key)
+        for watcher in watchers:
+            if isinstance(watcher, Work):
+                self._queue.add(watcher)
+            elif isinstance(watcher, tuple):
+                self._add_rollout(watcher)
 
     def custom(self) -> dict[Kind, Store[Any]]:
         """Return the stores of our own kinds, which the watch of the shell feeds."""
@@ -95,12 +100,19 @@ class Operator:
                 await event.wait()
             log.info("synced", rollouts=len(self.stores.rollouts), alarms=len(self.alarms))
             group.create_task(self._queue.run(self._handle, self._workers), name="workers")
+            group.create_task(self._first_round(), name="first round")
+
+    async def _first_round(self) -> None:
+        """Say when everything that was there at the start was looked at: from then on it is on its own."""
+        while self._queue.depth:  # noqa: ASYNC110 - said once in a process' life
+            await asyncio.sleep(0.05)
+        log.info("looked at everything", rollouts=len(self.stores.rollouts))
 
     async def _handle(self, work: Work) -> None:
-        with structlog.contextvars.bound_contextvars(namespace=work.key[0], rollout=work.key[1]):
+        with structlog.contextvars.bound_contextvars(namespace=work.key[0], **{work.kind.lower(): work.key[1]}):
             try:
                 async with asyncio.timeout(PASS_WITHIN.total_seconds()):
-                    wake = await self._rollouts.reconcile(work.key)
+                    wake = await self._reconcile(work)
             except (ApiError, TimeoutError) as error:
                 least = error.retry_after if isinstance(error, TooManyRequests) and error.retry_after else timedelta(0)
                 delay = self._queue.retry(work, least)
@@ -109,3 +121,9 @@ class Operator:
         self._queue.forget(work)
         if wake is not None:
             self._queue.add_after(work, wake)
+
+    async def _reconcile(self, work: Work) -> timedelta | None:
+        if work.kind == kinds.ALARMS.kind:
+            await self._alarm_reporter.reconcile(work.key, work)
+            return None
+        return await self._rollouts.reconcile(work.key)

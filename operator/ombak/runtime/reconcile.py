@@ -17,7 +17,7 @@ from ombak.core.report import Status, is_stale, is_urgent, report, unreadable
 from ombak.core.snapshot import RolloutView, Snapshot, TemplateCheck
 from ombak.runtime import kinds
 from ombak.runtime.alarm_book import AlarmBook
-from ombak.runtime.apply import EARLY, Applier, Refused, read_live
+from ombak.runtime.apply import EARLY, Applier, Refused, dry_run, read_live
 from ombak.runtime.clock import Clock
 from ombak.runtime.kube_port import ApiError, Conflict, KubeClient, NotFound, Object
 from ombak.runtime.observe import Extras, Stores, observe, view_of
@@ -117,6 +117,11 @@ class Reconciler:
         now = self._clock.now()
         s = self._observe(key, record, known, mono)
         plan = decide(s, now)
+        if plan.asks:
+            known.check = TemplateCheck(plan.asks, await dry_run(self._client, s, plan.asks))
+            known.checked_at = mono
+            s = self._observe(key, record, known, mono)
+            plan = decide(s, now)
         if plan.takes_away:
             await read_live(self._client, self._stores, s)
             s = self._observe(key, record, known, mono)
@@ -146,7 +151,7 @@ class Reconciler:
             failure = await self._apply(applier, late)
             if wrote or early or late:
                 self._tell(made, wrote)
-        self._learn(applier, known)
+        known.repaired |= applier.repaired
         if failure != known.failure:
             known.failure = failure
             await self._report(made, known, applier, failure)
@@ -162,11 +167,6 @@ class Reconciler:
                     raise
                 return refused.told()
         return ""
-
-    def _learn(self, applier: Applier, known: Known) -> None:
-        if applier.check is not None:
-            known.check, known.checked_at = applier.check, self._clock.monotonic()
-        known.repaired |= applier.repaired
 
     async def _report(self, made: _Pass, known: Known, applier: Applier, failure: str) -> bool:
         """Write the status if it tells something new; returns whether it did."""
@@ -246,10 +246,8 @@ class Reconciler:
         known.trouble = explain_pods(pods.get("items") or ())
 
     def _wake(self, made: _Pass, known: Known) -> timedelta | None:
-        """Return when to look again: what the plan says, a verdict that was asked for, counts that wait."""
+        """Return when to look again: what the plan says, and counts that wait."""
         delays = []
-        if any(isinstance(a, plan_of.CheckTemplate) for a in made.plan.actions):
-            delays.append(timedelta(0))
         if made.plan.wake_at is not None:
             delays.append(max(timedelta(0), made.plan.wake_at - self._clock.now()))
         if is_stale(made.record.status, report(made.s, made.plan, made.record.status, self._clock.now())):

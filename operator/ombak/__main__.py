@@ -1,0 +1,5 @@
+"""`python -m ombak`."""
+
+from ombak.cli.main import main
+
+main()

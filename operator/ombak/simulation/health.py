@@ -1,0 +1,184 @@
+"""The health of the region over time, and what alarms that ask a Prometheus say of it."""
+
+import bisect
+import dataclasses
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+from ombak.alarms.verdict import Certainty, State, Verdict, unknown_verdict
+from ombak.core.memory import Release
+from ombak.core.snapshot import RolloutView
+from ombak.runtime.alarm_book import UNWATCHED, Reading
+from ombak.runtime.clock import Clock
+from ombak.runtime.store import Key
+from ombak.simulation.agenda import Timeline
+from ombak.simulation.pods import Kubelets, Pod
+
+REVERT, ONE_BOX = "revert", "oneBox"
+NAMES = (REVERT, ONE_BOX)
+
+
+class Health:
+    """Whether the metric behind each alarm breaches, at every moment so far: what Prometheus has stored."""
+
+    def __init__(self, timeline: Timeline, kubelets: Kubelets) -> None:
+        self._timeline, self._kubelets = timeline, kubelets
+        self._times: dict[str, list[float]] = {name: [0.0] for name in NAMES}
+        self._bad: dict[str, list[bool]] = {name: [False] for name in NAMES}
+        self.ambient: set[str] = set()
+        """Alarms that something outside of the Rollout makes breach."""
+        self.is_answering = True
+        """Prometheus can be reached."""
+        kubelets.watchers.append(self._pod_changed)
+
+    def _pod_changed(self, pod: Pod, what: str) -> None:
+        if what == "ready" and pod.behaviour.burns_after:
+            self._timeline.call_later(pod.behaviour.burns_after + 0.001, self.look)
+        if what in ("ready", "lost", "waits", "gone"):
+            self.look()
+
+    def look(self) -> None:
+        """Store what is true now."""
+        now = self._timeline.time()
+        for name in NAMES:
+            bad = name in self.ambient or self._is_bad(name, now)
+            if self._bad[name][-1] != bad:
+                self._times[name].append(now)
+                self._bad[name].append(bad)
+
+    def _is_bad(self, name: str, now: float) -> bool:
+        serving: dict[str, int] = {}
+        for pod in self._kubelets.pods.values():
+            how = pod.behaviour
+            if not pod.is_ready or now < self._kubelets.first_served[pod.artifact] + how.burns_after:
+                continue
+            if name == ONE_BOX:
+                if pod.is_one_box and how.bad_one_box:
+                    return True
+            elif how.bad_from:
+                serving[pod.artifact] = serving.get(pod.artifact, 0) + 1
+                if serving[pod.artifact] >= how.bad_from:
+                    return True
+        return False
+
+    def breached(self, name: str, moment: float) -> bool:
+        """Tell whether the metric breached at a moment that has passed."""
+        index = bisect.bisect_right(self._times[name], max(0.0, moment)) - 1
+        return self._bad[name][index]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rule:
+    """An alarm on a metric: `hits` of the last `points` samples, one each `period` seconds."""
+
+    period: float = 10.0
+    points: int = 3
+    hits: int = 2
+
+    @property
+    def window(self) -> timedelta:
+        """How far back it looks."""
+        return timedelta(seconds=self.period * self.points)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One answer of Prometheus, by the true time at which it was asked."""
+
+    at: float
+    state: State | None
+    """None: no answer."""
+
+
+class SimulatedAlarms:
+    """The `AlarmBook` of one operator process: polls while somebody asks, and knows only what its polls said."""
+
+    def __init__(
+        self, health: Health, rule: Rule, clock: Clock, timeline: Timeline, on_change: Callable[[Key], None]
+    ) -> None:
+        self._health, self._rule, self._clock, self._timeline = health, rule, clock, timeline
+        self._on_change = on_change
+        self._verdicts: dict[str, Verdict] = {}
+        self._asked: dict[str, float] = {}
+        self._watched: dict[Key, tuple[set[str], bool]] = {}
+        self._is_planned = False
+        self._is_stopped = False
+
+    @property
+    def _interval(self) -> float:
+        is_active = any(active for _, active in self._watched.values())
+        return self._rule.period / (4 if is_active else 1)
+
+    def read(self, rollout: RolloutView, release: Release | None, *, is_active: bool) -> Reading:
+        """Return what the last polls said."""
+        alarms, key = rollout.spec.alarms, (rollout.namespace, rollout.name)
+        if alarms is None:
+            self.forget(key)
+            return UNWATCHED
+        names = {REVERT} | ({ONE_BOX} if alarms.one_box is not None else set())
+        self._watched[key] = (names, is_active)
+        if not self._is_planned:
+            self._is_planned = True
+            self._timeline.call_later(0.05, self._poll)
+        return Reading(
+            revert=self._verdict(REVERT),
+            one_box=self._verdict(ONE_BOX) if alarms.one_box is not None else None,
+            samples=self._samples(release),
+            poll=timedelta(seconds=self._rule.period),
+        )
+
+    def _samples(self, release: Release | None) -> Mapping[str, float | None]:
+        began = release.step.ledger.began_at if release else None
+        if began is None:
+            return {}
+        return {"calls": max(0.0, (self._clock.now() - began).total_seconds())}
+
+    def forget(self, key: Key) -> None:
+        """Stop polling for a Rollout."""
+        self._watched.pop(key, None)
+
+    def stop(self) -> None:
+        """The process ends."""
+        self._is_stopped = True
+
+    def _verdict(self, name: str) -> Verdict:
+        asked = self._asked.get(name)
+        if asked is None or self._clock.monotonic() - asked > 2 * self._rule.period + 5:
+            return unknown_verdict(name, "was not evaluated for too long")
+        return self._verdicts[name]
+
+    def _poll(self) -> None:
+        """Ask about everything that is watched, and tell whoever waits for it."""
+        self._is_planned = False
+        if self._is_stopped or not self._watched:
+            return
+        changed = False
+        for name in NAMES:
+            if any(name in names for names, _ in self._watched.values()):
+                changed |= self._ask(name)
+        for key, (_, is_active) in list(self._watched.items()):
+            if changed or is_active:
+                self._on_change(key)
+        self._is_planned = True
+        self._timeline.call_later(self._interval, self._poll)
+
+    def _ask(self, name: str) -> bool:
+        before = self._verdicts.get(name)
+        self._asked[name] = self._clock.monotonic()
+        state = evaluate(self._health, self._rule, name, self._timeline.time())
+        if state is None:
+            self._verdicts[name] = unknown_verdict(name, "Prometheus does not answer")
+        else:
+            why = f"{name} breaches" if state is State.ALARM else ""
+            self._verdicts[name] = Verdict(
+                state, Certainty.Certain, self._clock.now(), self._rule.window, (name,) if why else (), (), why
+            )
+        return before is None or before.state is not self._verdicts[name].state
+
+
+def evaluate(health: Health, rule: Rule, name: str, now: float) -> State | None:
+    """Return what an alarm says if it is asked at this true time; None when there is no answer."""
+    if not health.is_answering:
+        return None
+    samples = [health.breached(name, now - k * rule.period) for k in range(rule.points)]
+    return State.ALARM if sum(samples) >= rule.hits else State.OK
