@@ -73,8 +73,7 @@ async def hub(client: HttpKubeClient, region: Region, kind: Kind, *namespaces: s
     running = Hub(client, await Access.open(region.kubeconfig), kind, namespaces)
     yield running
     running.run.cancel()
-    with suppress(asyncio.CancelledError):
-        await running.run
+    await asyncio.wait([running.run])
 
 
 def thing(kind: Kind, name: str) -> Object:
@@ -163,5 +162,5 @@ async def test_a_crd_that_is_deleted_ends_the_run(
         await client.delete(CRDS, "", f"{kind.plural}.{kind.group}")
 
         with pytest.RaisesGroup(WatchEndedError):
-            await asyncio.wait_for(watching.run, 150)
+            await asyncio.wait_for(watching.run, 60)
         assert len(watching.store) == 0

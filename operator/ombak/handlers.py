@@ -157,6 +157,7 @@ class HubWatch:
         try:
             await asyncio.shield(ended)
         finally:
+            ended.cancel()  # from here on nobody listens, and its end is what we asked for
             self._stop.set()
             await asyncio.to_thread(thread.join, STOP_WITHIN_S)
         raise AssertionError("the future only holds an exception")
@@ -198,14 +199,17 @@ class HubWatch:
 
     async def _operate(self, sink: Sink, login: Login) -> None:
         logging.getLogger("kopf._core.reactor.running").addFilter(_no_signal_warning)
-        await kopf.operator(
-            registry=make_registry(self._intake.stores, sink, login),
-            settings=make_settings(),
-            standalone=True,
-            clusterwide=not self._intake.namespaces,
-            namespaces=self._intake.namespaces,
-            stop_flag=self._stop,
-        )
+        try:
+            await kopf.operator(
+                registry=make_registry(self._intake.stores, sink, login),
+                settings=make_settings(),
+                standalone=True,
+                clusterwide=not self._intake.namespaces,
+                namespaces=self._intake.namespaces,
+                stop_flag=self._stop,
+            )
+        finally:
+            self._stop.set()  # kopf waits for the flag in a thread of its loop, which must end with the loop
 
 
 async def _awaited(login: Login) -> Credentials:

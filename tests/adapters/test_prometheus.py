@@ -238,6 +238,22 @@ async def test_nobody_at_the_address_is_unreachable(server: Server) -> None:
     assert SECRET not in str(caught.value)
 
 
+async def test_a_connection_that_fails_is_not_tried_again(
+    source: PrometheusSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When to ask again is decided elsewhere; a hidden retry would make every time limit a lie."""
+    tried = []
+
+    def refuse(*args: object, **_kwargs: object) -> None:
+        tried.append(args)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr("urllib3.util.connection.create_connection", refuse)
+    with pytest.raises(QueryError):
+        await _ask(source)
+    assert len(tried) == 1
+
+
 async def test_queries_run_side_by_side_off_the_event_loop(server: Server, source: PrometheusSource) -> None:
     """Sixteen at once and no more; the loop is free meanwhile."""
     ready = threading.Barrier(17, timeout=5)

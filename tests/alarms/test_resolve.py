@@ -101,3 +101,10 @@ def test_a_spec_is_defined_with_its_defaults() -> None:
     )
     expected = definition.MetricAlarm("up", timedelta(seconds=30), metric.Rule(Comparison.LESS, 1, n=3, m=3))
     assert expected == definition.define(spec)
+
+
+def test_of_many_unknown_series_some_are_named() -> None:
+    """A status is no place for a thousand pods."""
+    unknown = tuple(f"a {{pod={i}}}: not enough data" for i in range(1_000))
+    child = Verdict(State.OK, Certainty.Uncertain, NOW, timedelta(0), unknown=unknown)
+    assert _combine("ALARM(a)", {"a": child}).unknown == (*unknown[:3], "a: 997 more series like this")

@@ -232,7 +232,7 @@ class FaultProxy:
         suffers = not faults.plurals or plural in faults.plurals
         if plural in self._gone_next:
             self._gone_next.discard(plural)
-            return _status(410)
+            return _expired()
         async with self._session.get(self._upstream(request), headers=_headers(request)) as upstream:
             if upstream.status != 200:
                 return web.Response(status=upstream.status, body=await upstream.read(), content_type="application/json")
@@ -315,6 +315,12 @@ def _status(code: int) -> web.Response:
         body["details"] = {"retryAfterSeconds": 1}
         headers["Retry-After"] = "1"
     return web.json_response(body, status=code, headers=headers)
+
+
+def _expired() -> web.Response:
+    """A watch that begins too far back: the API server says so in the stream, not by the HTTP status."""
+    event = {"type": "ERROR", "object": json.loads(_status(410).body or b"")}  # type: ignore[arg-type]
+    return web.Response(body=json.dumps(event).encode() + b"\n", content_type="application/json")
 
 
 def _cut(request: web.Request, answer: web.StreamResponse | None = None) -> web.StreamResponse:

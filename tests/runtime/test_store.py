@@ -186,6 +186,35 @@ def test_a_rewound_history_replaces_everything() -> None:
     assert store.observe(make_object("b", 120))
 
 
+def test_a_list_of_one_namespace_says_nothing_about_the_others() -> None:
+    """Several watches of single namespaces fill one store: the list of one must not empty the rest of it."""
+    store, told = make_store()
+    store.replace(listed(store, make_object("a", 5, namespace="one")), 10, namespace="one")
+    store.observe(make_object("late", 7, namespace="two"))
+    store.remove(make_object("dead", 8, namespace="two"))
+    told.take()
+
+    store.replace({}, 20, namespace="three")
+
+    assert (sorted(store), told.take()) == ([("one", "a"), ("two", "late")], [])
+    assert not store.upsert(make_object("dead", 8, namespace="two")), "its end is still remembered"
+    assert not store.upsert(make_object("old", 9, namespace="one")), "older than the list of its namespace"
+    assert store.replace({}, 20, namespace="one") == 1
+
+
+def test_a_rewound_namespace_leaves_the_others() -> None:
+    """A list that goes back in time wins in its own namespace only."""
+    store, _ = make_store()
+    store.replace(listed(store, make_object("a", 500, namespace="one")), 510, namespace="one")
+    store.replace(listed(store, make_object("b", 500, namespace="two")), 510, namespace="two")
+
+    store.replace(listed(store, make_object("a", 100, namespace="one")), 110, namespace="one", rewound=True)
+
+    assert sorted(store) == [("one", "a"), ("two", "b")]
+    assert not store.upsert(make_object("c", 300, namespace="two"))
+    assert store.upsert(make_object("c", 300, namespace="one"))
+
+
 @pytest.mark.parametrize(
     "junk",
     [

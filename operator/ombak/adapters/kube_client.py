@@ -48,7 +48,6 @@ class HttpKubeClient:
         self._on_request = on_request or (lambda *_: None)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
-            trust_env=True,
             read_bufsize=READ_BUFFER,
             headers={"Accept": JSON, "User-Agent": FIELD_MANAGER},
         )

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+import urllib.request
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 from kubernetes.aio import config
@@ -35,6 +37,7 @@ class Access:
         self._kubeconfig = kubeconfig
         self._context = context
         self._configuration: Any = None
+        self._proxy: str | None = None
         self._tls: ssl.SSLContext | None = None
         self._loaded_at = 0.0
         self._loading = asyncio.Lock()
@@ -61,6 +64,7 @@ class Access:
             except (config.ConfigException, yaml.YAMLError, OSError, ValueError, KeyError, TypeError) as error:
                 raise AccessError(f"no usable credentials: {error}") from error
             self._configuration, self._loaded_at = configuration, now
+            self._proxy = configuration.proxy or _proxy_of_environment(str(configuration.host))
             return True
 
     async def _load(self) -> Any:
@@ -97,8 +101,8 @@ class Access:
             found["ssl"] = self._tls
         if self._configuration.tls_server_name:
             found["server_hostname"] = self._configuration.tls_server_name
-        if self._configuration.proxy:
-            found["proxy"] = self._configuration.proxy
+        if self._proxy:
+            found["proxy"] = self._proxy
         return found
 
     async def credentials(self) -> Credentials:
@@ -113,5 +117,13 @@ class Access:
             scheme=scheme or None,
             token=token.strip() or None,
             verify=bool(settings.verify_ssl),
-            proxy=settings.proxy,
+            proxy=self._proxy,
         )
+
+
+def _proxy_of_environment(server: str) -> str | None:
+    """The proxy that the environment asks for, looked up once: aiohttp would read netrc and more at each request."""
+    url = urlsplit(server)
+    if urllib.request.proxy_bypass(url.hostname or ""):
+        return None
+    return urllib.request.getproxies().get(url.scheme)

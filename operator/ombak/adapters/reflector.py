@@ -138,7 +138,7 @@ class Reflector(Generic[T]):
             self._log.warning("history rewound", seen=self._version, listed=version)
         self._version = version if rewound else max(version, self._version)
         self._ask_newest = False
-        self._store.replace(entries, version, rewound=rewound)
+        self._store.replace(entries, version, namespace=source.namespace, rewound=rewound)
         self.lists += 1
         self._heard_at = asyncio.get_running_loop().time()
         self.synced.set()

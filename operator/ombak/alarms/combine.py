@@ -78,9 +78,17 @@ def _unknown(value: truth.Truth, known: Mapping[Ref, truth.Child], children: Map
             lines[f"{ref}: is not known"] = None
         elif part.is_expression and part.verdict.unknown:
             lines.update(dict.fromkeys(part.verdict.unknown))
+        elif part.verdict.unknown:
+            lines.update(dict.fromkeys(_first(part)))
         else:
             lines[f"{part.name}: {known[ref].why}"] = None
     return tuple(lines)
+
+
+def _first(part: Part) -> tuple[str, ...]:
+    """The unknown series of a metric alarm; of many only some, for there may be as many as boxes."""
+    shown, more = part.verdict.unknown[:_SHOWN], len(part.verdict.unknown) - _SHOWN
+    return (*shown, f"{part.name}: {more} more series like this") if more > 0 else shown
 
 
 def _message(value: truth.Truth, known: Mapping[Ref, truth.Child], children: Mapping[Ref, Part]) -> str:

@@ -2,6 +2,7 @@
 
 import click
 
+from ombak.cli.demo.command import demo_command
 from ombak.cli.generate import crds_command
 from ombak.cli.run import run_command
 
@@ -14,3 +15,4 @@ def main() -> None:
 
 main.add_command(run_command)
 main.add_command(crds_command)
+main.add_command(demo_command)

@@ -73,7 +73,9 @@ def observe(
     is_up = is_up and need > 0
     step = _moved(step, s, have, is_up, now)
     ledger = bakes.tick(step.ledger, s, is_up and evidence.is_ok and not s.rollout.problem, now)
-    unknown_since = (release.unknown_since or now) if evidence.unknown else None
+    # After a restart nothing was evaluated yet, and whether it was unknown in between nobody knows.
+    before = release.unknown_since if s.elapsed is not None else None
+    unknown_since = (before or now) if evidence.unknown else None
     return dataclasses.replace(release, step=dataclasses.replace(step, ledger=ledger), unknown_since=unknown_since)
 
 
@@ -184,7 +186,7 @@ def _held_by_people(s: Snapshot) -> Hold | None:
 def _not_proven(s: Snapshot, release: Release, bake: Bake, evidence: Evidence, now: datetime) -> Reject | Hold | None:
     step = release.step
     assert step.available_since is not None
-    if not evidence.covers_since(step.available_since):
+    if not evidence.covers_since(step.available_since, now):
         at = evidence.ready_at(step.available_since)
         return Hold(Waiting("evidence", "alarm data from after this step only", "time", "", max(at, now)))
     left = bakes.remaining(bake, step.ledger)

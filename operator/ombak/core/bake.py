@@ -39,16 +39,16 @@ def tick(ledger: Ledger, s: Snapshot, is_good: bool, now: datetime) -> Ledger:
     """Return the ledger after the time since the last look: it counts only if everything was good.
 
     A tick adds at most what the wall clock, the monotonic clock and two polls agree on, so that neither a clock
-    that jumps nor an operator that slept invents bake time.
+    that jumps nor an operator that slept invents bake time. It must have been good at both ends: the first look
+    of a process, and the first good one after a bad one, begin a stretch and count nothing.
     """
-    last = ledger.proven_until if ledger.proven_until is not None else now
     counted = ZERO
-    if is_good:
-        counted = max(ZERO, min(now - last, 2 * s.poll, *([s.elapsed] if s.elapsed is not None else [])))
+    if is_good and ledger.proven_until is not None and s.elapsed is not None:
+        counted = max(ZERO, min(now - ledger.proven_until, s.elapsed, 2 * s.poll))
     return dataclasses.replace(
         ledger,
         accrued=ledger.accrued + counted,
-        proven_until=now,
+        proven_until=now if is_good else None,
         began_at=ledger.began_at or (now if is_good else None),
     )
 

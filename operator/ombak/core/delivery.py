@@ -164,12 +164,13 @@ def _future(moment: datetime | None, now: datetime) -> datetime | None:
 
 def _phase(scene: Scene, release: Release) -> Phase:
     is_there = release.step.available_since is not None
+    part = scene.parts[release.position.segment].part
+    if part is Part.ONE_BOX and not is_there and release.mode is not Mode.INSTALL:
+        return Phase.ONE_BOX
     if layout.is_everywhere(scene.parts, release.position):
         waiting = Phase.INSTALLING if release.mode is Mode.INSTALL else Phase.ROLLING
         return Phase.BAKE if is_there else waiting
-    if scene.parts[release.position.segment].part is Part.ONE_BOX:
-        return Phase.ONE_BOX_BAKE if is_there else Phase.ONE_BOX
-    return Phase.ROLLING
+    return Phase.ONE_BOX_BAKE if part is Part.ONE_BOX else Phase.ROLLING
 
 
 def _step(scene: Scene, release: Release, old: str) -> Plan:

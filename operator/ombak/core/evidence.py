@@ -28,9 +28,15 @@ class Evidence:
         """Every one is OK, and certain."""
         return all(v.is_ok for v in self.verdicts)
 
-    def covers_since(self, moment: datetime) -> bool:
-        """Every one rests only on data from after `moment`."""
-        return all(v.window_start is not None and v.window_start >= moment for v in self.verdicts)
+    def covers_since(self, moment: datetime, now: datetime) -> bool:
+        """Every one rests only on data from after `moment`; one of the future was stamped before the clock went back."""
+        return all(
+            v.window_start is not None
+            and v.window_start >= moment
+            and v.evaluated_at is not None
+            and v.evaluated_at <= now
+            for v in self.verdicts
+        )
 
     def ready_at(self, moment: datetime) -> datetime:
         """Return when evidence since `moment` can be complete at the earliest."""

@@ -3,7 +3,7 @@
 import dataclasses
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import pydantic
 from pydantic.alias_generators import to_camel
@@ -40,7 +40,7 @@ class Ledger:
 
     accrued: timedelta = ZERO
     proven_until: datetime | None = None
-    """The end of the last stretch that counted, or was looked at and did not count."""
+    """The end of the stretch that is good so far; None while it is not good."""
     began_at: datetime | None = None
     """When the boxes of the step first were all there; quotas count from here."""
 
@@ -117,6 +117,23 @@ class Memory:
     release: Release | None = None
     reverting: Reverting | None = None
     wait: Wait | None = None
+
+
+T = TypeVar("T")
+
+
+def rebased(memory: Memory, by: timedelta, now: datetime) -> Memory:
+    """Return the memory after the wall clock jumped `by`; nothing in it may then lie in the future."""
+    return _rebased(memory, by, now)
+
+
+def _rebased(value: T, by: timedelta, now: datetime) -> T:
+    if isinstance(value, datetime):
+        return min(value + by, now)  # type: ignore[return-value]  # T is datetime here
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        found = {f.name: _rebased(getattr(value, f.name), by, now) for f in dataclasses.fields(value)}
+        return dataclasses.replace(value, **found)
+    return value
 
 
 _ADAPTER = pydantic.TypeAdapter(Memory)

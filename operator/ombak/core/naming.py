@@ -48,9 +48,14 @@ def artifact(rollout: str, artifact: str) -> str:
     return f"{base(rollout)}-{artifact}"
 
 
+def _literal(rollout: str) -> str:
+    """Return the base as a regular expression that matches nothing else: names may hold dots."""
+    return base(rollout).replace(".", "[.]")
+
+
 def one_box_pods(rollout: str) -> str:
     """Return an anchored-by-use regular expression of the names of the one box's pods, and of no others."""
-    return f"{base(rollout)}-onebox(-[0-9a-f]{{{_ZONE_HASH}}})?-{_SAFE}{{1,10}}-{_SAFE}{{5}}"
+    return f"{_literal(rollout)}-onebox(-[0-9a-f]{{{_ZONE_HASH}}})?-{_SAFE}{{1,10}}-{_SAFE}{{5}}"
 
 
 def all_pods(rollout: str) -> str:
@@ -61,4 +66,4 @@ def all_pods(rollout: str) -> str:
     """
     fleet_part = f"a1[0-9a-f]{{10}}(-[0-9a-f]{{{_ZONE_HASH}}})?"
     one_box_part = f"onebox(-[0-9a-f]{{{_ZONE_HASH}}})?-{_SAFE}{{1,10}}"
-    return f"{base(rollout)}-({fleet_part}|{one_box_part})-{_SAFE}{{5}}"
+    return f"{_literal(rollout)}-({fleet_part}|{one_box_part})-{_SAFE}{{5}}"

@@ -75,7 +75,8 @@ def _go_back(scene: Scene, reverting: Reverting, why: str) -> Plan:
 
 def _queued(s: Snapshot, reverting: Reverting) -> str:
     wanted = s.artifact(s.rollout.artifact)
-    is_new = s.rollout.artifact != reverting.target and (wanted is None or wanted.rejection is None)
+    is_new = s.rollout.artifact not in (reverting.source, reverting.target)
+    is_new = is_new and (wanted is None or wanted.rejection is None)
     return s.rollout.artifact if is_new else ""
 
 

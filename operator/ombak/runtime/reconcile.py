@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import structlog
@@ -11,7 +11,7 @@ from ombak.core import naming
 from ombak.core import plan as plan_of
 from ombak.core.decide import decide
 from ombak.core.explain import explain_pods
-from ombak.core.memory import Memory, load_memory
+from ombak.core.memory import Memory, load_memory, rebased
 from ombak.core.plan import Note, Plan
 from ombak.core.report import Status, is_stale, is_urgent, report, unreadable
 from ombak.core.snapshot import RolloutView, Snapshot, TemplateCheck
@@ -26,10 +26,12 @@ from ombak.runtime.store import Key
 
 log = structlog.get_logger()
 
-COUNTS_AFTER = timedelta(seconds=10)
+COUNTS_AFTER = timedelta(seconds=30)
 """Counts alone are written when the last write is this old: a batch that comes up pod by pod costs no writes."""
 RECHECK_AFTER = timedelta(seconds=55)
 ASK_PODS_EVERY = timedelta(seconds=15)
+CLOCKS_AGREE = timedelta(seconds=2)
+"""Wall and monotonic clock may differ by so much between two passes; more is a jump."""
 
 
 class Recorder(Protocol):
@@ -48,6 +50,8 @@ class Known:
     recorded: object
     """The memory as the status had it when this one was taken up: another one there wins."""
     seen_at: float | None = None
+    seen_now: datetime | None = None
+    """What the wall clock said then."""
     check: TemplateCheck | None = None
     checked_at: float = 0.0
     trouble: str = ""
@@ -92,9 +96,10 @@ class Reconciler:
         if record.spec is None:
             await self._tell_unreadable(record, known)
             return None
-        mono = self._clock.monotonic()
+        mono, now = self._clock.monotonic(), self._clock.now()
+        _follow_clock(known, mono, now)
         made = await self._decide(key, record, known, mono)
-        known.seen_at = mono
+        known.seen_at, known.seen_now = mono, now
         try:
             await self._act(made, known)
         except ApiError as error:
@@ -253,6 +258,18 @@ class Reconciler:
         if is_stale(made.record.status, report(made.s, made.plan, made.record.status, self._clock.now())):
             delays.append(max(timedelta(milliseconds=100), self._counts_wait(known)))
         return min(delays, default=None)
+
+
+def _follow_clock(known: Known, mono: float, now: datetime) -> None:
+    """Where the wall clock jumped since the last pass, take the memory along, and begin evidence anew."""
+    if known.seen_at is None or known.seen_now is None:
+        known.memory = rebased(known.memory, timedelta(0), now)
+        return
+    jump = now - known.seen_now - timedelta(seconds=mono - known.seen_at)
+    if abs(jump) > CLOCKS_AGREE:
+        log.warning("the wall clock jumped", seconds=round(jump.total_seconds()))
+        known.memory = rebased(known.memory, jump, now)
+        known.seen_at = None
 
 
 def _current(record: RolloutRecord) -> str:

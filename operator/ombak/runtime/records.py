@@ -1,6 +1,7 @@
 """What is kept of each object that is watched: only what a decision may ask, in few containers (runtime.md 2.4)."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Mapping
 from datetime import datetime
@@ -87,6 +88,13 @@ def decode_rollout(obj: Mapping[str, Any]) -> RolloutRecord:
     )
 
 
+@functools.lru_cache(maxsize=1024)
+def _parsed(text: str) -> dict[str, Any]:
+    """Parse a template; those of releases under way are asked for at every pass."""
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class ArtifactRecord:
     """An Artifact; its template is kept as text, ten of them weigh what one costs as objects."""
@@ -102,9 +110,8 @@ class ArtifactRecord:
 
     @property
     def template(self) -> dict[str, Any]:
-        """The pod template."""
-        found: dict[str, Any] = json.loads(self.template_json)
-        return found
+        """The pod template; shared, so whoever changes it makes a copy first."""
+        return _parsed(self.template_json)
 
 
 def decode_artifact(obj: Mapping[str, Any]) -> ArtifactRecord:

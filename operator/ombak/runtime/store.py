@@ -64,8 +64,8 @@ class Store(Generic[T]):
         self._on_event = on_event or (lambda _: None)
         self._objects: dict[Key, Stored[T]] = {}
         self._by_owner: dict[Key, set[Key]] = {}
-        self._listed = 0  # revision of the newest complete list
-        self._graves: dict[str, int] = {}  # uid -> revision at which it was gone, of those after that list
+        self._listed: dict[str, int] = {}  # namespace ("" is all) -> revision of its newest complete list
+        self._graves: dict[str, tuple[str, int]] = {}  # uid -> namespace and revision of its end, if after that list
 
     def get(self, key: Key) -> Stored[T] | None:
         """The object, or None."""
@@ -88,11 +88,13 @@ class Store(Generic[T]):
 
     def upsert(self, obj: Mapping[str, Any]) -> bool:
         """Take the answer to a write of ours, silently; whether it was news."""
-        return self._put(*self.entry(obj), self._listed) is not None
+        key, stored = self.entry(obj)
+        return self._put(key, stored, self._listed_at(key[0])) is not None
 
     def observe(self, obj: Mapping[str, Any]) -> bool:
         """Take an object that was added or modified, and tell; whether it was news."""
-        touched = self._put(*self.entry(obj), self._listed)
+        key, stored = self.entry(obj)
+        touched = self._put(key, stored, self._listed_at(key[0]))
         self._tell(touched or ())
         return touched is not None
 
@@ -102,7 +104,7 @@ class Store(Generic[T]):
         Ignored when the store holds something newer: the object was created again, or selected again.
         """
         key, uid, version = identity(obj)
-        self._bury(uid, version)
+        self._bury(key[0], uid, version)
         stored = self._objects.get(key)
         if stored is None or stored.resource_version > version:
             return False
@@ -114,35 +116,47 @@ class Store(Generic[T]):
         stored = self._objects.get(key)
         if stored is None or stored.uid != uid:
             return False
-        self._bury(uid, stored.resource_version)
+        self._bury(key[0], uid, stored.resource_version)
         self._tell(self._drop(key))
         return True
 
-    def replace(self, entries: Mapping[Key, Stored[T]], version: int, *, rewound: bool = False) -> int:
+    def replace(
+        self, entries: Mapping[Key, Stored[T]], version: int, *, namespace: str | None = None, rewound: bool = False
+    ) -> int:
         """Take a complete list, read at revision `version`: what it lacks is gone, if it is not newer.
 
-        Returns how many keys were told.
+        Returns how many keys were told. A list of one `namespace` says nothing about the others.
         With `rewound` the server's history went backwards (etcd restored from a backup): the list wins.
         """
-        touched: dict[Key, None] = {}
+        scope, touched = namespace or "", dict[Key, None]()
         if rewound:
-            touched |= dict.fromkeys(subject for key in list(self._objects) for subject in self._drop(key))
-            self._listed, self._graves = 0, {}
-        floor = self._listed if version < self._listed else -1  # an older list than the last raises nobody
-        self._listed = max(self._listed, version)
-        self._graves = {uid: at for uid, at in self._graves.items() if at > version}
+            touched |= dict.fromkeys(subject for key in self._within(scope) for subject in self._drop(key))
+            self._listed.pop(scope, None)
+            self._graves = {uid: (ns, at) for uid, (ns, at) in self._graves.items() if scope not in ("", ns)}
+        last = self._listed_at(scope)
+        floor = last if version < last else -1  # an older list than the last raises nobody
+        self._listed[scope] = max(last, version)
+        self._graves = {
+            uid: (ns, at) for uid, (ns, at) in self._graves.items() if at > version or scope not in ("", ns)
+        }
         for key, stored in entries.items():
             touched |= dict.fromkeys(self._put(key, stored, floor) or ())
-        for key, stored in list(self._objects.items()):
-            if key not in entries and stored.resource_version <= version:
+        for key in self._within(scope):
+            if key not in entries and self._objects[key].resource_version <= version:
                 touched |= dict.fromkeys(self._drop(key))
         self._tell(touched)
         return len(touched)
 
+    def _within(self, scope: str) -> list[Key]:
+        return [key for key in self._objects if scope in ("", key[0])]
+
+    def _listed_at(self, namespace: str) -> int:
+        return max(self._listed.get("", 0), self._listed.get(namespace, 0))
+
     def _put(self, key: Key, stored: Stored[T], floor: int) -> list[Key] | None:
         """Store what is newer, or newer than `floor` if unknown; the keys to tell, or None when it is not."""
         old = self._objects.get(key)
-        known = max(floor if old is None else old.resource_version, self._graves.get(stored.uid, -1))
+        known = max(floor if old is None else old.resource_version, self._graves.get(stored.uid, ("", -1))[1])
         if stored.resource_version <= known:
             return None
         touched = self._drop(key) if old is not None else []
@@ -165,8 +179,8 @@ class Store(Generic[T]):
     def _subject(self, key: Key, value: T) -> Key | None:
         return key if self._owner is None else self._owner(value)
 
-    def _bury(self, uid: str, version: int) -> None:
-        self._graves[uid] = max(version, self._graves.get(uid, version))
+    def _bury(self, namespace: str, uid: str, version: int) -> None:
+        self._graves[uid] = (namespace, max(version, self._graves.get(uid, ("", version))[1]))
 
     def _tell(self, keys: Iterable[Key]) -> None:
         for key in keys:

@@ -18,6 +18,15 @@ REVERT, ONE_BOX = "revert", "oneBox"
 NAMES = (REVERT, ONE_BOX)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One answer of Prometheus, by the true time at which it was asked."""
+
+    at: float
+    state: State | None
+    """None: no answer."""
+
+
 class Health:
     """Whether the metric behind each alarm breaches, at every moment so far: what Prometheus has stored."""
 
@@ -29,6 +38,10 @@ class Health:
         """Alarms that something outside of the Rollout makes breach."""
         self.is_answering = True
         """Prometheus can be reached."""
+        self.evaluations: dict[str, list[Evaluation]] = {name: [] for name in NAMES}
+        """Every evaluation that any operator made; for the monitors."""
+        self.read_at: dict[str, Evaluation] = {}
+        """What the operator that acts just now decided upon; for the monitors."""
         kubelets.watchers.append(self._pod_changed)
 
     def _pod_changed(self, pod: Pod, what: str) -> None:
@@ -81,15 +94,6 @@ class Rule:
         return timedelta(seconds=self.period * self.points)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Evaluation:
-    """One answer of Prometheus, by the true time at which it was asked."""
-
-    at: float
-    state: State | None
-    """None: no answer."""
-
-
 class SimulatedAlarms:
     """The `AlarmBook` of one operator process: polls while somebody asks, and knows only what its polls said."""
 
@@ -100,6 +104,9 @@ class SimulatedAlarms:
         self._on_change = on_change
         self._verdicts: dict[str, Verdict] = {}
         self._asked: dict[str, float] = {}
+        self._latest: dict[str, Evaluation] = {}
+        self.read_at: dict[str, Evaluation] = {}
+        """What the latest reading rested on."""
         self._watched: dict[Key, tuple[set[str], bool]] = {}
         self._is_planned = False
         self._is_stopped = False
@@ -144,7 +151,9 @@ class SimulatedAlarms:
     def _verdict(self, name: str) -> Verdict:
         asked = self._asked.get(name)
         if asked is None or self._clock.monotonic() - asked > 2 * self._rule.period + 5:
+            self.read_at[name] = Evaluation(self._timeline.time(), None)
             return unknown_verdict(name, "was not evaluated for too long")
+        self.read_at[name] = self._latest[name]
         return self._verdicts[name]
 
     def _poll(self) -> None:
@@ -165,7 +174,10 @@ class SimulatedAlarms:
     def _ask(self, name: str) -> bool:
         before = self._verdicts.get(name)
         self._asked[name] = self._clock.monotonic()
-        state = evaluate(self._health, self._rule, name, self._timeline.time())
+        now = self._timeline.time()
+        state = evaluate(self._health, self._rule, name, now)
+        self._latest[name] = Evaluation(now, state)
+        self._health.evaluations[name].append(self._latest[name])
         if state is None:
             self._verdicts[name] = unknown_verdict(name, "Prometheus does not answer")
         else:

@@ -68,9 +68,7 @@ class Region:
     def annotate(self, name: str, value: str) -> None:
         """Annotate the Rollout."""
         if self.rollout is not None:
-            self.server.patch(
-                USER, kinds.ROLLOUTS, NAMESPACE, NAME, {"metadata": {"annotations": {name: value}}}
-            )
+            self.server.patch(USER, kinds.ROLLOUTS, NAMESPACE, NAME, {"metadata": {"annotations": {name: value}}})
 
     def erase_status(self) -> None:
         """Somebody erases the whole status of the Rollout."""

@@ -1,0 +1,145 @@
+"""Sets the stage for the story, shows it as it happens, and leaves nothing behind."""
+
+import contextlib
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+import yaml
+from rich.console import Console
+from rich.live import Live
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from ombak.cli.demo.boxes import BoxWatch
+from ombak.cli.demo.keep import instructions
+from ombak.cli.demo.scene import Camera, Scene, questions
+from ombak.cli.demo.story import NAMESPACE, Story, versions
+from ombak.cli.demo.summary import Act, Outcome, sentences, table
+from ombak.cli.demo.view import Programme, clock, panel, plain
+from ombak.cli.generate import crd_files
+from ombak.sandbox import Process, Region
+
+USER = "ombak"
+NAME = "front-end"
+_SHOWN = "rollouts,artifacts,deployments,replicasets"
+
+
+def demonstrate(keep: bool) -> str:
+    """Play it all; returns why it did not go as promised, empty if it did.
+
+    With `keep` it stays until Ctrl-C. Raises SandboxError, BuildError, ToolMissingError.
+    """
+    console = Console(highlight=False)
+    with _progress(console) as say:
+        region = Region.start("demo", users=(USER,), progress=say)
+    with region:
+        console.print(f"A region is up: an API server, a scheduler, six nodes, Prometheus at {region.prometheus_url}")
+        operator = _install(region)
+        try:
+            outcome = _play(_story(region, operator), console)
+            _tell(outcome, region, console)
+            if keep:
+                _wait(region, operator, console)
+        finally:
+            operator.stop()
+    return outcome.problem
+
+
+@contextlib.contextmanager
+def _progress(console: Console) -> Iterator[Callable[[str], None]]:
+    """Lines for what is built and how long it takes; in a terminal also a clock that shows that it goes on."""
+    if not console.is_terminal:
+        yield lambda line: console.print(Text(line), soft_wrap=True)
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("starting a control plane and a Prometheus")
+
+        def say(line: str) -> None:
+            progress.console.print(Text(line))
+            progress.reset(task, description=line.partition(",")[0])
+
+        yield say
+
+
+def _install(region: Region) -> Process:
+    """Do what a platform team does once: the CRDs, the operator's rights, the operator."""
+    region.kubectl("apply", "-f", "-", input="---\n".join(crd_files().values()))
+    with resources.as_file(_manifests() / "rbac.yaml") as rbac:
+        region.grant(USER, rbac)
+    command = [sys.executable, "-m", "ombak", "run", "--prometheus", region.prometheus_url]
+    command += ["--kubeconfig", str(region.kubeconfig_for(USER))]
+    operator = Process("operator", command, region.workdir.logs / "operator.log")
+    operator.start()
+    return operator
+
+
+def _manifests() -> Traversable:
+    return resources.files("ombak.cli.demo") / "manifests"
+
+
+def _story(region: Region, operator: Process) -> Story:
+    """Do what a service team does once: a namespace, the Service, the Alarms. The Rollout is the story's."""
+    region.kubectl("create", "namespace", NAMESPACE)
+    service, alarms, rollout = (
+        (_manifests() / f"{name}.yaml").read_text() for name in ("service", "alarms", "rollout")
+    )
+    for text in (service, alarms):
+        region.kubectl("apply", "-n", NAMESPACE, "-f", "-", input=text)
+    watch = BoxWatch(region.plane.client, NAMESPACE, NAME)
+    watch.start()
+    asked = questions(list(yaml.safe_load_all(alarms)), NAMESPACE, NAME)
+    camera = Camera(region, watch, asked, NAMESPACE, NAME)
+    return Story(region, operator, camera, watch, versions(yaml.safe_load(rollout)))
+
+
+def _play(story: Story, console: Console) -> Outcome:
+    """Show the story as it happens: live in a terminal, line by line elsewhere."""
+
+    def acted(act: Act) -> None:
+        console.print(f"[bold]{act.version}[/] {act.problem or act.outcome} after {clock(act.took)}", soft_wrap=True)
+
+    if not console.is_terminal:
+        return story.play(_LineByLine(console).show, acted)
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        return story.play(lambda scene, programme: live.update(panel(scene, programme), refresh=True), acted)
+
+
+class _LineByLine:
+    """Prints a line for each change."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._scene: Scene | None = None
+        self._programme: Programme | None = None
+
+    def show(self, scene: Scene, programme: Programme) -> None:
+        if programme is not self._programme:
+            self._console.print(Text(programme.title), soft_wrap=True)
+            self._scene = None
+        line = plain(scene, programme, self._scene)
+        self._scene, self._programme = scene, programme
+        if line is not None:
+            self._console.print(Text(line), soft_wrap=True)
+
+
+def _tell(outcome: Outcome, region: Region, console: Console) -> None:
+    console.print("\n[bold]What happened[/]")
+    console.print(table(outcome.acts, outcome.replicas))
+    for sentence in sentences(outcome):
+        console.print(sentence, soft_wrap=True)
+    console.print(f"\n[bold]What kubectl shows now[/] [dim](kubectl -n {NAMESPACE} get {_SHOWN})[/]", soft_wrap=True)
+    console.print(Text(region.kubectl("-n", NAMESPACE, "get", _SHOWN)), soft_wrap=True)
+
+
+def _wait(region: Region, operator: Process, console: Console) -> None:
+    """Say how to look around, and wait for Ctrl-C."""
+    console.print(Text(instructions(region)), soft_wrap=True)
+    never = threading.Event()
+    with contextlib.suppress(KeyboardInterrupt):
+        while not never.wait(0.5):
+            operator.check()
+    console.print("\nstopping ...")

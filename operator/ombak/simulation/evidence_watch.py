@@ -1,0 +1,193 @@
+"""Monitors of P2 and of the honest bake: what was true when the operator approved a step."""
+
+import dataclasses
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from ombak.alarms.verdict import State
+from ombak.api.duration import parse_duration
+from ombak.runtime.kube_port import Object
+from ombak.simulation.client import OPERATOR
+from ombak.simulation.health import NAMES, REVERT
+from ombak.simulation.pods import Pod
+from ombak.simulation.region import Region
+
+Fail = Callable[[str, str], None]
+Spans = list[tuple[float, float]]
+
+
+@dataclasses.dataclass(slots=True)
+class Track:
+    """How many boxes of a version were available, over time."""
+
+    times: list[float]
+    counts: list[int]
+
+
+def overlap(left: Spans, right: Spans) -> Spans:
+    """Return the stretches of time that are in both."""
+    found = []
+    for start, end in left:
+        for begin, stop in right:
+            low, high = max(start, begin), min(end, stop)
+            if low < high:
+                found.append((low, high))
+    return found
+
+
+class EvidenceWatch:
+    """Looks at every approval, wherever it is written."""
+
+    def __init__(self, region: Region, lag: float, fail: Fail) -> None:
+        self._region, self._lag, self._fail = region, lag, fail
+        self._tracks: dict[str, Track] = {}
+        self._approved: tuple[object, float] = (None, 0.0)
+        region.server.monitors.append(self._written)
+        region.kubelets.watchers.append(self._pod)
+
+    @property
+    def _now(self) -> float:
+        return self._region.timeline.time()
+
+    def _pod(self, pod: Pod, what: str) -> None:
+        if what not in ("available", "lost", "gone") or (what == "gone" and not pod.is_available):
+            return
+        track = self._tracks.setdefault(pod.artifact, Track([0.0], [0]))
+        track.times.append(self._now)
+        track.counts.append(track.counts[-1] + (1 if what == "available" else -1))
+
+    def _written(self, by: str, kind: str, old: Object | None, new: Object | None) -> None:
+        if by != OPERATOR or old is None or new is None:
+            return
+        if kind == "Rollout":
+            self._rollout_written(old, new)
+        elif kind == "Artifact" and _order(new) > _order(old):
+            release = _release(self._region.rollout or {})
+            if release is None or release["artifact"] != new["spec"]["id"]:
+                self._fail("P2", f"{new['spec']['id']} is called stable, and no release of it is on record")
+                return
+            self._check(release, is_last=True)
+
+    def _rollout_written(self, old: Object, new: Object) -> None:
+        before, after = _release(old), _release(new)
+        if after is None:
+            return
+        identity = (after["artifact"], after["beganAt"], after["step"]["number"])
+        if identity == self._approved[0]:
+            return
+        is_next = before is not None and (before["artifact"], before["beganAt"]) == identity[:2]
+        if before is not None and is_next and identity[2] > before["step"]["number"]:
+            self._check(before, is_last=False)
+        self._approved = (identity, self._now)
+
+    def _check(self, release: Object, *, is_last: bool) -> None:
+        spec = (self._region.rollout or {})["spec"]
+        need = self._need(release, spec)
+        since = self._available_since(release["artifact"], need)
+        told = f"step {release['step']['number']} of {release['artifact']} ({need} boxes)"
+        if since is None:
+            self._fail("P2", f"{told} is done, and its boxes do not serve")
+            return
+        names = _alarms(spec)
+        for name in names:
+            self._check_alarm(name, since, told)
+        for_ = _bake(spec, release, is_last)
+        proven = sum(end - start for start, end in self._proven(release, need, names))
+        if proven + 0.05 + 2 * self._region.rule.period * (self._lag > 1) < for_:
+            self._fail("P4", f"{told} is done, and of its bake of {for_:g} s only {proven:.1f} s were good")
+
+    def _need(self, release: Object, spec: Object) -> int:
+        """All boxes of the step, but those that churn and those that a smaller fleet has no room for."""
+        goal = min(release["step"]["goal"], spec.get("replicas") or 0)
+        asked = sum(
+            o["spec"]["replicas"]
+            for kind in ("ReplicaSet", "Deployment")
+            for o in self._region.server.all(kind)
+            if (o["metadata"].get("labels") or {}).get("ombak.dev/artifact") == release["artifact"]
+        )
+        goal = min(goal, asked)
+        return int(goal - 5 * goal // 100)
+
+    def _available_since(self, artifact: str, need: int) -> float | None:
+        """Return since when so many boxes serve; breaks too short to be noticed do not count."""
+        spans = self._spans(artifact, need)
+        if not spans or spans[-1][1] < self._now - self._lag:
+            return None
+        return spans[-1][0]
+
+    def _spans(self, artifact: str, need: int) -> Spans:
+        track = self._tracks.get(artifact)
+        if track is None:
+            return []
+        found: Spans = []
+        ends = [*track.times[1:], self._now]
+        for start, end, count in zip(track.times, ends, track.counts, strict=True):
+            if count < need:
+                continue
+            if found and start - found[-1][1] <= self._lag:
+                found[-1] = (found[-1][0], end)
+            else:
+                found.append((start, end))
+        return found
+
+    def _check_alarm(self, name: str, since: float, told: str) -> None:
+        acting = self._region.health.read_at.get(name)
+        if acting is None:
+            self._fail("P2", f"{told} is done, and alarm {name} was never read")
+        elif acting.state is not State.OK:
+            self._fail("P2", f"{told} is done while alarm {name} is {acting.state}")
+        elif self._now - acting.at > 2 * self._region.rule.period + 5 + self._lag:
+            self._fail("P2", f"{told} is done on an evaluation of {name} that is {self._now - acting.at:.0f} s old")
+        elif acting.at - self._region.rule.window.total_seconds() < since - 0.01:
+            self._fail("P2", f"{told} is done, and {name} rests on data from before its boxes served")
+
+    def _proven(self, release: Object, need: int, names: tuple[str, ...]) -> Spans:
+        began = self._approved[1] if self._approved[0] is not None else 0.0
+        found = overlap([(began, self._now)], self._spans(release["artifact"], need))
+        for name in names:
+            found = overlap(found, self._good(name))
+        return found
+
+    def _good(self, name: str) -> Spans:
+        """The time in which the last evaluation said OK and was not too old."""
+        history = self._region.health.evaluations[name]
+        fresh = 2 * self._region.rule.period + 5
+        ends = [*(e.at for e in history[1:]), self._now]
+        return [(e.at, min(end, e.at + fresh)) for e, end in zip(history, ends, strict=True) if e.state is State.OK]
+
+
+def _order(artifact: Object) -> int:
+    return int(((artifact.get("status") or {}).get("stable") or {}).get("order") or 0)
+
+
+def _release(rollout: Object) -> dict[str, Any] | None:
+    return ((rollout.get("status") or {}).get("memory") or {}).get("release")
+
+
+def _alarms(spec: Object) -> tuple[str, ...]:
+    alarms = spec.get("alarms")
+    if not alarms:
+        return ()
+    return NAMES if alarms.get("oneBox") else (REVERT,)
+
+
+def _seconds(bake: Object | None, default: str) -> float:
+    found: timedelta = parse_duration((bake or {}).get("for", default))
+    return found.total_seconds()
+
+
+def _bake(spec: Object, release: Object, is_last: bool) -> float:
+    """Return the bake of the step that was under way, reckoned apart from the code under test."""
+    if release["mode"] == "Fast":
+        return 0.0
+    strategy = spec.get("strategy") or {}
+    final = _seconds(strategy.get("bake"), "12h")
+    if release["mode"] == "Install":
+        return final
+    every_zone = (strategy.get("oneBox") or {}).get("scope") == "Zone"
+    is_one_box = release["position"]["segment"] % 2 == 0 if every_zone else release["position"]["segment"] == 0
+    if is_one_box:
+        first = _seconds((strategy.get("oneBox") or {}).get("bake"), "1h")
+        return max(first, final) if is_last else first
+    return final if is_last else _seconds((strategy.get("rolling") or {}).get("bake"), "5m")
