@@ -125,7 +125,6 @@ def connection_info(found: Credentials) -> kopf.ConnectionInfo:
         scheme=found.scheme,
         token=found.token,
         proxy_url=found.proxy,
-        trust_env=True,
     )
 
 

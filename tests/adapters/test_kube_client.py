@@ -270,3 +270,28 @@ def test_the_gate_never_lets_more_through_than_its_bucket_holds(seed: int) -> No
     for first, start in enumerate(began):
         for last in range(first, len(began)):
             assert last - first + 1 <= 5 + 10 * (began[last] - start) + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("environment", "proxy"),
+    [
+        pytest.param({}, None, id="none"),
+        pytest.param({"HTTPS_PROXY": "http://p.example:3128"}, "http://p.example:3128", id="proxy"),
+        pytest.param({"HTTPS_PROXY": "http://p.example:3128", "NO_PROXY": ".example"}, None, id="excluded"),
+        pytest.param({"HTTP_PROXY": "http://p.example:3128"}, None, id="for the other scheme"),
+    ],
+)
+async def test_the_proxy_of_the_environment_is_used(
+    environment: dict[str, str], proxy: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As kubectl does."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    access = await Access.open(write_kubeconfig(tmp_path / "config", "https://api.example:6443", "t"))
+
+    assert access.transport().get("proxy") == proxy
+    assert (await access.credentials()).proxy == proxy

@@ -126,6 +126,7 @@ async def test_a_watch_that_ends_is_resumed_without_a_list(server: FakeApiServer
     versions = [int(query["resourceVersion"]) for query in server.queries("watch")]
     assert server.counts()["list"] == 1
     assert versions == sorted(versions)
+    assert versions[-1] > versions[0], "each watch begins where the last one ended"
 
 
 async def test_doubled_events_tell_once(server: FakeApiServer, follow: Follow) -> None:

@@ -34,7 +34,7 @@ def test_everything_that_is_reached_is_in_one_of_three() -> None:
         AlarmKey("shop", "stranger"): METRIC,
     }
     found = resolve.resolve(parser.parse("ALARM(top)").expression, "shop", registry)
-    assert {AlarmKey("shop", "m"), AlarmKey("infra", "full")} == set(found.metrics)
+    assert {AlarmKey("shop", "m"), AlarmKey("infra", "full")} == set(found.leaves)
     assert [AlarmKey("infra", "disk"), AlarmKey("shop", "top")] == list(found.expressions)
     assert {
         AlarmKey("shop", "gone"): "does not exist",

@@ -23,7 +23,7 @@ def test_the_shortest_metric_alarm_has_sensible_defaults() -> None:
 @pytest.mark.parametrize(
     ("spec", "says"),
     [
-        pytest.param({}, "exactly one of metric and expression", id="neither"),
+        pytest.param({}, "exactly one of metric, alertingRule and expression", id="none"),
         pytest.param({"metric": METRIC, "expression": "TRUE"}, "exactly one of", id="both"),
         pytest.param({"metric": {**METRIC, "datapointsToAlarm": 3}}, "write M of at most N", id="M above N"),
         pytest.param({"metric": {**METRIC, "period": "0s"}}, "shorter than 1s", id="no period"),

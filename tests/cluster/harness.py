@@ -6,20 +6,20 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 import manifests
+import yaml
 from manifests import Manifest
+from timeline import RolloutSeen, Timeline
+from watcher import Watcher
+
 from ombak.core.identity import artifact_id
 from ombak.sandbox import Process, Region, wait_for
 from ombak.sandbox.client import Json
-from timeline import RolloutSeen, Timeline
-from watcher import Watcher
 
 ROOT = Path(__file__).parents[2]
 START = timedelta(seconds=60)
@@ -227,10 +227,10 @@ class Shop:
         """Wait for one of some phases."""
         return await self.until(lambda now: now.phase in wanted, f"phase {' or '.join(wanted)}", patience)
 
-    async def eventually(self, holds: Callable[[], bool], what: str, patience: timedelta = PATIENCE) -> None:
+    async def settled(self, holds: Callable[[], Awaitable[bool]], what: str, patience: timedelta = PATIENCE) -> None:
         """Wait for anything else."""
         deadline = time.monotonic() + patience.total_seconds()
-        while not await asyncio.to_thread(holds):
+        while not await holds():
             assert time.monotonic() < deadline, f"{what} did not come\n{await self.diagnosis()}"
             await asyncio.sleep(0.2)
 
@@ -241,6 +241,23 @@ class Shop:
             if "deletionTimestamp" not in pod["metadata"]:
                 artifact = pod["metadata"]["labels"]["ombak.dev/artifact"]
                 found[artifact] = found.get(artifact, 0) + 1
+        return found
+
+    async def sized(self, replicas: int) -> None:
+        """Wait until there are exactly so many boxes and all of them are ready."""
+
+        async def is_so() -> bool:
+            listed = await self.items("Pod", labelSelector=f"ombak.dev/rollout={self.name}")
+            return len(listed) == replicas and all(_is_ready(pod) for pod in listed)
+
+        await self.settled(is_so, f"{replicas} boxes that are ready")
+
+    async def owned(self) -> dict[str, str]:
+        """The resource versions of everything that the operator made except Events, by kind and name."""
+        found = {}
+        for kind in ("Deployment", "ReplicaSet", "Artifact", "Pod"):
+            for item in await self.items(kind, labelSelector="ombak.dev/rollout"):
+                found[f"{kind}/{item['metadata']['name']}"] = item["metadata"]["resourceVersion"]
         return found
 
     async def installed(self, *made: Manifest) -> str:
@@ -258,6 +275,12 @@ class Shop:
         for kind in ("Deployment", "ReplicaSet", "Artifact", "Event"):
             parts += [_told(item) for item in await self.items(kind)]
         return "\n".join(parts)
+
+
+def _is_ready(pod: Json) -> bool:
+    conditions = pod.get("status", {}).get("conditions", ())
+    is_ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+    return is_ready and "deletionTimestamp" not in pod["metadata"]
 
 
 def _told(item: Json) -> str:

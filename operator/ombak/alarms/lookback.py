@@ -67,7 +67,7 @@ def _lookback(root: Any) -> timedelta:
         back = before + _own_lookback(node)
         if isinstance(node, promql.VectorSelector):
             longest = max(longest, back)
-        pending.extend((child, back) for child in _children(node))
+        pending.extend((child, back) for child in children(node))
     return longest
 
 
@@ -83,7 +83,8 @@ def _own_lookback(node: Any) -> timedelta:
             return _NONE
 
 
-def _children(node: Any) -> Sequence[Any]:
+def children(node: Any) -> Sequence[Any]:
+    """The parts of which a node of a query is made, in the order in which they are written."""
     match node:
         case promql.MatrixSelector():
             return (node.vector_selector,)

@@ -9,11 +9,13 @@ Uncertain: no data never promotes and never reverts (design 2).
 """
 
 import dataclasses
+import itertools
 import math
 import operator
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
+from ombak.alarms.persistence import Settled, settle
 from ombak.api.alarm import Comparison, TreatMissingData
 from ombak.api.health import Certainty, State
 
@@ -32,17 +34,27 @@ _COMPARE: Mapping[Comparison, tuple[str, Callable[[float, float], bool]]] = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Rule:
-    """When a series is in ALARM: `m` of the last `n` points compare so with the threshold."""
+    """When a series is in ALARM: `m` of the last `n` points compare so with the threshold.
+
+    It has to be so for `pending` periods more, and to be otherwise for `recovery` periods more.
+    """
 
     comparison: Comparison
     threshold: float
     n: int
     m: int
     missing: TreatMissingData = TreatMissingData.MISSING
+    pending: int = 0
+    recovery: int = 0
 
     @property
     def points(self) -> int:
-        """How many points, one per period and up to now, a judgement looks at: the evaluation range."""
+        """How many points, one per period and up to now, an evaluation asks for."""
+        return self.range + self.pending + self.recovery
+
+    @property
+    def range(self) -> int:
+        """How many points the judgement of one moment looks at: CloudWatch's evaluation range."""
         return self.n + EXTRA_POINTS
 
     def breaches(self, value: float) -> bool:
@@ -58,7 +70,8 @@ class Rule:
 class SeriesResult:
     """The judgement of one series.
 
-    `kept`: the state is the previous one, the points say nothing. `reach`: periods back to the oldest point.
+    `kept`: the state is the previous one, the points say nothing. `reach`: periods back to the oldest point, and
+    while it is pending to the moment since which it must have been bad to be in ALARM.
     """
 
     state: State
@@ -67,6 +80,7 @@ class SeriesResult:
     real: int
     newest: float | None
     reach: int
+    is_pending: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -88,6 +102,8 @@ class MetricResult:
     reach: int
     message: str
     memory: Memory
+    newest: float | None = None
+    """The newest value of the series that the message is about."""
 
 
 NO_LABELS = "{}"
@@ -101,26 +117,50 @@ def judge_series(rule: Rule, points: Points, previous: State) -> SeriesResult:
 
     `previous` is its state at the last judgement; INSUFFICIENT_DATA if there was none.
     """
-    real = [(age, value) for age, value in _with_ages(points) if value is not None]
+    window = _clean(points[-rule.range :])
+    real = [(len(window) - index, value) for index, value in enumerate(window) if value is not None]
     used = real[-rule.n :] if len(real) >= rule.n else real
     breaching = [age for age, value in used if rule.breaches(value)]
-    state = _state(rule, len(used), breaching)
+    settled = _settled(rule, points, _state(rule, len(used), breaching))
     return SeriesResult(
-        state=state or previous,
-        kept=state is None,
+        state=settled.state or previous,
+        kept=settled.state is None,
         breaching=len(breaching),
         real=len(used),
         newest=used[-1][1] if used else None,
-        reach=max([rule.n, *(age for age, _ in used)]),
+        reach=max([rule.n + (rule.pending if settled.is_pending else 0), *(age for age, _ in used)]),
+        is_pending=settled.is_pending,
     )
 
 
-def _with_ages(points: Points) -> list[tuple[int, float | None]]:
-    """Each point with its age in periods; the newest has age 1, as the point of the current period."""
-    count = len(points)
-    return [
-        (count - index, None if value is None or math.isnan(value) else value) for index, value in enumerate(points)
-    ]
+def _clean(points: Points) -> list[float | None]:
+    return [None if value is None or math.isnan(value) else value for value in points]
+
+
+def _settled(rule: Rule, points: Points, now: State | None) -> Settled:
+    if not rule.pending and not rule.recovery:
+        return Settled(now)
+    return settle([*_earlier(rule, points), now], rule.pending, rule.recovery)
+
+
+def _earlier(rule: Rule, points: Points) -> Iterable[State | None]:
+    """The states at the moments before now, oldest first, for pending and recovery.
+
+    Where no point is missing, which is the rule, a moment costs one subtraction, however large N is.
+    """
+    values = [None] * (rule.points - len(points)) + _clean(points[-rule.points :])
+    real = [0, *itertools.accumulate(value is not None for value in values)]
+    bad = [0, *itertools.accumulate(value is not None and rule.breaches(value) for value in values)]
+    for end in range(rule.range, rule.points):
+        if real[end] - real[end - rule.n] == rule.n:
+            yield _alarm_if(bad[end] - bad[end - rule.n] >= rule.m)
+        else:
+            yield _state_of(rule, values[end - rule.range : end])
+
+
+def _state_of(rule: Rule, window: Sequence[float | None]) -> State | None:
+    real = [(len(window) - index, value) for index, value in enumerate(window) if value is not None][-rule.n :]
+    return _state(rule, len(real), [age for age, value in real if rule.breaches(value)])
 
 
 def _state(rule: Rule, real: int, breaching: list[int]) -> State | None:
@@ -144,25 +184,37 @@ def _alarm_if(condition: bool) -> State:
 
 
 def judge(rule: Rule, series: Mapping[str, Points], memory: Memory) -> MetricResult:
-    """The state of a metric alarm, from the series of its query (name -> points) and what was remembered."""
-    if not series:
-        return _judge_nothing(rule, memory)
+    """The state of a metric alarm, from the series of its query (name -> points) and what was remembered.
+
+    A series that is only in the answer because of its past (pending and recovery ask far back) is gone, and no
+    series any more: a box that was replaced is not a box without data.
+    """
     results = {
         name: judge_series(rule, points, memory.series.get(name, State.INSUFFICIENT_DATA))
         for name, points in series.items()
+        if not _is_gone(rule, points)
     }
+    if not results:
+        return _judge_nothing(rule, memory)
     alarm = tuple(name for name, result in results.items() if result.state is State.ALARM)
     open_ones = tuple(name for name, result in results.items() if _is_open(result))
     state = _overall(results.values())
+    message, newest = _message(rule, results, state)
     return MetricResult(
         state=state,
         certainty=_certainty(results.values(), state),
         contributors=alarm,
         unknown=open_ones,
         reach=max(result.reach for result in results.values()),
-        message=_message(rule, results, state),
+        message=message,
         memory=Memory(state, {name: result.state for name, result in results.items()}),
+        newest=newest,
     )
+
+
+def _is_gone(rule: Rule, points: Points) -> bool:
+    has_past = any(value is not None for value in points[: -rule.range])
+    return has_past and all(value is None for value in points[-rule.range :])
 
 
 def _is_open(result: SeriesResult) -> bool:
@@ -201,8 +253,8 @@ def _judge_nothing(rule: Rule, memory: Memory) -> MetricResult:
     )
 
 
-def _message(rule: Rule, results: Mapping[str, SeriesResult], state: State) -> str:
-    """The numbers of the series that says most: the worst of those that are in the state of the whole."""
+def _message(rule: Rule, results: Mapping[str, SeriesResult], state: State) -> tuple[str, float | None]:
+    """The numbers of the series that says most, and its value: the worst of those in the state of the whole."""
     sign = 1 if rule.comparison in (Comparison.GREATER, Comparison.GREATER_OR_EQUAL) else -1
     fitting = [(name, result) for name, result in results.items() if result.state is state]
 
@@ -214,7 +266,7 @@ def _message(rule: Rule, results: Mapping[str, SeriesResult], state: State) -> s
     value = "no value" if worst.newest is None else f"{worst.newest:.6g}"
     more = f", {len(fitting)} of {len(results)} series" if len(results) > 1 else ""
     series = "" if name == NO_LABELS else f" for {name}"
-    return (
-        f"{value}{series} (alarms when {rule}; {worst.breaching} of {worst.real} points breach, "
-        f"{rule.m} of {rule.n} needed{more})"
-    )
+    pending = f", pending for {rule.pending} periods" if worst.is_pending else ""
+    needed = f"{rule.m} of {rule.n} needed{pending}{more}"
+    text = f"{value}{series} (alarms when {rule}; {worst.breaching} of {worst.real} points breach, {needed})"
+    return text, worst.newest

@@ -1,4 +1,4 @@
-"""From an expression to the metric alarms it rests on, through nesting, missing alarms and cycles."""
+"""From an expression to the alarms of a Prometheus that it rests on, through nesting, missing alarms and cycles."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from ombak.alarms.combine import Part, combine
-from ombak.alarms.definition import Definition, ExpressionAlarm, MetricAlarm
+from ombak.alarms.definition import Definition, ExpressionAlarm, LeafAlarm, MetricAlarm, RuleAlarm
 from ombak.alarms.syntax import Expression, Ref, references
 from ombak.alarms.verdict import Verdict, unknown_verdict
 
@@ -48,17 +48,17 @@ class Resolution:
 
     expression: Expression
     namespace: str
-    metrics: Mapping[AlarmKey, MetricAlarm]
+    leaves: Mapping[AlarmKey, LeafAlarm]
     expressions: Mapping[AlarmKey, ExpressionAlarm]
     unknown: Mapping[AlarmKey, str]
 
     def evaluate(self, verdict_of: Callable[[AlarmKey], Verdict], now: datetime) -> Verdict:
-        """The verdict on the expression, given those on the metric alarms; unknown ones count as unknown."""
+        """The verdict on the expression, given those on the leaves; unknown ones count as unknown."""
         parts = {
             key: Part(key.seen_from(self.namespace), unknown_verdict(key.seen_from(self.namespace), why))
             for key, why in self.unknown.items()
         }
-        for key in self.metrics:
+        for key in self.leaves:
             parts[key] = Part(key.seen_from(self.namespace), verdict_of(key))
         for key, alarm in self.expressions.items():
             verdict = self._combine(alarm.expression, key.namespace, parts, now)
@@ -92,21 +92,21 @@ def key_of(ref: Ref, namespace: str) -> AlarmKey | None:
 
 def resolve(expression: Expression, namespace: str, registry: Registry) -> Resolution:
     """Everything that the expression, written in `namespace`, rests on; linear in what is reached."""
-    metrics: dict[AlarmKey, MetricAlarm] = {}
+    leaves: dict[AlarmKey, LeafAlarm] = {}
     expressions: dict[AlarmKey, ExpressionAlarm] = {}
     unknown: dict[AlarmKey, str] = {}
     for component in _components(_keys(expression, namespace), registry):
         for key in component:
             found = registry.get(key)
-            if isinstance(found, MetricAlarm):
-                metrics[key] = found
+            if isinstance(found, MetricAlarm | RuleAlarm):
+                leaves[key] = found
             elif isinstance(found, ExpressionAlarm) and not _is_cycle(component, registry):
                 expressions[key] = found
             elif isinstance(found, ExpressionAlarm):
                 unknown[key] = _CYCLE
             else:
                 unknown[key] = _MISSING if found is None else f"cannot be understood: {found.why}"
-    return Resolution(expression, namespace, metrics, expressions, unknown)
+    return Resolution(expression, namespace, leaves, expressions, unknown)
 
 
 def _is_cycle(component: list[AlarmKey], registry: Registry) -> bool:

@@ -14,7 +14,11 @@ MAX_PERIODS = 1440
 """Most evaluation periods of one alarm: a day of minutes."""
 MIN_PERIOD = timedelta(seconds=1)
 MAX_RANGE = timedelta(days=1)
-"""Longest period x evaluationPeriods (CWUG: one day)."""
+"""Longest period x evaluationPeriods, and longest pendingPeriod and recoveryPeriod (CWUG: one day)."""
+MAX_WARM_UP = timedelta(days=2)
+"""Longest warmUp (CWAPI: 2880 minutes)."""
+MAX_POINTS = 10_000
+"""Most points of one evaluation; Prometheus gives at most 11,000 per series."""
 
 
 class Comparison(enum.StrEnum):
@@ -46,12 +50,28 @@ def _rules(*rules: tuple[str, str]) -> dict[str, Any]:
     return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in rules]}
 
 
+class MinSamples(Model):
+    """How many samples have to stand behind an evaluation; with fewer the alarm is INSUFFICIENT_DATA.
+
+    `query` counts them, over all its series together; `$(window)` in it is period x evaluationPeriods, as in
+    `increase(http_requests_total{pod=~"$(pods)"}[$(window)])`. A quantile q means little below 10 / (1 - q)
+    samples (CWUG: 20 for a median, 1000 for p99): that is the count to write where you know no better.
+    """
+
+    query: Annotated[str, pydantic.Field(min_length=1, max_length=8192)]
+    count: Annotated[int, pydantic.Field(ge=1, le=1_000_000_000)]
+
+
 class Metric(Model):
     """A query whose value is compared with a threshold: in ALARM when M of the last N points breach.
 
     The query may use `$(namespace)`, `$(name)`, `$(pods)`, `$(zone)`, `$(artifact)` and `$(window)`; each
     series it gives is judged on its own. Do not compare in the query itself: it would be empty, hence
     unknown, when all is well.
+
+    A series has to breach for all of `pendingPeriod` before it is in ALARM, and to be well for all of
+    `recoveryPeriod` before it is OK again; one gap begins the count anew, and a series that begins, begins OK. For
+    `warmUp` after the Alarm was made or changed it stays INSUFFICIENT_DATA.
     """
 
     model_config = pydantic.ConfigDict(
@@ -75,6 +95,10 @@ class Metric(Model):
     evaluation_periods: Annotated[int, pydantic.Field(ge=1, le=MAX_PERIODS)] = 2
     datapoints_to_alarm: Annotated[int, pydantic.Field(ge=1, le=MAX_PERIODS)] | None = None
     treat_missing_data: TreatMissingData = TreatMissingData.MISSING
+    min_samples: MinSamples | None = None
+    pending_period: Duration = timedelta(0)
+    recovery_period: Duration = timedelta(0)
+    warm_up: Duration = timedelta(0)
 
     @pydantic.model_validator(mode="after")
     def _m_is_at_most_n(self) -> Self:
@@ -92,36 +116,108 @@ class Metric(Model):
             raise ValueError(msg)
         return self
 
+    @pydantic.model_validator(mode="after")
+    def _times_are_in_range(self) -> Self:
+        for name, value, most, text in (
+            ("pendingPeriod", self.pending_period, MAX_RANGE, "1d"),
+            ("recoveryPeriod", self.recovery_period, MAX_RANGE, "1d"),
+            ("warmUp", self.warm_up, MAX_WARM_UP, "2d"),
+        ):
+            if value > most:
+                msg = f"{name} is more than {text}; write a shorter one"
+                raise ValueError(msg)
+        if (self.pending_period + self.recovery_period) / self.period + self.evaluation_periods > MAX_POINTS:
+            msg = (
+                f"evaluationPeriods, pendingPeriod and recoveryPeriod together are more than {MAX_POINTS} periods; "
+                "write a longer period"
+            )
+            raise ValueError(msg)
+        return self
 
-class AlarmSpec(Model):
-    """Exactly one of `metric` and `expression`, and whose it is."""
+
+LabelValue = Annotated[str, pydantic.Field(max_length=1024)]
+
+
+class AlertingRule(Model):
+    """An alerting rule that the Prometheus has already, by its name, by labels of the rule, or by both.
+
+    In ALARM while an instance of it fires, OK while none does (also while one is pending); of several rules that
+    match, the worst. A rule that is missing, broken, late or was never evaluated is unknown, never OK.
+    """
 
     model_config = pydantic.ConfigDict(
         json_schema_extra=_rules(
             (
-                "has(self.metric) != has(self.expression)",
-                "an Alarm is one fact: write exactly one of metric (a query and a threshold) "
-                'and expression (such as \'ALARM("errors") OR ALARM("latency")\')',
+                "has(self.name) || (has(self.matchLabels) && self.matchLabels.size() > 0)",
+                "alertingRule selects nothing: write the name of the alerting rule, matchLabels, or both",
+            ),
+        )
+    )
+
+    name: Annotated[str, pydantic.Field(min_length=1, max_length=255)] | None = None
+    match_labels: Annotated[dict[str, LabelValue], pydantic.Field(max_length=32)] = pydantic.Field(default_factory=dict)
+
+    @pydantic.model_validator(mode="after")
+    def _selects_something(self) -> Self:
+        if self.name is None and not self.match_labels:
+            msg = "selects nothing; write the name of the alerting rule, matchLabels, or both"
+            raise ValueError(msg)
+        return self
+
+
+class Source(Model):
+    """The Prometheus to ask, by the name that the operator's configuration gives it."""
+
+    name: Annotated[str, pydantic.Field(min_length=1, max_length=63)]
+
+
+class AlarmSpec(Model):
+    """Exactly one of `metric`, `alertingRule` and `expression`, and whose it is.
+
+    `source` names another Prometheus than the region's own, for `metric` and `alertingRule`.
+    """
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=_rules(
+            (
+                "(has(self.metric) ? 1 : 0) + (has(self.alertingRule) ? 1 : 0) + (has(self.expression) ? 1 : 0) == 1",
+                "an Alarm is one fact: write exactly one of metric (a query and a threshold), alertingRule (a rule "
+                'that Prometheus has) and expression (such as \'ALARM("errors") OR ALARM("latency")\')',
+            ),
+            (
+                "!(has(self.source) && has(self.expression))",
+                "an expression asks no Prometheus: leave source out, the Alarms that it names say theirs",
             ),
         )
     )
 
     metric: Metric | None = None
+    alerting_rule: AlertingRule | None = None
     expression: Annotated[str, pydantic.Field(min_length=1, max_length=10_240)] | None = None
+    source: Source | None = None
     description: Annotated[str, pydantic.Field(max_length=1024)] = ""
     team: Annotated[str, pydantic.Field(max_length=63)] = ""
     severity: Severity | None = None
 
     @pydantic.model_validator(mode="after")
     def _is_one_fact(self) -> Self:
-        if (self.metric is None) == (self.expression is None):
-            msg = "an Alarm is one fact; write exactly one of metric and expression"
+        if [self.metric, self.alerting_rule, self.expression].count(None) != 2:
+            msg = "an Alarm is one fact; write exactly one of metric, alertingRule and expression"
+            raise ValueError(msg)
+        if self.source is not None and self.expression is not None:
+            msg = "an expression asks no Prometheus; leave source out, the Alarms that it names say theirs"
             raise ValueError(msg)
         return self
 
 
 class AlarmStatus(StatusModel):
-    """What was found; valid only if `observedGeneration` is the generation of the object."""
+    """What was found; valid only if `observedGeneration` is the generation of the object.
+
+    `detectionLatency` is how long after something went bad it can take until the state is ALARM while a release is
+    under way: scrape, pending, the points that have to breach, and the poll. Conditions: `Evaluable` (the state is
+    certain), `Unambiguous` (no AND and OR mixed), `QuerySound` (no trap of PromQL in it), and of an expression
+    `ChildrenResolved` (every Alarm that it names exists) and `AcyclicRule`.
+    """
 
     observed_generation: int = 0
     state: State | None = None
@@ -129,5 +225,7 @@ class AlarmStatus(StatusModel):
     since: datetime | None = None
     contributors: tuple[str, ...] = ()
     unknown_children: tuple[str, ...] = ()
+    detection_latency: Duration | None = None
+    warm_up_until: datetime | None = None
     message: str = ""
     conditions: tuple[Condition, ...] = ()

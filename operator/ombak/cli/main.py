@@ -4,6 +4,7 @@ import click
 
 from ombak.cli.demo.command import demo_command
 from ombak.cli.generate import crds_command
+from ombak.cli.reference import docs_command
 from ombak.cli.run import run_command
 
 
@@ -16,3 +17,4 @@ def main() -> None:
 main.add_command(run_command)
 main.add_command(crds_command)
 main.add_command(demo_command)
+main.add_command(docs_command)

@@ -28,6 +28,11 @@ class _Room:
         return max(0, self.serving - self.limits.floor)
 
     @property
+    def spare(self) -> int:
+        """So many serving boxes may go although nothing takes their place just now: no more than a batch is away."""
+        return max(0, self.serving - max(self.limits.floor, self.limits.replicas - self.limits.batch))
+
+    @property
     def exchange(self) -> int:
         """So many serving boxes may be exchanged now: a batch less what is down, and never below the floor."""
         down = max(0, self.limits.replicas - self.serving)
@@ -139,29 +144,43 @@ def converge(
         forced=1 if forced else 0,
     )
     cells = _cells(s, wanted)
-    zone = _active_zone(s, cells, _one_box_wants(wanted), zones)
+    zone = _active_zone(s, cells, wanted, zones)
     active = {c.zone for c in cells} if forced else ({zone} if zone is not None else set())
     boxes = _one_box_actions(s, wanted, room, active)
     sizes = _grow(cells, _shrink(cells, room, active), room, active)
     return (*boxes, *_fleet_actions(cells, sizes))
 
 
-def _active_zone(s: Snapshot, cells: list[_Cell], boxes: dict[str, Want], zones: tuple[str, ...]) -> str | None:
+def _active_zone(s: Snapshot, cells: list[_Cell], wanted: tuple[Want, ...], zones: tuple[str, ...]) -> str | None:
     """Return the zone whose boxes may be exchanged now: the first that differs, if no other one is under way."""
     order = [*zones, *sorted({c.zone for c in cells} - set(zones))]
-    there = {b.zone: b for b in s.one_boxes}
+    boxes, there = _one_box_wants(wanted), {b.zone: b for b in s.one_boxes}
+    coming = wanted[0].artifact
     changing = [z for z in order if _differs(z, cells, boxes.get(z), there.get(z))]
-    busy = [z for z in order if _is_under_way(z, cells, there.get(z))]
+    busy = [z for z in order if _is_under_way(z, coming, cells, there.get(z))]
     if not busy:
-        return next(iter(changing), None)
+        # Turned round in the middle of an exchange, a zone has boxes away already: it comes first (P6).
+        lacking = [z for z in changing if _lacks(z, cells, boxes.get(z), there.get(z))]
+        return next(iter(lacking or changing), None)
     return busy[0] if len(busy) == 1 and busy[0] in changing else None
 
 
-def _is_under_way(zone: str, cells: list[_Cell], box: OneBoxSet | None) -> bool:
-    """Boxes of the zone that are wanted do not serve yet (or any more)."""
-    if box is not None and box.desired and not (box.is_settled and box.serving):
+def _is_under_way(zone: str, coming: str, cells: list[_Cell], box: OneBoxSet | None) -> bool:
+    """Boxes of the version that is brought to the zone do not serve yet (or any more).
+
+    Those of other versions do not count: where what runs is ill, that must not keep out its cure.
+    """
+    if box is not None and box.artifact == coming and box.desired and not (box.is_settled and box.serving):
         return True
-    return any(c.have and c.want and c.have.serving < c.have.desired for c in cells if c.zone == zone)
+    mine = [c.have for c in cells if c.zone == zone and c.artifact == coming and c.want]
+    return any(have is not None and have.serving < have.desired for have in mine)
+
+
+def _lacks(zone: str, cells: list[_Cell], want: Want | None, box: OneBoxSet | None) -> bool:
+    """Fewer boxes of the zone serve, of whatever version, than are wanted there."""
+    mine = [c for c in cells if c.zone == zone]
+    wanted = sum(c.want for c in mine) + (want.count if want else 0)
+    return sum(c.have.serving for c in mine if c.have) + (box.serving if box else 0) < wanted
 
 
 def _differs(zone: str, cells: list[_Cell], want: Want | None, box: OneBoxSet | None) -> bool:
@@ -188,7 +207,7 @@ def _retire_box(box: OneBoxSet, room: _Room) -> list[plan.Action]:
         if box.replicas:
             return []
         return [plan.Delete("Deployment", box.name, box.uid, box.resource_version)]
-    if room.above_floor < box.serving:
+    if room.spare < box.serving:
         return []
     room.take(box.desired, box.desired - box.serving)
     return [plan.WriteOneBox(box.zone, box.artifact, 0, surge=False, resource_version=box.resource_version)]
@@ -246,7 +265,7 @@ def _shrink_cell(cell: _Cell, excess: int, room: _Room, may_exchange: bool) -> i
     free = min(cell.free, allowed)
     room.take(free, free)
     beyond = max(0, min(allowed, excess) - free)
-    spare = min(beyond, room.above_floor)
+    spare = min(beyond, room.spare)
     room.take(spare, 0)
     exchanged = min(allowed - free - spare, room.exchange) if may_exchange else 0
     room.take(exchanged, 0)

@@ -58,15 +58,21 @@ def heading(s: Snapshot) -> Heading:
 def _first_time(s: Snapshot) -> Heading:
     view = s.artifact(s.rollout.artifact)
     if view is not None and view.rejection is not None:
-        return Heading(Course.FAILED, _most_boxes(s) or view.id, "")
+        return Heading(Course.FAILED, _stays(s) or view.id, "")
     return Heading(Course.INSTALL, s.rollout.artifact, "")
 
 
-def _most_boxes(s: Snapshot) -> str:
-    counts: dict[str, int] = {}
+def _stays(s: Snapshot) -> str:
+    """Return what a Rollout stays on that never had a good version: what serves best, and was not taken back."""
+    serving: dict[str, tuple[int, int]] = {}
     for owned in (*s.fleet, *s.one_boxes):
-        counts[owned.artifact] = counts.get(owned.artifact, 0) + owned.desired
-    return max(sorted(counts), key=lambda a: counts[a], default="")
+        serves, asked = serving.get(owned.artifact, (0, 0))
+        serving[owned.artifact] = (serves + owned.serving, asked + owned.desired)
+    return max(
+        sorted(serving),
+        key=lambda a: (_may_fly(s, a) and serving[a][0] > 0, serving[a]),
+        default="",
+    )
 
 
 def _is_called_back(s: Snapshot, flying: str, stable: str) -> bool:

@@ -32,7 +32,9 @@ class Scene:
         self, wanted: tuple[layout.Want, ...], *, is_revert: bool = False, forced: bool = False
     ) -> tuple[plan.Action, ...]:
         """Return the next actions towards what is wanted."""
-        return converge(self.s, wanted, self.limits(is_revert=is_revert), self.zones, forced)
+        # A way back begins in the zone that a release reached last: that one may still be in replacement.
+        zones = self.zones[::-1] if is_revert else self.zones
+        return converge(self.s, wanted, self.limits(is_revert=is_revert), zones, forced)
 
     def stay(self, artifact: str) -> tuple[plan.Action, ...]:
         """Keep every box on a version: scaling, repairs and rebuilt boxes; allowed at any time."""

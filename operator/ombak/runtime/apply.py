@@ -33,6 +33,13 @@ EARLY = (
 """What is done before the status is written: facts that must be on record before anything moves."""
 
 
+class VersionLostError(Invalid):
+    """Boxes are wanted of a version whose Artifact somebody deleted: nobody knows what to put into them."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(422, "VersionLost", f"Artifact {name} is gone, so no boxes of it can be made; apply it again")
+
+
 class Applier:
     """Carries out the actions of one plan, in order; answers to writes go into the stores at once."""
 
@@ -143,7 +150,8 @@ class Applier:
         view = self._s.artifact(artifact)
         if view is not None:
             return dict(view.template)
-        assert artifact == self._s.rollout.artifact
+        if artifact != self._s.rollout.artifact:
+            raise VersionLostError(naming.artifact(self._s.rollout.name, artifact))
         return self._s.rollout.spec.template
 
     async def _write_one_box(self, action: plan.WriteOneBox) -> None:
@@ -233,4 +241,6 @@ class Refused:
 
     def told(self) -> str:
         """Return one sentence."""
+        if isinstance(self.error, VersionLostError):
+            return f"{self.error.message}."
         return f"{self.action} was refused by the API server: {self.error.message}"

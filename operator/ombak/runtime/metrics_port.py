@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from ombak.alarms.alerting import AlertRule
+
 
 class QueryErrorKind(enum.StrEnum):
     """What went wrong; none of them says anything about health."""
@@ -45,6 +47,14 @@ class QueryResult:
     server_time: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RulesResult:
+    """Every alerting rule that is loaded; `server_time` is Prometheus' own clock, None if it did not say."""
+
+    rules: tuple[AlertRule, ...]
+    server_time: datetime | None = None
+
+
 class MetricsSource(Protocol):
     """One Prometheus. Every call ends within the source's timeout and raises `QueryError` and nothing else."""
 
@@ -54,4 +64,16 @@ class MetricsSource(Protocol):
 
     async def query(self, query: str, at: datetime) -> QueryResult:
         """Evaluate at one moment; each series has one point, a scalar is a series without labels."""
+        ...
+
+    async def alert_rules(self) -> RulesResult:
+        """All alerting rules with their health and their alerts."""
+        ...
+
+    async def has_series(self, selector: str, start: datetime, end: datetime) -> bool:
+        """Whether any series matched the selector in that time."""
+        ...
+
+    async def scrape_interval(self) -> timedelta | None:
+        """The shortest scrape interval of any target; None if it does not say."""
         ...

@@ -14,6 +14,7 @@ from ombak.runtime import kinds
 from ombak.runtime.alarm_reader import AlarmReader
 from ombak.runtime.alarm_service import AlarmService
 from ombak.runtime.alarm_status import AlarmReporter
+from ombak.runtime.backoff import Backoff
 from ombak.runtime.clock import Clock
 from ombak.runtime.decode_alarm import AlarmRecord, decode_alarm
 from ombak.runtime.events import EventRecorder
@@ -27,6 +28,8 @@ from ombak.runtime.workqueue import WorkQueue
 
 log = structlog.get_logger()
 
+PATIENCE = Backoff(cap=timedelta(seconds=30))
+"""Pauses after failed passes; short enough that a revert does not stand still long after an outage."""
 PASS_WITHIN = timedelta(minutes=2)
 """A pass that takes longer hangs: it is given up and tried again."""
 
@@ -45,7 +48,7 @@ class Operator:
     def __init__(
         self, client: KubeClient, metrics: MetricsSource, clock: Clock, rng: random.Random, workers: int = 32
     ) -> None:
-        self._queue: WorkQueue[Work] = WorkQueue(rng)
+        self._queue: WorkQueue[Work] = WorkQueue(rng, PATIENCE)
         self._workers = workers
         self.stores = Stores(
             rollouts=Store(decode_rollout, on_event=self._add_rollout),
@@ -117,6 +120,10 @@ class Operator:
                 least = error.retry_after if isinstance(error, TooManyRequests) and error.retry_after else timedelta(0)
                 delay = self._queue.retry(work, least)
                 log.info("will try again", error=str(error), after=str(delay))
+                return
+            except Exception:
+                # A mistake of ours in one pass must not end the operator for everybody else.
+                log.exception("a pass failed", after=str(self._queue.retry(work)))
                 return
         self._queue.forget(work)
         if wake is not None:

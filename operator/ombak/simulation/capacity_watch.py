@@ -12,6 +12,8 @@ from ombak.simulation.client import OPERATOR
 from ombak.simulation.pods import Pod
 from ombak.simulation.region import Region
 
+TOLD_WITHIN = 1.5
+"""Controllers tell of a box that has become available so many seconds late."""
 Fail = Callable[[str, str], None]
 """Takes a promise and how it was broken."""
 
@@ -98,26 +100,29 @@ class CapacityWatch:
                 found[uid] = ("Deployment" if "strategy" in old["spec"] else "ReplicaSet", old)
         return list(found.values())
 
-    def _serving(self, instead: dict[str, Object | None]) -> dict[str, int]:
-        """Return, by zone, how many available boxes stay if nothing else happens (planned availability)."""
+    def _serving(self, instead: dict[str, Object | None], known_for: float = 0.0) -> dict[str, int]:
+        """Return, by zone, how many available boxes stay if nothing else happens (planned availability).
+
+        With `known_for` only those count that have been available for long enough to be known of.
+        """
         found: dict[str, int] = {}
         for kind, obj in self._workloads(instead):
             zone = (obj["metadata"].get("labels") or {}).get(naming.ZONE, "")
-            found[zone] = found.get(zone, 0) + self._staying(kind, obj)
+            found[zone] = found.get(zone, 0) + self._staying(kind, obj, self._now - known_for)
         return found
 
-    def _staying(self, kind: str, obj: Object) -> int:
+    def _staying(self, kind: str, obj: Object, before: float) -> int:
         uid, size = obj["metadata"]["uid"], obj["spec"]["replicas"]
         controllers = self._region.controllers
         if kind == "ReplicaSet":
             pods = controllers.sets[uid].pods if uid in controllers.sets else []
-            return min(size, sum(p.is_available for p in pods))
+            return min(size, sum(p.is_available and p.available_since <= before for p in pods))
         model = controllers.deployments.get(uid)
         if model is None:
             return 0
         surges = obj["spec"]["strategy"]["rollingUpdate"]["maxSurge"] > 0
         kept = [s for s in model.sets if surges or s.template == obj["spec"]["template"]]
-        return min(size, sum(p.is_available for s in kept for p in s.pods))
+        return min(size, sum(p.is_available and p.available_since <= before for s in kept for p in s.pods))
 
     def _asked(self) -> dict[str, int]:
         found: dict[str, int] = {}
@@ -131,10 +136,11 @@ class CapacityWatch:
             self._note_sizes(new["spec"])
         if by != OPERATOR or kind not in ("ReplicaSet", "Deployment") or old is None:
             return
-        before, after = self._serving({old["metadata"]["uid"]: old}), self._serving({})
+        before = self._serving({old["metadata"]["uid"]: old}, TOLD_WITHIN)
+        after = self._serving({}, TOLD_WITHIN)
         drop = sum(before.values()) - sum(after.values())
         if drop > 0:
-            self._check_floor(old, drop, sum(after.values()))
+            self._check_floor(old, drop, sum(self._serving({}).values()))
         for zone, count in before.items():
             if count > after.get(zone, 0):
                 self._check_zone(zone, count - after.get(zone, 0), old, new)

@@ -73,11 +73,11 @@ class EvidenceWatch:
         before, after = _release(old), _release(new)
         if after is None:
             return
-        identity = (after["artifact"], after["beganAt"], after["step"]["number"])
+        identity = (after["artifact"], after["step"]["number"])
         if identity == self._approved[0]:
             return
-        is_next = before is not None and (before["artifact"], before["beganAt"]) == identity[:2]
-        if before is not None and is_next and identity[2] > before["step"]["number"]:
+        is_next = before is not None and before["artifact"] == after["artifact"]
+        if before is not None and is_next and after["step"]["number"] > before["step"]["number"]:
             self._check(before, is_last=False)
         self._approved = (identity, self._now)
 

@@ -52,6 +52,7 @@ class Pod:
     poke: Callable[[], None]
     ready_since: float | None = None
     is_available: bool = False
+    available_since: float = 0.0
     is_gone: bool = False
 
     @property
@@ -135,7 +136,7 @@ class Kubelets:
     def _available(self, pod: Pod, since: float) -> None:
         if pod.is_gone or pod.ready_since != since or pod.is_available:
             return
-        pod.is_available = True
+        pod.is_available, pod.available_since = True, self._timeline.time()
         self._tell(pod, "available")
         pod.poke()
 

@@ -97,6 +97,15 @@ class Region:
         """Return how many boxes truly serve now."""
         return sum(p.is_available for p in self.kubelets.pods.values())
 
+    def is_settled(self) -> bool:
+        """No controller has anything left to do, and every box that can serve does."""
+        sets = [*self.controllers.sets.values()]
+        for model in self.controllers.deployments.values():
+            sets += model.sets
+        return all(s.size == len([p for p in s.pods if not p.is_gone]) for s in sets) and all(
+            p.is_available or p.behaviour.never_ready or p.behaviour.up_for for p in self.kubelets.pods.values()
+        )
+
     def versions(self) -> dict[str, int]:
         """Return how many pods there are of each artifact."""
         found: dict[str, int] = {}

@@ -103,7 +103,8 @@ class Run:
 
     def is_at_rest(self) -> bool:
         """It has come to where it may stay, as far as the status tells."""
-        return self.now > self.last_event + 1.0 and self.region.phase in RESTS and not self.outcome.violations
+        is_over = self.now > self.last_event + 1.0 and not self.outcome.violations
+        return is_over and self.region.phase in RESTS and self.region.is_settled()
 
     def check_end(self) -> None:
         """What every run must come to: all boxes on one version, all of them serving, and the right one (P4)."""
@@ -186,6 +187,8 @@ class _Driver:
             run.fail("P3", f"it never came to rest: {run.region.phase}, {run.region.status.get('message')}")
             return
         run.check_end()
+        if any(pod.behaviour.up_for for pod in run.region.kubelets.pods.values()):
+            return  # what comes and goes for ever never settles
         await self._stay_quiet("quiescence", "in a settled world")
         self.main.end()
         await self._stay_quiet("P7", "after a restart over old state")

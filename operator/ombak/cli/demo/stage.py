@@ -24,6 +24,7 @@ from ombak.sandbox import Process, Region
 
 USER = "ombak"
 NAME = "front-end"
+_LOG_WIDTH = 100
 _SHOWN = "rollouts,artifacts,deployments,replicasets"
 
 
@@ -32,11 +33,13 @@ def demonstrate(keep: bool) -> str:
 
     With `keep` it stays until Ctrl-C. Raises SandboxError, BuildError, ToolMissingError.
     """
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _LOG_WIDTH)
     with _progress(console) as say:
         region = Region.start("demo", users=(USER,), progress=say)
     with region:
-        console.print(f"A region is up: an API server, a scheduler, six nodes, Prometheus at {region.prometheus_url}")
+        console.print(
+            f"A region is up: API server, scheduler, six nodes, Prometheus {region.prometheus_url}", soft_wrap=True
+        )
         operator = _install(region)
         try:
             outcome = _play(_story(region, operator), console)
@@ -130,7 +133,7 @@ def _tell(outcome: Outcome, region: Region, console: Console) -> None:
     console.print("\n[bold]What happened[/]")
     console.print(table(outcome.acts, outcome.replicas))
     for sentence in sentences(outcome):
-        console.print(sentence, soft_wrap=True)
+        console.print(sentence, soft_wrap=not console.is_terminal)
     console.print(f"\n[bold]What kubectl shows now[/] [dim](kubectl -n {NAMESPACE} get {_SHOWN})[/]", soft_wrap=True)
     console.print(Text(region.kubectl("-n", NAMESPACE, "get", _SHOWN)), soft_wrap=True)
 

@@ -23,7 +23,7 @@ from ombak.sandbox.client import ApiStatusError
 
 NAMESPACE = "shop"
 _POLL_S = 0.25
-_LOOK_AROUND_S = 2.0
+_LOOK_AROUND_S = 3.0
 """Between two acts, for a person to see how one ended, and for Prometheus to scrape the last of it."""
 _ACT_LIMIT = timedelta(minutes=5)
 _ENDS = (Phase.STABLE, Phase.REVERTED, Phase.FAILED, Phase.INVALID)
@@ -146,7 +146,7 @@ class Story:
             return str(scene.phase), f"ended {scene.phase}, not {version.ends}: {scene.status.message}"
         if scene.phase is Phase.STABLE:
             return "stable", ""
-        return f"taken back in {caught_in} ({self._rejection(version)})", ""
+        return f"reverted in {caught_in}: {self._rejection(version)}", ""
 
     def _rejection(self, version: Version) -> str:
         """Return the reason on the Artifact, which is where verdicts live."""

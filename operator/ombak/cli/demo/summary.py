@@ -63,16 +63,16 @@ class Outcome:
 
 def table(acts: Sequence[Act], replicas: int) -> Table:
     """Return one row for each version."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("Version", "Artifact", "What became of it"):
-        made.add_column(heading)
-    for heading in ("Took", "Boxes at most", "Requests", "Failed"):
-        made.add_column(heading, justify="right")
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    made.add_column("Version", no_wrap=True)
+    made.add_column("What became of it")
+    for heading in ("Took", "In at most", "Requests", "Failed"):
+        made.add_column(heading, justify="right", no_wrap=True)
     for act in acts:
         requests = act.requests
         made.add_row(
-            *(act.version, act.artifact, act.outcome, clock(act.took), f"{act.most_boxes} of {replicas}"),
-            *(f"{requests.total:,.0f}", f"{requests.failed:,.0f} ({requests.share:.1%})"),
+            *(act.version, act.outcome, clock(act.took), f"{act.most_boxes} of {replicas}"),
+            *(f"{requests.total:,.0f}", f"{requests.failed:,.0f} ({requests.share:.0%})"),
         )
     return made
 
@@ -83,7 +83,7 @@ def sentences(outcome: Outcome) -> list[str]:
     failed = sum(act.requests.failed for act in outcome.acts)
     share = failed / total if total else 0.0
     return [
-        f"Nobody touched it for {clock(outcome.took)} minutes.",
+        f"It took {clock(outcome.took)} minutes, and nobody touched it.",
         f"Of {total:,.0f} requests {failed:,.0f} failed ({share:.2%}), all versions taken together.",
         f"After the first installation never fewer than {outcome.fewest} of {outcome.replicas} boxes served "
         f"(promised: {outcome.floor}).",

@@ -43,6 +43,12 @@ class Programme:
         """Return how people call an artifact."""
         return self.versions.get(artifact, artifact)
 
+    def named(self, text: str) -> str:
+        """Return a text of the operator's with versions in place of the ids."""
+        for artifact, version in self.versions.items():
+            text = text.replace(artifact, version)
+        return text
+
     def colour(self, artifact: str) -> str:
         """Return the colour of an artifact."""
         known = list(self.versions)
@@ -67,8 +73,8 @@ def panel(scene: Scene, programme: Programme) -> RenderableType:
     rows.add_row("Bake", _bake(scene))
     rows.add_row("Alarms", _alarms(scene))
     rows.add_row("", _numbers(scene.numbers))
-    rows.add_row("Waits for", _waits(scene))
-    rows.add_row("Events", _events(scene.events))
+    rows.add_row("Waits for", _waits(scene, programme))
+    rows.add_row("Events", _events(scene.events, programme))
     took = clock(scene.now - programme.began)
     title = f"[bold]ombak demo[/]  {escape(programme.title)}  [dim]{took}[/]"
     return Panel(rows, title=title, title_align="left", box=box.ROUNDED, border_style="blue")
@@ -110,9 +116,9 @@ def _missing() -> Text:
 
 def _counts(scene: Scene, programme: Programme) -> Text:
     style = "green" if scene.ready >= programme.floor else "bold red"
-    text = Text("^ one box   ", style="bold")
+    text = Text("^ one box   ")
     text.append(f"{scene.ready} of {programme.replicas} serve", style=style)
-    text.append(f", never fewer than {programme.floor}", style="dim")
+    text.append(f", at least {programme.floor} must", style="dim")
     return text
 
 
@@ -121,8 +127,8 @@ def _bake(scene: Scene) -> Text:
         return Text("-", style="dim")
     proven, needed = scene.ledger.proven, scene.ledger.needed
     filled = round(_BAR * (proven / needed)) if needed else _BAR
-    text = Text("█" * filled, style="green").append("░" * (_BAR - filled), style="dim")
-    return text.append(f" {_seconds(proven)} of {_seconds(needed)} proven good", style="default")
+    text = Text().append("█" * filled, style="green").append("░" * (_BAR - filled), style="dim")
+    return text.append(f" {_seconds(proven)} of {_seconds(needed)} proven good")
 
 
 def _seconds(length: timedelta) -> str:
@@ -154,28 +160,28 @@ def _numbers(numbers: Sequence[Number]) -> Table:
     return rows
 
 
-def _waits(scene: Scene) -> Text:
+def _waits(scene: Scene, programme: Programme) -> Text:
     """Three rows: what it waits for, who can lift it and when it should move, and the command."""
     waiting = scene.status.waiting_for
     if waiting is None:
         return Text("nothing\n\n", style="dim")
-    text = Text(waiting.what, overflow="ellipsis", no_wrap=True)
+    text = Text(programme.named(waiting.what), overflow="ellipsis", no_wrap=True)
     by = f"\nlifted by: {waiting.who}"
     if waiting.expected:
-        by += f" (expected in {_seconds(max(timedelta(0), waiting.expected - scene.now))})"
+        by += f" (within {_seconds(max(timedelta(0), waiting.expected - scene.now))})"
     text.append(by, style="dim")
     return text.append(f"\n{waiting.command}", style="italic")
 
 
-def _events(events: Sequence[Told]) -> Text:
-    rows = [_event(event) for event in events] + [Text("")] * (_EVENT_ROWS - len(events))
+def _events(events: Sequence[Told], programme: Programme) -> Text:
+    rows = [_event(event, programme) for event in events] + [Text("")] * (_EVENT_ROWS - len(events))
     return Text("\n", overflow="ellipsis", no_wrap=True).join(rows)
 
 
-def _event(event: Told) -> Text:
-    text = Text(f"{event.at:%H:%M:%S} ", style="dim")
+def _event(event: Told, programme: Programme) -> Text:
+    text = Text().append(f"{event.at:%H:%M:%S} ", style="dim")
     text.append(event.reason, style="bold yellow" if event.is_warning else "bold")
-    return text.append(f" {event.message}", style="default")
+    return text.append(f" {programme.named(event.message)}")
 
 
 def plain(scene: Scene, programme: Programme, before: Scene | None) -> str | None:
@@ -188,7 +194,7 @@ def plain(scene: Scene, programme: Programme, before: Scene | None) -> str | Non
     parts = [f"{clock(scene.now - programme.began):>5}  {scene.status.phase or '-':<11} {boxes or 'no box':<22}"]
     parts += [f"{n.alarm} {n.value:.3f} ({n.condition})" for n in scene.numbers if n.is_bad and n.value is not None]
     if waiting := scene.status.waiting_for:
-        parts.append(f"waits for {waiting.what}")
+        parts.append(f"waits for {programme.named(waiting.what)}")
     return "  ".join(parts)
 
 

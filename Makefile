@@ -1,0 +1,66 @@
+# Everything starts from `python3` (3.11 or newer) and make; the rest is installed into .venv and the user's cache.
+# Another Python: make test PYTHON=/path/to/python3.12
+
+PYTHON ?=
+PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
+BIN := .venv/bin
+READY := .venv/.ready
+CODE := operator tests $(wildcard benchmarks)
+# How many seeded releases `make simulate` plays, and from which seed on.
+RUNS ?= 2000
+SEED ?= 0
+
+.PHONY: help demo test test-fast simulate bench lint generate clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo 'make demo [KEEP=1]   a good and a bad release on a real control plane, here and now'
+	@echo 'make test            every test, on a real control plane too (about ten minutes)'
+	@echo 'make test-fast       every test that needs no control plane (under a minute)'
+	@echo 'make simulate        many seeded releases with faults, in memory; RUNS=2000 SEED=0'
+	@echo 'make bench           requests, CPU and memory, measured on a real control plane'
+	@echo 'make lint            style, types, import contract, generated files'
+	@echo 'make generate        write crds/ and docs/reference.md anew'
+	@echo 'make clean           remove .venv and caches from here'
+
+$(READY): pyproject.toml constraints.txt
+	@python=$$(for each in $(PYTHONS); do \
+		$$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$each && break; done); \
+	test -n "$$python" || { echo 'Ombak needs Python 3.11 or newer, and $(PYTHONS) is none;' \
+		'say where one is: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12' >&2; exit 1; }; \
+	test -x $(BIN)/python || $$python -m venv .venv || \
+		{ echo 'could not make .venv (on Debian: apt install python3-venv)' >&2; exit 1; }
+	@echo 'installing what pyproject.toml asks for into .venv ...'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(READY)
+	@$(BIN)/ombak demo $(if $(filter-out 0 no false,$(KEEP)),--keep)
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+test-fast: $(READY)
+	$(BIN)/python -m pytest -m 'not cluster' -n 2
+
+simulate: $(READY)
+	$(BIN)/python -m ombak.simulation --runs $(RUNS) --seed $(SEED)
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+lint: $(READY)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/ombak crds --check crds
+	$(BIN)/ombak docs --check docs
+
+generate: $(READY)
+	$(BIN)/ombak crds --write crds
+	$(BIN)/ombak docs --write docs
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist operator/*.egg-info
+	find operator tests -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,136 @@
+"""Traps of PromQL in a query that is valid, and does not say what its author means (issue 4)."""
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import promql_parser as promql
+
+from ombak.alarms import template
+from ombak.alarms.lookback import children
+from ombak.api.alarm import TreatMissingData
+from ombak.api.duration import format_duration
+
+_COMPARISONS = frozenset({"==", "!=", ">", "<", ">=", "<="})
+_OPERATORS = {"MatchOp.Equal": "=", "MatchOp.NotEqual": "!=", "MatchOp.Re": "=~", "MatchOp.NotRe": "!~"}
+_ALWAYS_THERE = frozenset({"absent", "absent_over_time", "vector", "scalar", "time"})
+_WINDOW_SCRAPES = 4
+_DEEPEST = 50
+"""Levels of a query that are searched for a comparison; nobody writes more by hand."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Matcher:
+    """One condition of a selector on a label."""
+
+    label: str
+    operator: str
+    value: str
+
+    def __str__(self) -> str:
+        """The matcher as PromQL writes it."""
+        value = self.value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        return f'{self.label}{self.operator}"{value}"'
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Selector:
+    """The series that a part of a query reads, and over which range (None: the moment itself)."""
+
+    name: str
+    matchers: tuple[Matcher, ...]
+    range: timedelta | None = None
+
+    def __str__(self) -> str:
+        """The selector as PromQL writes it, without range and offset."""
+        if not self.matchers:
+            return self.name
+        return f"{self.name}{{{', '.join(map(str, self.matchers))}}}"
+
+    def only(self, *matchers: Matcher) -> "Selector":
+        """The same metric with these conditions alone."""
+        return dataclasses.replace(self, matchers=matchers)
+
+
+def find_traps(query: str, missing: TreatMissingData = TreatMissingData.MISSING) -> tuple[str, ...]:
+    """Sentences about what the text alone gives away, each with the fix; the query has to be valid."""
+    comparison = _filtering(promql.parse(template.render_neutral(query)))
+    if comparison is None:
+        return ()
+    shown = f"the comparison {comparison.op} drops every series that is well, so the query is empty when all is well"
+    fix = (
+        f"leave it out and write it as comparison and threshold, or write `{comparison.op} bool`, "
+        "which gives 0 when all is well"
+    )
+    if missing is TreatMissingData.NOT_BREACHING:
+        return (f"{shown}; with treatMissingData: notBreaching a metric that is gone looks well too: {fix}",)
+    return (f"{shown}, and an empty answer is unknown: {fix}",)
+
+
+def _filtering(node: Any, depth: int = _DEEPEST) -> Any:
+    """The comparison because of which the whole query can be empty though its data are there; None if none."""
+    while isinstance(node, promql.ParenExpr | promql.UnaryExpr | promql.AggregateExpr):
+        node = node.expr
+    if isinstance(node, promql.Call) and node.func.name not in _ALWAYS_THERE and depth:
+        return next(filter(None, (_filtering(each, depth - 1) for each in node.args)), None)
+    if not isinstance(node, promql.BinaryExpr) or not depth:
+        return None
+    sign = str(node.op)
+    if sign in _COMPARISONS:
+        return node if node.modifier is None or not node.modifier.return_bool else None
+    left, right = _filtering(node.lhs, depth - 1), _filtering(node.rhs, depth - 1)
+    if sign == "or":
+        return left if left is not None and right is not None else None
+    if sign == "and":
+        return left if left is not None else right
+    return left if sign == "unless" else None
+
+
+@functools.lru_cache(maxsize=4096)
+def selectors(rendered: str) -> tuple[Selector, ...]:
+    """Every selector of a valid query without variables, each once."""
+    return tuple(dict.fromkeys(_selectors(promql.parse(rendered))))
+
+
+def _selectors(root: Any) -> Iterator[Selector]:
+    pending: list[tuple[Any, timedelta | None]] = [(root, None)]
+    while pending:
+        node, window = pending.pop()
+        if isinstance(node, promql.VectorSelector):
+            yield _selector(node, window)
+        inner = node.range if isinstance(node, promql.MatrixSelector) else None
+        pending.extend((child, inner) for child in reversed(children(node)))
+
+
+def _selector(node: Any, window: timedelta | None) -> Selector:
+    matchers = tuple(Matcher(m.name, _OPERATORS[str(m.op)], m.value) for m in node.matchers.matchers)
+    return Selector(node.name or "", matchers, window)
+
+
+def short_window(selector: Selector, scrape: timedelta) -> str:
+    """The sentence about a range that cannot hold two scrapes, empty if it can."""
+    if selector.range is None or selector.range >= 2 * scrape:
+        return ""
+    read, every, fix = map(format_duration, (selector.range, scrape, _WINDOW_SCRAPES * scrape))
+    return (
+        f"{selector}[{read}] reads {read}, but there is a sample every {every} only: two are needed for a rate; "
+        f"write [{fix}] (four scrapes), or the metric is unknown most of the time"
+    )
+
+
+def nothing_has(selector: Selector, culprit: Matcher | None, is_named: bool) -> str:
+    """The sentence about a selector that no series matches.
+
+    `culprit` is the first condition that no series of the metric meets, None if they only never meet together;
+    with `is_named` False there is no series of that name at all.
+    """
+    if not is_named:
+        return f"there is no series {selector.name or selector}: correct the name, or have it scraped"
+    if culprit is None:
+        return f"no series of {selector.name} meets all of {selector} together: correct the labels"
+    return (
+        f"no series of {selector.name} has {culprit}: correct the label; if that is normal while all is well (no "
+        f"errors yet), add `or 0 * <the total>` to that part of the query, so that none is 0"
+    )

@@ -1,0 +1,156 @@
+"""A region of its own for faults, and scenarios that run side by side in it, each with the operators it asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import threading
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from faultproxy import FaultProxy, Faults
+from harness import OperatorProcess, Shop, install
+from timeline import Timeline
+
+from ombak.sandbox import Region, wait_for
+from ombak.sandbox.client import ApiStatusError
+
+T = TypeVar("T")
+
+PATIENCE = timedelta(seconds=120)
+KINDS = ("rollouts", "artifacts", "alarms")
+
+
+class Lab:
+    """One region with the CRDs and no operator, a timeline of it, and an event loop in a thread."""
+
+    def __init__(self, region: Region) -> None:
+        """Installs the CRDs and begins to watch."""
+        install(region)
+        wait_for("the new kinds are served", lambda: _is_served(region), timedelta(seconds=60))
+        self.region = region
+        self.timeline = Timeline(region.plane.client)
+        self.timeline.start()
+        self.failed = False
+        """The logs are worth keeping."""
+        self.loop = asyncio.new_event_loop()
+        self.loop.set_default_executor(ThreadPoolExecutor(32))
+        self._thread = threading.Thread(target=self.loop.run_forever, name="lab", daemon=True)
+        self._thread.start()
+        self._names = itertools.count(1)
+
+    @classmethod
+    @contextlib.contextmanager
+    def running(cls, name: str, *, traffic: bool = False) -> Iterator[Lab]:
+        """A lab that lasts as long as the block."""
+        region = Region.start(name, nodes=6, traffic=traffic)
+        lab = None
+        try:
+            lab = cls(region)
+            yield lab
+        finally:
+            if lab is not None:
+                lab.close()
+            region.stop(keep_logs=lab is None or lab.failed)
+
+    def close(self) -> None:
+        """End what still runs."""
+        self.timeline.stop()
+        asyncio.run_coroutine_threadsafe(_cancel_all(), self.loop).result(60)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+    def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Begin a scenario; `result()` of what comes back waits for it and raises what it raised."""
+
+        async def watched() -> T:
+            try:
+                return await work
+            except Exception:
+                self.failed = True
+                raise
+
+        return asyncio.run_coroutine_threadsafe(watched(), self.loop)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do a scenario."""
+        return self.start(work).result()
+
+    async def shop(self, name: str) -> Shop:
+        """A Rollout-to-be in a new namespace."""
+        return await Shop(self.region, self.timeline, f"{name}-{uuid.uuid4().hex[:6]}").open()
+
+    @contextlib.asynccontextmanager
+    async def operator(
+        self, name: str, namespaces: Sequence[str] = (), *, kubeconfig: Path | None = None, dies: bool = False
+    ) -> AsyncIterator[OperatorProcess]:
+        """An operator process of these namespaces (all if none), told to stop at the end of the block.
+
+        Fails if it has ended before, unless it `dies` by the test's own hand.
+        """
+        chosen = [part for namespace in namespaces for part in ("--namespace", namespace)]
+        label = f"{name}-{next(self._names)}"
+        process = OperatorProcess(self.region, label, kubeconfig=kubeconfig, options=chosen)
+        try:
+            await asyncio.to_thread(process.start)
+            yield process
+            if not dies:
+                process.process.check()
+        finally:
+            await asyncio.to_thread(process.stop)
+
+    def proxy(self, faults: Faults | None = None) -> FaultProxy:
+        """A proxy to the region's API server, not serving yet."""
+        return FaultProxy(self.region, self.region.workdir.folder("proxies"), faults)
+
+
+def _is_served(region: Region) -> bool:
+    """A CRD is established a moment before it can be listed."""
+    try:
+        return all(region.plane.client.call("GET", f"/apis/ombak.dev/v1alpha1/{kind}") for kind in KINDS)
+    except ApiStatusError:
+        return False
+
+
+async def _cancel_all() -> None:
+    tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def eventually(holds: Callable[[], bool], what: str, patience: timedelta = PATIENCE) -> None:
+    """Wait for what nobody announces; fails if it never comes. `holds` may block a little."""
+    deadline = time.monotonic() + patience.total_seconds()
+    while not await asyncio.to_thread(holds):
+        assert time.monotonic() < deadline, f"{what} did not come"
+        await asyncio.sleep(0.05)
+
+
+async def end_state(shop: Shop) -> dict[str, Any]:
+    """All that an end state is made of, without what differs from run to run (times, names of namespaces)."""
+    seen = shop.now
+    assert seen is not None
+    artifacts = await shop.items("Artifact")
+    sets, boxes = await shop.items("ReplicaSet", labelSelector="ombak.dev/box=fleet"), await shop.items("Deployment")
+    return {
+        "phase": seen.phase,
+        "artifacts": seen.status.get("artifacts"),
+        "memory": {k: v for k, v in (seen.status.get("memory") or {}).items() if k != "wait"},
+        "conditions": [(c["type"], c["status"], c["reason"]) for c in seen.status["conditions"]],
+        "boxes": await shop.boxes(),
+        "verdicts": {a["spec"]["id"]: _verdict(a.get("status") or {}) for a in artifacts},
+        "fleet": {w["metadata"]["labels"]["ombak.dev/artifact"]: w["spec"]["replicas"] for w in sets},
+        "one box": {w["metadata"]["labels"]["ombak.dev/artifact"]: w["spec"]["replicas"] for w in boxes},
+    }
+
+
+def _verdict(status: dict[str, Any]) -> tuple[int, str]:
+    return (status.get("stable") or {}).get("order", 0), (status.get("rejected") or {}).get("reason", "")

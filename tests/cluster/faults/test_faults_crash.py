@@ -1,0 +1,66 @@
+"""Crash anywhere (P4): see `crash.py` for what is done."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from crash import ONE_BOX_BAKE, RELEASE, WAY_BACK, CrashRuns, Story, WayBack
+from lab import Lab
+
+from ombak.core.memory import load_memory
+
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("stale_runs"), pytest.mark.timeout(600)]
+
+Runs = dict[str, CrashRuns]
+
+
+@pytest.fixture(scope="module")
+def runs(lab: Lab) -> Runs:
+    """Both stories, side by side."""
+    return {"release": CrashRuns(lab, Story(), RELEASE), "way-back": CrashRuns(lab, WayBack(), WAY_BACK)}
+
+
+@pytest.mark.parametrize("story", ["release", "way-back"])
+def test_there_is_a_death_after_every_write(runs: Runs, story: str) -> None:
+    """The variants cover all writes: each died after its own, but for the last ones, which had none left."""
+    whole = runs[story].undisturbed
+    killed = [n for n, variant in runs[story].all().items() if variant.was_killed]
+
+    assert not whole.was_killed, f"more writes than variants: {whole.writes}"
+    assert killed == list(range(1, len(killed) + 1))
+    assert len(killed) >= len(whole.writes) - 2, "a write more or less is a status that came in two parts"
+
+
+@pytest.mark.parametrize("n", RELEASE)
+def test_a_release_ends_the_same_after_a_crash(runs: Runs, n: int) -> None:
+    """Killed after its n-th write, the operator goes on to the same stable version, the same objects and verdicts."""
+    variant = runs["release"].variant(n)
+
+    assert variant.end == runs["release"].undisturbed.end
+    assert (variant.end["phase"], variant.end["boxes"]) == ("Stable", {variant.wanted: 4})
+
+
+@pytest.mark.parametrize("n", WAY_BACK)
+def test_a_way_back_ends_the_same_after_a_crash(runs: Runs, n: int) -> None:
+    """Killed after its n-th write, and with the alarm silent again, it still ends where the last good version was."""
+    variant = runs["way-back"].variant(n)
+
+    assert variant.end == runs["way-back"].undisturbed.end
+    assert (variant.end["phase"], variant.end["boxes"]) == ("Reverted", {variant.installed: 4})
+
+
+def test_no_crash_invents_bake_time(runs: Runs) -> None:
+    """Whoever died in the bake of the one box bakes on for all that was not written down, dead time not counted."""
+    seen = 0
+    for n, variant in runs["release"].all().items():
+        release = variant.died_with.release
+        if release is None or release.step.number != 1 or variant.resumed_at is None:
+            continue
+        history = variant.shop.watcher.timeline.history(variant.shop.watcher.key)
+        releases = [load_memory(state.status.get("memory")).release for state in history]
+        second = next(r for r in releases if r is not None and r.artifact == variant.wanted and r.step.number == 2)
+        left = ONE_BOX_BAKE - release.step.ledger.accrued
+        assert second.step.approved_at - variant.resumed_at >= left, f"variant {n} lacks bake time"
+        seen += left > timedelta(0)
+    assert seen >= 3, "deaths before, in and at the end of the bake"

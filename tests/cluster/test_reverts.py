@@ -1,0 +1,166 @@
+"""Releases that are taken back: by alarms early and late, by deadlines, by people."""
+
+from __future__ import annotations
+
+import manifests
+import pytest
+from harness import Shop
+from parallel import side_by_side
+from timeline import RolloutSeen
+
+pytestmark = pytest.mark.cluster
+
+
+async def taken_back(shop: Shop, old: str, new: str, replicas: int = 10) -> RolloutSeen:
+    """Wait for the end of a revert and check what every one has in common."""
+    at_rest = await shop.phase("Reverted")
+    assert at_rest.artifact("stable") == old
+    assert at_rest.artifact("rejected") == new
+    assert await shop.boxes() == {old: replicas}
+    assert at_rest.condition("Stalled")["status"] == "True"
+    assert at_rest.condition("Ready")["status"] == "True"
+    verdict = (await shop.get("Artifact", f"{shop.name}-{new}"))["status"]["rejected"]
+    assert verdict["reason"] in at_rest.status["message"]
+    # Git and the cluster's spec agree: it is never written.
+    assert (await shop.get("Rollout", shop.name))["metadata"]["generation"] == shop.generation
+    return at_rest
+
+
+@side_by_side
+async def test_a_bad_release_is_caught_in_the_one_box(shop: Shop) -> None:
+    """A fifth of the one box's requests fail, 2 % of all: the one box's alarm sees it, and nobody else gets it."""
+    watched = manifests.alarms(one_box="onebox")
+    old = await shop.installed(
+        manifests.service_errors(0.05), manifests.one_box_errors(0.05), manifests.rollout(alarms=watched)
+    )
+
+    new = await shop.release("1.1.0", {"error-rate": "0.2"})
+    at_rest = await taken_back(shop, old, new)
+
+    assert shop.watcher.goals(new) == [1]
+    assert shop.watcher.judgement().most(new) == 1
+    assert "onebox" in at_rest.status["message"]
+
+
+@side_by_side
+async def test_a_bad_release_is_caught_in_the_third_batch(shop: Shop) -> None:
+    """With batches of two it is only at seven of ten boxes that the service's alarm can see the damage."""
+    old = await shop.installed(
+        manifests.service_errors(0.135),
+        manifests.rollout(alarms=manifests.alarms(), strategy=manifests.strategy(rolling_fields={"batch": "20%"})),
+    )
+
+    new = await shop.release("1.1.0", {"error-rate": "0.2"})
+    await taken_back(shop, old, new)
+
+    assert shop.watcher.goals(new) == [1, 3, 5, 7]
+    assert shop.watcher.judgement().most(new) == 7
+
+
+@side_by_side
+async def test_a_slow_burn_is_caught_in_the_bake(shop: Shop) -> None:
+    """Good in every batch; once all boxes run it, it begins to fail, and goes before it is called stable."""
+    strategy = manifests.strategy(bake="5m")
+    old = await shop.installed(manifests.service_errors(), manifests.rollout(replicas=4, alarms=manifests.alarms()))
+
+    burning = {"slow-burn-after": "1h", "slow-burn-error-rate": "0.5"}
+    new = await shop.release("1.1.0", burning, strategy=strategy)
+    await shop.until(lambda now: now.phase == "Bake" and "bake" in now.waits_for, "the bake of all boxes")
+    begins = {"metadata": {"annotations": {"sandbox.ombak.dev/slow-burn-after": "1s"}}}
+    for pod in await shop.items("Pod", labelSelector=f"ombak.dev/artifact={new}"):
+        await shop.patch("Pod", pod["metadata"]["name"], begins)
+    await taken_back(shop, old, new, replicas=4)
+
+    assert shop.watcher.goals(new) == [1, 2, 3, 4]
+    assert shop.watcher.phases()[-3:] == ["Bake", "Reverting", "Reverted"]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "cause"), [("never-ready", "not ready"), ("crash-loop", "CrashLoopBackOff")], ids=["hangs", "crashes"]
+)
+@side_by_side
+async def test_boxes_that_never_serve_are_taken_back_by_the_deadline(shop: Shop, behaviour: str, cause: str) -> None:
+    """No alarm speaks, but the one box does not come up; the message says what its pod says."""
+    old = await shop.installed(manifests.rollout(replicas=10, progressDeadline="25s"))
+
+    new = await shop.release("1.1.0", {"behaviour": behaviour, "crash-every": "1s"})
+    at_rest = await taken_back(shop, old, new)
+
+    assert shop.watcher.judgement().most(new) == 1
+    assert "progressDeadline 25s" in at_rest.status["message"]
+    assert cause in at_rest.status["message"]
+
+
+@side_by_side
+async def test_a_ready_count_that_flaps_cannot_move_the_deadline(shop: Shop) -> None:
+    """The box comes and goes for ever: it is no progress, and no good moment is long enough for evidence."""
+    old = await shop.installed(
+        manifests.switch(), manifests.rollout(replicas=10, progressDeadline="6s", alarms=manifests.alarms())
+    )
+
+    new = await shop.release("1.1.0", {"behaviour": "flap", "flap-every": "2s"})
+    await taken_back(shop, old, new)
+
+    assert shop.watcher.judgement().most(new) == 1
+    verdict = (await shop.get("Artifact", f"{shop.name}-{new}"))["status"]["rejected"]
+    assert verdict["reason"] == "ProgressDeadlineExceeded"
+
+
+@side_by_side
+async def test_an_alarm_takes_back_a_release_that_a_person_paused(shop: Shop) -> None:
+    """Revert wins over every pause; the pause stays, it is the person's."""
+    old = await shop.installed(manifests.switch(), manifests.rollout(alarms=manifests.alarms()))
+
+    new = await shop.release("1.1.0")
+    await shop.until(lambda now: (now.release.get("step") or {}).get("goal") == 4, "four boxes approved")
+    await shop.change(paused=True)
+    await shop.until(lambda now: "paused" in now.waits_for, "the pause")
+    await shop.switch(manifests.FIRING)
+    await taken_back(shop, old, new)
+
+    assert (await shop.get("Rollout", shop.name))["spec"]["paused"] is True
+    assert shop.watcher.judgement().most(new) == 4
+
+
+@side_by_side
+async def test_an_abort_takes_back_what_it_names(shop: Shop) -> None:
+    """The annotation is gone when it is done, and the version is not tried again by itself."""
+    old = await shop.installed(manifests.rollout(replicas=10))
+
+    new = await shop.release("1.1.0", strategy=manifests.strategy(rolling="1h"))
+    await shop.until(lambda now: now.phase == "Rolling" and "bake" in now.waits_for, "the bake of the first batch")
+    await shop.annotate(abort=new)
+    at_rest = await taken_back(shop, old, new)
+
+    assert "Aborted" in at_rest.status["message"]
+    await shop.until(lambda now: "ombak.dev/abort" not in now.annotations, "the command to be gone")
+
+
+@side_by_side
+async def test_an_abort_of_another_version_does_nothing(shop: Shop) -> None:
+    """Commands name an artifact, so that one that comes too late, or out of Git, harms nobody."""
+    old = await shop.installed(manifests.rollout(replicas=3))
+
+    await shop.annotate(abort=old)
+    await shop.until(lambda now: "ombak.dev/abort" not in now.annotations, "the command to be gone")
+    new = await shop.release("1.1.0")
+    await shop.until(lambda now: now.phase == "Stable" and now.artifact("stable") == new, "the new version")
+
+    assert "Reverting" not in shop.watcher.phases()
+
+
+@side_by_side
+async def test_asking_for_the_stable_version_in_the_middle_is_a_revert(shop: Shop) -> None:
+    """The user himself goes back: in batches, and nothing is rejected by it."""
+    old = await shop.installed(manifests.rollout(replicas=10))
+
+    new = await shop.release("1.1.0", strategy=manifests.strategy(rolling="1h"))
+    await shop.until(lambda now: now.phase == "Rolling" and "bake" in now.waits_for, "the bake of the first batch")
+    assert await shop.release("1.0.0") == old
+    at_rest = await shop.phase("Stable")
+
+    assert "Reverting" in shop.watcher.phases()
+    assert at_rest.artifact("stable") == old
+    assert await shop.boxes() == {old: 10}
+    assert shop.watcher.judgement().most(new) == 4
+    assert "rejected" not in (await shop.get("Artifact", f"{shop.name}-{new}")).get("status", {})
