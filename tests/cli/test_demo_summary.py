@@ -29,7 +29,7 @@ def test_a_demonstration_that_went_as_promised_has_no_problem() -> None:
         ),
         pytest.param({"acts": (GOOD,)}, "only 1 of 2 versions", id="ended early"),
         pytest.param({"fewest": 6}, "only 6 boxes served", id="under the floor"),
-        pytest.param({"fewest": None}, "only None boxes served", id="never looked"),
+        pytest.param({"fewest": None}, "only 0 boxes served", id="never looked"),
     ],
 )
 def test_whatever_went_wrong_is_named(changes: dict[str, object], problem: str) -> None:

@@ -86,15 +86,15 @@ async def test_a_first_version_that_fails_stays_and_its_fix_is_delivered(shop: S
     failed = await shop.phase("Failed")
 
     first = failed.artifact("rejected")
-    assert await shop.boxes() == {first: 4}
+
+    async def has(replicas: int) -> bool:
+        return await shop.boxes() == {first: replicas}
+
+    await shop.settled(lambda: has(4), "the four boxes")
     assert failed.condition("Stalled")["status"] == "True"
     assert "nothing is there to go back to" in failed.status["message"]
     await shop.scale(5)
-
-    async def has_grown() -> bool:
-        return await shop.boxes() == {first: 5}
-
-    await shop.settled(has_grown, "a fifth box")
+    await shop.settled(lambda: has(5), "a fifth box")
 
     await shop.switch(manifests.OK)
     fixed = await shop.release("1.0.1")

@@ -19,6 +19,11 @@ BLINK_S = 3.0
 """A box that stopped being ready by itself counts as serving for so long: nobody can have known of it earlier."""
 
 
+FOLLOW_S = 3.0
+"""Controllers follow an order so much later at most: what was ordered for the old number of replicas may still happen
+after the operator has seen the new one."""
+
+
 def share(value: int | str, count: int, *, round_up: bool) -> int:
     """A count, or a percentage of one."""
     if isinstance(value, int):
@@ -110,6 +115,8 @@ class _Replay:
         self._promise: Promise | None = None
         self._rollout: RolloutSeen | None = None
         self._floor = 0
+        self._due: float | None = None
+        """When what is owed since the last change of `replicas` is due; None until the operator has seen it."""
         self._is_full = False
         """All boxes have served since `replicas` last changed, so that what is missing is missing because of us."""
         self._approved_at: tuple[str, int, int] | None = None
@@ -119,7 +126,7 @@ class _Replay:
             self._take_rollout(seen)
         else:
             self._take_pod(seen)
-        self._arm()
+        self._arm(seen.at)
 
     def _take_rollout(self, seen: RolloutSeen) -> None:
         self._rollout = seen
@@ -127,7 +134,10 @@ class _Replay:
         if self._promise is None or promise.replicas != self._promise.replicas:
             self._floor = min(self._floor, promise.floor)
             self._is_full = False
+            self._due = None
         self._promise = promise
+        if self._due is None and seen.observed >= seen.generation:
+            self._due = seen.at + FOLLOW_S
         step = seen.release.get("step") or {}
         name = (str(seen.release.get("artifact", "")), int(step.get("number", 0)))
         if not seen.release or self._approved_at is None or self._approved_at[:2] != name:
@@ -162,8 +172,8 @@ class _Replay:
             if zone is None or pod.zone == zone
         )
 
-    def _arm(self) -> None:
-        if self._promise is None:
+    def _arm(self, now: float) -> None:
+        if self._promise is None or self._due is None or now < self._due:
             return
         serving = sum(pod.serves for pod in self._pods.values())
         if serving >= self._promise.floor:
@@ -178,7 +188,7 @@ class _Replay:
         found = self.judgement
         found.removals += 1
         found.lowest = serving if found.lowest is None else min(found.lowest, serving)
-        if any(start <= seen.at <= end for start, end in self._excuses):
+        if self._is_excused(seen.at):
             self._floor, self._is_full = min(self._floor, serving), False
             return
         told = f"at {seen.version} ({self._rollout.phase}) {seen.name} went and {serving} boxes served"
@@ -187,6 +197,9 @@ class _Replay:
         elif self._is_full and serving < self._promise.least:
             found.violations.append(f"{told}, more than a batch away of {self._promise.replicas}")
         self._check_zones(seen, told)
+
+    def _is_excused(self, at: float) -> bool:
+        return any(start <= at <= end for start, end in self._excuses)
 
     def _check_zones(self, seen: PodSeen, told: str) -> None:
         promise = self._promise
@@ -202,6 +215,8 @@ class _Replay:
             return
         release = self._rollout.release
         if release.get("mode") == "Install" or release.get("artifact") != found.artifact:
+            return
+        if self._is_excused(found.at):
             return
         if self._approved_at[2] != self._promise.replicas:
             return

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from ombak.runtime.metrics_port import QueryError, QueryResult, Series
+from ombak.alarms.alerting import AlertRule
+from ombak.runtime.metrics_port import QueryError, QueryResult, RulesResult, Series
 
 Values = dict[str, Callable[[datetime], float | None]]
 """Series name -> its value at a moment; None where there is none."""
@@ -41,7 +42,10 @@ class LoopClock:
 
 @dataclass
 class FakeSource:
-    """Answers from `values` (query -> series); `error` fails every query, `delay` is how long one takes."""
+    """Answers from `values` (query -> series); `error` fails every query, `delay` is how long one takes.
+
+    `existing` are the selectors that series match, `rules` the alerting rules, `scraped` the interval that it tells.
+    """
 
     values: dict[str, Values] = field(default_factory=dict)
     error: QueryError | None = None
@@ -50,6 +54,10 @@ class FakeSource:
     asked: list[str] = field(default_factory=list)
     running: int = 0
     most_running: int = 0
+    existing: set[str] = field(default_factory=set)
+    rules: tuple[AlertRule, ...] = ()
+    rules_read: int = 0
+    scraped: timedelta | None = None
 
     async def query_range(self, query: str, start: datetime, end: datetime, step: timedelta) -> QueryResult:
         self.asked.append(query)
@@ -67,6 +75,22 @@ class FakeSource:
 
     async def query(self, query: str, at: datetime) -> QueryResult:
         return await self.query_range(query, at, at, timedelta(seconds=1))
+
+    async def alert_rules(self) -> RulesResult:
+        self.rules_read += 1
+        if self.error is not None:
+            raise self.error
+        return RulesResult(self.rules, self.server_time)
+
+    async def has_series(self, selector: str, start: datetime, end: datetime) -> bool:
+        if self.error is not None:
+            raise self.error
+        return selector in self.existing
+
+    async def scrape_interval(self) -> timedelta | None:
+        if self.error is not None:
+            raise self.error
+        return self.scraped
 
 
 def _series(name: str, value: Callable[[datetime], float | None], moments: list[datetime]) -> Series:

@@ -1,24 +1,27 @@
 """A Prometheus over HTTP; the only file that imports prometheus_api_client.
 
 The client is synchronous, so each Prometheus has threads of its own, off the event loop. What the client lacks is
-done by the session it is given: bodies instead of URLs for long queries, timeouts, no retries behind our back, and
-every answer looked at before the client cuts it down to its series (it drops the warnings of incomplete answers).
+done by the session it is given: bodies instead of URLs for long queries, timeouts, no retries behind our back,
+credentials that are renewed, and every answer looked at before the client cuts it down to its series (it drops the
+warnings of incomplete answers).
 """
 
 import asyncio
+import collections
 import concurrent.futures
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import prometheus_api_client
 import requests
 import requests.adapters
 
-from ombak.runtime.metrics_port import QueryError, QueryErrorKind, QueryResult, Series
+from ombak.adapters.prometheus_access import AccessFileError, Credentials, PrometheusAccess
+from ombak.adapters.prometheus_answers import read_alert_rules, read_http_date, read_scrape_interval, read_series
+from ombak.runtime.metrics_port import QueryError, QueryErrorKind, QueryResult, RulesResult
 
 _THREADS = 16
 _LONGEST_MESSAGE = 300
@@ -30,28 +33,29 @@ _KIND_BY_STATUS = {
     429: QueryErrorKind.OVERLOADED,
     503: QueryErrorKind.OVERLOADED,
 }
+_T = TypeVar("_T")
 
 
 class PrometheusSource:
-    """Implements `ombak.runtime.metrics_port.MetricsSource` for one base URL."""
+    """Implements `ombak.runtime.metrics_port.MetricsSource` for one Prometheus."""
 
     def __init__(
         self,
-        url: str,
+        access: PrometheusAccess | str,
         headers: Mapping[str, str] | None = None,
         connect_timeout: timedelta = timedelta(seconds=3),
         read_timeout: timedelta = timedelta(seconds=10),
     ) -> None:
-        """`url` is what comes before `/api/v1`; `headers` go with every request and are never shown."""
-        base = url.rstrip("/")
-        self._place = urlsplit(base).hostname or "Prometheus"
-        self._session = _Session((connect_timeout.total_seconds(), read_timeout.total_seconds()))
-        self._client = prometheus_api_client.PrometheusConnect(
-            url=base, headers=dict(headers or {}), session=self._session, method="POST"
-        )
+        """`access` may be the base URL alone; then `headers` go with every request. Neither is ever shown."""
+        if isinstance(access, str):
+            access = PrometheusAccess(access, dict(headers or {}))
+        self._base = access.url.rstrip("/")
+        self.place = urlsplit(self._base).hostname or "Prometheus"
+        """The host, which is what people are told of it."""
+        self._session = _Session(self._base, access, (connect_timeout.total_seconds(), read_timeout.total_seconds()))
+        self._client = prometheus_api_client.PrometheusConnect(url=self._base, session=self._session, method="POST")
         # The client's constructor mounts an adapter that retries; ours has to come after it.
-        pool = requests.adapters.HTTPAdapter(pool_maxsize=_THREADS, pool_block=True, max_retries=0)
-        self._session.mount(base, pool)
+        self._session.connect_anew()
         self._threads = concurrent.futures.ThreadPoolExecutor(_THREADS, thread_name_prefix="prometheus")
         self._limit = {"timeout": f"{read_timeout.total_seconds():.3f}"}
 
@@ -65,55 +69,103 @@ class PrometheusSource:
         # The client rounds to whole seconds, so the exact times go as extra parameters, which win.
         exact = {"start": _seconds(start), "end": _seconds(end)}
         step_text = f"{step.total_seconds():.3f}"
-        return await self._run(
-            lambda: self._client.custom_query_range(query, start, end, step_text, params=exact | self._limit)
-        )
+
+        def ask() -> QueryResult:
+            found = self._client.custom_query_range(query, start, end, step_text, params=exact | self._limit)
+            return QueryResult(read_series(found), self._session.server_time())
+
+        return await self._run(ask)
 
     async def query(self, query: str, at: datetime) -> QueryResult:
         """Evaluate at one moment; raises QueryError only."""
         params = {"time": _seconds(at), **self._limit}
-        return await self._run(lambda: self._client.custom_query(query, params=params))
 
-    async def _run(self, call: Callable[[], Any]) -> QueryResult:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._ask, call)
+        def ask() -> QueryResult:
+            found = self._client.custom_query(query, params=params)
+            return QueryResult(read_series(found), self._session.server_time())
 
-    def _ask(self, call: Callable[[], Any]) -> QueryResult:
+        return await self._run(ask)
+
+    async def alert_rules(self) -> RulesResult:
+        """All alerting rules with their health and their alerts; raises QueryError only."""
+
+        def ask() -> RulesResult:
+            body = self._call("GET", "rules", {"type": "alert"})
+            return RulesResult(read_alert_rules(body), self._session.server_time())
+
+        return await self._run(ask)
+
+    async def has_series(self, selector: str, start: datetime, end: datetime) -> bool:
+        """Whether any series matched the selector in that time; raises QueryError only."""
+        params = {"match[]": selector, "start": _seconds(start), "end": _seconds(end), "limit": "1"}
+        return await self._run(lambda: bool(self._call("POST", "series", params)["data"]))
+
+    async def scrape_interval(self) -> timedelta | None:
+        """The interval at which all targets are scraped, None if they differ; raises QueryError only."""
+        return await self._run(lambda: read_scrape_interval(self._call("GET", "targets", {"state": "active"})))
+
+    def _call(self, method: str, what: str, params: Mapping[str, str]) -> Any:
+        return self._session.request(method, f"{self._base}/api/v1/{what}", params=params).json()
+
+    async def _run(self, ask: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._guarded, ask)
+
+    def _guarded(self, ask: Callable[[], _T]) -> _T:
         """Runs in a thread: the answer, or one QueryError for the many ways in which there can be none."""
         try:
-            return QueryResult(_read_series(call()), self._session.server_time())
+            return ask()
+        except AccessFileError as error:
+            raise QueryError(QueryErrorKind.REFUSED, str(error)) from None
         except requests.exceptions.ConnectTimeout:
-            raise QueryError(QueryErrorKind.UNREACHABLE, f"{self._place} cannot be reached") from None
+            raise QueryError(QueryErrorKind.UNREACHABLE, f"{self.place} cannot be reached") from None
         except requests.exceptions.Timeout:
-            raise QueryError(QueryErrorKind.TIMEOUT, f"{self._place} did not answer in time") from None
+            raise QueryError(QueryErrorKind.TIMEOUT, f"{self.place} did not answer in time") from None
         except requests.exceptions.InvalidJSONError as error:
             raise self._malformed(error) from None
-        except (requests.exceptions.RequestException, prometheus_api_client.PrometheusApiClientException) as error:
-            # Their texts hold the URL, which may hold credentials.
-            message = f"{self._place} cannot be reached ({type(error).__name__})"
+        except (OSError, prometheus_api_client.PrometheusApiClientException) as error:
+            # Their texts hold the URL, which may hold credentials; those of `requests` are OSErrors too.
+            message = f"{self.place} cannot be reached ({type(error).__name__})"
             raise QueryError(QueryErrorKind.UNREACHABLE, message) from None
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise self._malformed(error) from None
 
     def _malformed(self, error: Exception) -> QueryError:
         """The answer may hold anything, so it is not shown."""
-        message = f"the answer of {self._place} is not that of a Prometheus ({type(error).__name__})"
+        message = f"the answer of {self.place} is not that of a Prometheus ({type(error).__name__})"
         return QueryError(QueryErrorKind.MALFORMED, message)
 
 
 class _Session(requests.Session):
-    """Sends parameters of a POST as its body, and refuses every answer that is not complete."""
+    """Sends parameters of a POST as its body, signs, and refuses every answer that is not complete."""
 
-    def __init__(self, timeout: tuple[float, float]) -> None:
+    def __init__(self, base: str, access: PrometheusAccess, timeout: tuple[float, float]) -> None:
         super().__init__()
-        self._timeout = timeout
+        self._base, self._access, self._timeout = base, access, timeout
+        self._credentials = Credentials(access)
         self._seen = threading.local()
+        self.headers.update(access.headers)
         self.hooks["response"].append(self._check)
+
+    def connect_anew(self) -> None:
+        """Forget all connections, which rest on certificates; those under way end by themselves."""
+        pool = requests.adapters.HTTPAdapter(pool_maxsize=_THREADS, pool_block=True, max_retries=0)
+        # In one step and first in line: other threads may be looking for their adapter just now.
+        others = [(prefix, adapter) for prefix, adapter in self.adapters.items() if prefix != self._base]
+        self.adapters = collections.OrderedDict([(self._base, pool), *others])
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
         if method == "POST":
             kwargs["data"] = kwargs.pop("params", None)
-        kwargs["timeout"] = self._timeout
+        if self._credentials.renew():
+            self.connect_anew()
+        # Always something, for `requests` would else look into ~/.netrc and replace what our headers say.
+        kwargs["auth"] = self._auth
+        # What the client passes for `verify` is its own default.
+        kwargs |= {"timeout": self._timeout, "verify": self._access.verify, "cert": self._access.cert}
         return super().request(method, url, *args, **kwargs)
+
+    def _auth(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        return self._credentials.sign(request) if self._credentials.can_sign else request
 
     def server_time(self) -> datetime | None:
         """The clock of the server at its last answer to this thread."""
@@ -121,52 +173,30 @@ class _Session(requests.Session):
         return found
 
     def _check(self, response: requests.Response, *_args: Any, **_kwargs: Any) -> None:
-        self._seen.time = _http_date(response.headers.get("Date"))
+        self._seen.time = read_http_date(response.headers.get("Date"))
         if response.status_code != requests.codes.ok:
-            raise _refusal(response)
+            raise self._refusal(response)
         if b'"warnings"' in response.content:
             warnings = response.json().get("warnings")
             if warnings:
-                raise QueryError(QueryErrorKind.PARTIAL, _short("; ".join(map(str, warnings))))
+                raise QueryError(QueryErrorKind.PARTIAL, self._short("; ".join(map(str, warnings))))
 
+    def _refusal(self, response: requests.Response) -> QueryError:
+        kind = _KIND_BY_STATUS.get(response.status_code, QueryErrorKind.FAILED)
+        try:
+            body = response.json()
+            message, error_type = str(body["error"]), body.get("errorType")
+        except (KeyError, TypeError, ValueError):
+            message, error_type = response.reason or "no reason given", None
+        if error_type == "timeout":
+            kind = QueryErrorKind.TIMEOUT
+        return QueryError(kind, f"HTTP {response.status_code}, {self._short(message)}")
 
-def _refusal(response: requests.Response) -> QueryError:
-    kind = _KIND_BY_STATUS.get(response.status_code, QueryErrorKind.FAILED)
-    try:
-        body = response.json()
-        message, error_type = str(body["error"]), body.get("errorType")
-    except (KeyError, TypeError, ValueError):
-        message, error_type = response.reason or "no reason given", None
-    if error_type == "timeout":
-        kind = QueryErrorKind.TIMEOUT
-    return QueryError(kind, f"HTTP {response.status_code}, {_short(message)}")
-
-
-def _read_series(result: Any) -> tuple[Series, ...]:
-    """The series of a matrix, a vector or a scalar; raises KeyError, TypeError or ValueError for anything else."""
-    if result and not isinstance(result[0], dict):
-        return (Series({}, (_point(result),)),)
-    return tuple(
-        Series(dict(one["metric"]), tuple(map(_point, one["values"] if "values" in one else (one["value"],))))
-        for one in result
-    )
-
-
-def _point(pair: Any) -> tuple[float, float]:
-    moment, value = pair
-    return float(moment), float(value)
+    def _short(self, text: str) -> str:
+        """The beginning of what the server says, without anything that we told it in confidence."""
+        text = self._credentials.hide(text)
+        return text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + "..."
 
 
 def _seconds(moment: datetime) -> str:
     return f"{moment.timestamp():.3f}"
-
-
-def _http_date(text: str | None) -> datetime | None:
-    try:
-        return None if text is None else parsedate_to_datetime(text)
-    except ValueError:
-        return None
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + "..."

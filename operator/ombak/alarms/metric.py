@@ -104,6 +104,8 @@ class MetricResult:
     memory: Memory
     newest: float | None = None
     """The newest value of the series that the message is about."""
+    series: int = 0
+    """How many there are."""
 
 
 NO_LABELS = "{}"
@@ -209,6 +211,7 @@ def judge(rule: Rule, series: Mapping[str, Points], memory: Memory) -> MetricRes
         message=message,
         memory=Memory(state, {name: result.state for name, result in results.items()}),
         newest=newest,
+        series=len(results),
     )
 
 

@@ -52,6 +52,25 @@ class Resolution:
     expressions: Mapping[AlarmKey, ExpressionAlarm]
     unknown: Mapping[AlarmKey, str]
 
+    @property
+    def cyclic(self) -> tuple[AlarmKey, ...]:
+        """The alarms that it reaches and that name themselves, directly or not."""
+        return tuple(key for key, why in self.unknown.items() if why == _CYCLE)
+
+    @property
+    def unresolved(self) -> tuple[str, ...]:
+        """The alarms that it names and that are not there, or cannot be understood, each as `name: why`."""
+        gone = (f"{key.seen_from(self.namespace)}: {why}" for key, why in self.unknown.items() if why != _CYCLE)
+        written = [(self.expression, self.namespace)]
+        written += [(alarm.expression, key.namespace) for key, alarm in self.expressions.items()]
+        elsewhere = (
+            f"{ref}: {_ELSEWHERE}"
+            for expression, namespace in written
+            for ref in references(expression)
+            if key_of(ref, namespace) is None
+        )
+        return tuple(dict.fromkeys((*gone, *elsewhere)))
+
     def evaluate(self, verdict_of: Callable[[AlarmKey], Verdict], now: datetime) -> Verdict:
         """The verdict on the expression, given those on the leaves; unknown ones count as unknown."""
         parts = {

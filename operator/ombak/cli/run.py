@@ -14,7 +14,7 @@ from ombak.adapters.clock import SystemClock
 from ombak.adapters.kube_client import HttpKubeClient
 from ombak.adapters.kubernetes import Access, AccessError
 from ombak.adapters.limits import Limits
-from ombak.adapters.prometheus import PrometheusSource
+from ombak.adapters.prometheus_config import ConfigError, PrometheusSources, open_sources
 from ombak.adapters.reflector import Reflector, Source
 from ombak.core import naming
 from ombak.handlers import HubWatch
@@ -28,7 +28,12 @@ log = structlog.get_logger()
 
 
 @click.command("run")
-@click.option("--prometheus", required=True, metavar="URL", help="Base URL of the region's Prometheus.")
+@click.option("--prometheus", metavar="URL", help="Base URL of the region's Prometheus.")
+@click.option(
+    "--prometheus-config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="YAML with every Prometheus that is asked: addresses, headers, credentials, certificates.",
+)
 @click.option("--kubeconfig", type=click.Path(path_type=Path, dir_okay=False), help="Default: as kubectl finds it.")
 @click.option("--context", help="A context of the kubeconfig.")
 @click.option("--namespace", "-n", "namespaces", multiple=True, help="Only this namespace; may be repeated.")
@@ -36,7 +41,8 @@ log = structlog.get_logger()
 @click.option("--workers", default=32, show_default=True, help="Rollouts that are worked on at once.")
 @click.option("--log-level", default="info", show_default=True, type=click.Choice(["debug", "info", "warning"]))
 def run_command(
-    prometheus: str,
+    prometheus: str | None,
+    prometheus_config: Path | None,
     kubeconfig: Path | None,
     context: str | None,
     namespaces: tuple[str, ...],
@@ -48,7 +54,11 @@ def run_command(
     configure_logging(log_level)
     # Few container objects live long here, so full collections are rare and short; the default would stall the loop.
     gc.set_threshold(100_000, 50, 1000)
-    serve = Serve(prometheus, kubeconfig, context, namespaces, Limits(qps=qps, burst=int(2 * qps)), workers)
+    try:
+        sources = open_sources(prometheus, prometheus_config)
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
+    serve = Serve(sources, kubeconfig, context, namespaces, Limits(qps=qps, burst=int(2 * qps)), workers)
     try:
         asyncio.run(serve.until_told())
     except AccessError as error:
@@ -60,14 +70,14 @@ class Serve:
 
     def __init__(
         self,
-        prometheus: str,
+        sources: PrometheusSources,
         kubeconfig: Path | None,
         context: str | None,
         namespaces: tuple[str, ...],
         limits: Limits,
         workers: int,
     ) -> None:
-        self._prometheus = prometheus
+        self._sources = sources
         self._kubeconfig = kubeconfig
         self._context = context
         self._namespaces = namespaces
@@ -95,17 +105,15 @@ class Serve:
     async def serve(self) -> None:
         """Run every part; an error in one ends all, since an operator that half works deceives."""
         access = await Access.open(self._kubeconfig, self._context)
-        metrics, rng = PrometheusSource(self._prometheus), random.Random()  # noqa: S311 - spreads retries only
+        rng = random.Random()  # noqa: S311 - spreads retries only
         try:
             async with HttpKubeClient(access, self._limits) as client:
-                await self._assemble(access, client, metrics, rng)
+                await self._assemble(access, client, rng)
         finally:
-            metrics.close()
+            self._sources.close()
 
-    async def _assemble(
-        self, access: Access, client: HttpKubeClient, metrics: PrometheusSource, rng: random.Random
-    ) -> None:
-        operator = Operator(client, metrics, SystemClock(), rng, self._workers)
+    async def _assemble(self, access: Access, client: HttpKubeClient, rng: random.Random) -> None:
+        operator = Operator(client, self._sources.by_name, SystemClock(), rng, self._workers)
         intake = Intake(client, operator.custom(), self._namespaces, rng)
 
         async def login() -> Credentials:
@@ -121,7 +129,7 @@ class Serve:
                 (kinds.REPLICA_SETS, f"{naming.ROLLOUT},{naming.BOX}=fleet", operator.stores.replica_sets),
             )
         ]
-        log.info("starting", server=access.server, prometheus=self._prometheus)
+        log.info("starting", server=access.server, prometheus=self._sources.places)
         async with asyncio.TaskGroup() as group:
             group.create_task(watch.run(), name="our kinds")
             for reflector in reflectors:

@@ -71,7 +71,7 @@ def observe(
     else:
         is_up = have >= need and is_done(s, wanted)
     is_up = is_up and need > 0
-    step = _moved(step, s, have, is_up, now)
+    step = _moved(step, s, have, is_up, asked_of(s, release.artifact) > have, now)
     ledger = bakes.tick(step.ledger, s, is_up and evidence.is_ok and not s.rollout.problem, now)
     # After a restart nothing was evaluated yet, and whether it was unknown in between nobody knows.
     before = release.unknown_since if s.elapsed is not None else None
@@ -79,17 +79,20 @@ def observe(
     return dataclasses.replace(release, step=dataclasses.replace(step, ledger=ledger), unknown_since=unknown_since)
 
 
-def _moved(step: Step, s: Snapshot, have: int, is_up: bool, now: datetime) -> Step:
+def _moved(step: Step, s: Snapshot, have: int, is_up: bool, is_lacking: bool, now: datetime) -> Step:
     if have > step.high_water:
-        step = dataclasses.replace(step, high_water=have, progress_at=now)
+        # A step may take many exchanges; it can grow no more often than it has boxes, so this ends.
+        step = dataclasses.replace(step, high_water=have, progress_at=now, down_for=ZERO)
     if is_up:
         # After a restart nobody knows what happened in between: evidence starts anew.
         since = step.available_since if s.elapsed is not None and step.available_since else now
         return dataclasses.replace(step, available_since=since, down_since=None, arrived_at=step.arrived_at or now)
+    step = dataclasses.replace(step, available_since=None)
+    if not is_lacking:
+        # Nothing is asked for that does not serve: there is no room, or replicas is 0. No deadline runs.
+        return dataclasses.replace(step, down_since=None, progress_at=now)
     passed = min(s.elapsed or ZERO, 2 * s.poll)
-    return dataclasses.replace(
-        step, available_since=None, down_since=step.down_since or now, down_for=step.down_for + passed
-    )
+    return dataclasses.replace(step, down_since=step.down_since or now, down_for=step.down_for + passed)
 
 
 def judge(s: Snapshot, release: Release, parts: tuple[Segment, ...], evidence: Evidence, now: datetime) -> Judgement:
@@ -127,7 +130,7 @@ def _lateness(s: Snapshot, release: Release, now: datetime) -> str:
     told = f"{have} of {step.goal} boxes of {release.artifact} serve"
     if now - since > limit:
         return f"{told}, and no more came up within progressDeadline {format_duration(limit)}."
-    if step.down_for > 2 * limit or (step.arrived_at is None and now - step.approved_at > 3 * limit):
+    if step.down_for > (3 if step.arrived_at is None else 2) * limit:
         return f"{told}; they come and go, and were away longer than progressDeadline allows."
     return ""
 

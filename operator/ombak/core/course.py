@@ -87,15 +87,23 @@ def in_flight(s: Snapshot, stable: str) -> str | None:
         return remembered
     if s.memory.reverting is not None:
         return None
-    candidates = [a for a in artifacts_with_boxes(s) if a != stable and _may_fly(s, a)]
+    asked = {o.artifact for o in (*s.fleet, *s.one_boxes) if o.desired} - {stable}
+    candidates = {a for a in asked if _may_fly(s, a)}
     if s.rollout.artifact in candidates:
         return s.rollout.artifact
-    return max(candidates, key=lambda a: _sequence(s, a), default=None)
+    # One that was good before, or is older than the stable one, is a leftover or somebody's edit: nobody asked for it.
+    newer = [a for a in candidates if _sequence(s, a) > _sequence(s, stable) and not _is_good(s, a)]
+    return max(newer, key=lambda a: _sequence(s, a), default=None)
 
 
 def _may_fly(s: Snapshot, artifact: str) -> bool:
     view = s.artifact(artifact)
     return view is not None and view.is_genuine and view.rejection is None
+
+
+def _is_good(s: Snapshot, artifact: str) -> bool:
+    view = s.artifact(artifact)
+    return view is not None and view.is_good
 
 
 def _sequence(s: Snapshot, artifact: str) -> int:

@@ -4,14 +4,14 @@ import dataclasses
 from datetime import datetime, timedelta
 
 from ombak.api.rollout import KnownGood, Phase
-from ombak.core import advance, layout, plan, start
+from ombak.core import advance, layout, plan, retention, start
 from ombak.core import bake as bakes
 from ombak.core.converge import serving_of
 from ombak.core.evidence import evidence_of
 from ombak.core.layout import Part
 from ombak.core.memory import Memory, Mode, Position, Release
 from ombak.core.plan import Note, Plan, Waiting
-from ombak.core.returning import reject
+from ombak.core.returning import reject, trouble_after
 from ombak.core.scene import Scene
 
 RECHECK = timedelta(minutes=1)
@@ -63,6 +63,7 @@ def _launch(scene: Scene, mode: Mode, position: Position, old: str) -> Plan:
         memory=Memory(release=release),
         actions=(*actions, *scene.to(wanted, is_revert=mode is Mode.INSTALL)),
         notes=(note,),
+        wake_at=now + s.poll,
     )
     return _described(made, scene, release, old)
 
@@ -131,6 +132,7 @@ def _go_on(scene: Scene, release: Release, old: str) -> Plan:
     """One look at a release: take it back, hold it, or take its next step."""
     s, now = scene.s, scene.now
     evidence = evidence_of(s)
+    release = _fitted(scene, release)
     wanted = layout.wants(scene.parts, release.position, release.artifact, old)
     release = advance.observe(s, release, wanted, scene.parts, evidence, now)
     judgement = advance.judge(s, release, scene.parts, evidence, now)
@@ -143,23 +145,33 @@ def _go_on(scene: Scene, release: Release, old: str) -> Plan:
     return _step(scene, release, old)
 
 
+def _fitted(scene: Scene, release: Release) -> Release:
+    """Return the release where the parts are fewer than at its approval: somebody took zones out of the spec."""
+    if release.position.segment < len(scene.parts):
+        return release
+    if release.mode is Mode.INSTALL:
+        return dataclasses.replace(release, position=layout.last_position(scene.parts))
+    return _remembered(scene)
+
+
 def _hold(scene: Scene, release: Release, old: str, wanted: tuple[layout.Want, ...], judgement: advance.Hold) -> Plan:
     waiting = judgement.waiting
-    lost = waiting.key == "boxes" and (scene.now - (release.step.down_since or scene.now)).total_seconds() > 20
+    ask_at = (release.step.down_since or scene.now) + trouble_after(scene)
+    lost = waiting.key == "boxes" and scene.now >= ask_at
     made = Plan(
         phase=_phase(scene, release),
         memory=Memory(release=release),
         actions=scene.to(wanted, is_revert=release.mode is Mode.INSTALL),
         waiting=waiting,
-        wake_at=min(filter(None, (scene.now + scene.s.poll, _future(waiting.expected, scene.now)))),
+        wake_at=min((scene.now + scene.s.poll, *_future(scene.now, waiting.expected, ask_at))),
         wants_trouble=lost,
         is_loud=judgement.is_loud,
     )
     return _described(made, scene, release, old)
 
 
-def _future(moment: datetime | None, now: datetime) -> datetime | None:
-    return moment if moment is not None and moment > now else None
+def _future(now: datetime, *moments: datetime | None) -> list[datetime]:
+    return [moment for moment in moments if moment is not None and moment > now]
 
 
 def _phase(scene: Scene, release: Release) -> Phase:
@@ -197,10 +209,15 @@ def _finish(scene: Scene, release: Release) -> Plan:
     return Plan(
         phase=Phase.STABLE,
         memory=Memory(),
-        actions=(plan.RecordStable(artifact, order), *scene.stay(artifact)),
+        actions=(
+            plan.RecordStable(artifact, order),
+            *scene.stay(artifact),
+            *retention.leftovers(s, artifact, scene.zones),
+        ),
         notes=(Note("Stable", f"{artifact} runs in all {scene.replicas} boxes and finished its bake."),),
         message=f"{artifact} runs in every box and finished its bake.",
         current=artifact,
         stable=artifact,
         boxes=scene.boxes(artifact),
+        wake_at=scene.now if s.rollout.artifact != artifact else None,
     )

@@ -98,13 +98,16 @@ def next_position(parts: tuple[Segment, ...], position: Position, batch: int) ->
 
 
 def observed_position(parts: tuple[Segment, ...], have: dict[tuple[Part, str], int]) -> Position:
-    """Rebuild the approved share from the boxes that there are, after somebody erased the status."""
+    """Rebuild the approved share from the boxes that there are, after somebody erased the status.
+
+    One box at least: there was one, or there would be no release, and with none nothing could be proven ever again.
+    """
     index, boxes = 0, 0
     for i, segment in enumerate(parts):
         count = min(segment.size, have.get((segment.part, segment.zone), 0))
         if count:
             index, boxes = i, count
-    return Position(segment=index, boxes=boxes, of=max(1, parts[index].size))
+    return Position(segment=index, boxes=max(1, boxes), of=max(1, parts[index].size))
 
 
 def wants(parts: tuple[Segment, ...], position: Position, new: str, old: str) -> tuple[Want, ...]:

@@ -11,6 +11,8 @@ from pydantic.alias_generators import to_camel
 ZERO = timedelta(0)
 _WRITTEN = pydantic.ConfigDict(alias_generator=to_camel, populate_by_name=True)
 """In a status it is spelled as everything else there."""
+Moment = pydantic.AwareDatetime
+"""One without a zone, which only a person can have written, cannot be compared."""
 
 
 class Mode(StrEnum):
@@ -39,9 +41,9 @@ class Ledger:
     __pydantic_config__: ClassVar = _WRITTEN
 
     accrued: timedelta = ZERO
-    proven_until: datetime | None = None
+    proven_until: Moment | None = None
     """The end of the stretch that is good so far; None while it is not good."""
-    began_at: datetime | None = None
+    began_at: Moment | None = None
     """When the boxes of the step first were all there; quotas count from here."""
 
 
@@ -52,18 +54,18 @@ class Step:
     __pydantic_config__: ClassVar = _WRITTEN
 
     number: int
-    approved_at: datetime
+    approved_at: Moment
     goal: int
     """So many boxes of the new artifact were approved."""
     high_water: int
-    progress_at: datetime
+    progress_at: Moment
     """When `high_water` last grew: a ready count that flaps cannot move it for ever."""
-    arrived_at: datetime | None = None
-    available_since: datetime | None = None
+    arrived_at: Moment | None = None
+    available_since: Moment | None = None
     """Since when all of them serve without a break; evidence for the next step counts only from here."""
-    down_since: datetime | None = None
+    down_since: Moment | None = None
     down_for: timedelta = ZERO
-    """How long some were missing in all since the approval: what flaps cannot hide behind its good moments."""
+    """How long some were missing in all since the last progress: what flaps cannot hide behind its good moments."""
     ledger: Ledger = Ledger()
 
 
@@ -75,10 +77,10 @@ class Release:
 
     artifact: str
     mode: Mode
-    began_at: datetime
+    began_at: Moment
     position: Position
     step: Step
-    unknown_since: datetime | None = None
+    unknown_since: Moment | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -90,10 +92,10 @@ class Reverting:
     source: str
     """The artifact that is taken back; empty if the user went back himself."""
     target: str
-    began_at: datetime
+    began_at: Moment
     replicas: int
     high_water: int
-    progress_at: datetime
+    progress_at: Moment
     forced: bool = False
     """P1 yielded to P3: a box more came up for a whole deadline, so one at a time goes without it."""
 
@@ -105,7 +107,7 @@ class Wait:
     __pydantic_config__: ClassVar = _WRITTEN
 
     key: str
-    since: datetime
+    since: Moment
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ _IN_FLIGHT = {
     Phase.REVERTING,
 }
 _STALLED = {Phase.REVERTED, Phase.FAILED, Phase.INVALID}
+_REFUSED = "ApplyFailed"
 _COUNTS = ("replicas", "readyReplicas", "availableReplicas", "updatedReplicas", "selector")
 
 
@@ -46,7 +47,7 @@ def report(s: Snapshot, plan: Plan, old: Mapping[str, Any], now: datetime, failu
         "memory": dump_memory(plan.memory),
         "conditions": _conditions(s, plan, old, now, failure),
     }
-    waiting = _waiting(plan, failure, now)
+    waiting = _refusal(failure, old, now) if failure else _waiting(plan)
     if waiting:
         status["waitingFor"] = waiting
     alarms = _filled({"revert": _alarm(s.revert_alarm), "oneBox": _alarm(s.one_box_alarm)})
@@ -67,9 +68,13 @@ def _alarm(verdict: Verdict | None) -> dict[str, str] | None:
     )
 
 
-def _waiting(plan: Plan, failure: str, now: datetime) -> dict[str, str]:
-    if failure:
-        return {"what": failure, "since": _stamp(now), "who": "whoever may change what the API server refuses"}
+def _refusal(failure: str, old: Mapping[str, Any], now: datetime) -> dict[str, str]:
+    before = old.get("waitingFor") or {}
+    since = before["since"] if before.get("what") == failure else _stamp(now)
+    return {"what": failure, "since": since, "who": "whoever may change what the API server refuses"}
+
+
+def _waiting(plan: Plan) -> dict[str, str]:
     if plan.waiting is None or plan.memory.wait is None:
         return {}
     waiting = plan.waiting
@@ -120,7 +125,7 @@ def _facts(s: Snapshot, plan: Plan, failure: str) -> list[tuple[str, bool, str, 
     enough = serves >= floor
     stalled = phase in _STALLED or plan.is_loud or bool(failure)
     stalled_by = (
-        "ApplyFailed" if failure else (plan.waiting.key.capitalize() if plan.is_loud and plan.waiting else phase.value)
+        _REFUSED if failure else (plan.waiting.key.capitalize() if plan.is_loud and plan.waiting else phase.value)
     )
     delivered = phase is Phase.STABLE
     return [
@@ -150,7 +155,15 @@ def is_stale(old: Mapping[str, Any], new: Status) -> bool:
     if new["phase"] not in {p.value for p in _IN_FLIGHT}:
         return False
     seen, told = old.get("progress") or {}, new.get("progress") or {}
-    return seen.get("boxes") != told.get("boxes") or (old.get("alarms") or {}) != (new.get("alarms") or {})
+    if seen.get("boxes") != told.get("boxes") or (old.get("alarms") or {}) != (new.get("alarms") or {}):
+        return True
+    return _trouble(old) != _trouble(new)
+
+
+def _trouble(status: Mapping[str, Any]) -> str:
+    """What is told after the colon of a wait for boxes: why they do not come up."""
+    what = str((status.get("waitingFor") or {}).get("what") or "")
+    return what.partition(": ")[2] if what.startswith("boxes of ") else ""
 
 
 def _essence(status: Mapping[str, Any], memory: Memory) -> object:
@@ -179,12 +192,32 @@ def _accrued(memory: Memory) -> timedelta:
 
 def unreadable(generation: int, problem: str, old: Mapping[str, Any], now: datetime) -> Status:
     """Return the status of a Rollout of whose spec nothing can be trusted: what was known stays, and Stalled."""
+    invalid = "Invalid"
+    facts = [
+        ("Stalled", True, invalid, problem),
+        ("Delivered", False, invalid, problem),
+        ("SpecValid", False, invalid, problem),
+    ]
+    return _amended(old, facts, generation, now) | {"phase": Phase.INVALID.value, "message": problem}
+
+
+def refused(generation: int, failure: str, old: Mapping[str, Any], now: datetime) -> Status:
+    """Return the status when the API server took no record of what was to be done, and so nothing was done."""
+    facts = [("Stalled", True, _REFUSED, failure), ("Delivered", False, _REFUSED, failure)]
+    told = {"message": failure, "waitingFor": _refusal(failure, old, now)}
+    return {"phase": Phase.BLOCKED.value} | _amended(old, facts, generation, now) | told
+
+
+def failure_of(status: Mapping[str, Any]) -> str:
+    """Return what the status says that the API server refuses, empty if nothing."""
+    conditions = [c for c in status.get("conditions") or [] if isinstance(c, Mapping)]
+    return next((str(status.get("message") or "") for c in conditions if c.get("reason") == _REFUSED), "")
+
+
+def _amended(
+    old: Mapping[str, Any], facts: list[tuple[str, bool, str, str]], generation: int, now: datetime
+) -> Status:
+    """Return a status with some conditions changed and everything else as it was."""
     before = {c.get("type"): c for c in old.get("conditions") or [] if isinstance(c, Mapping)}
-    facts = [("Stalled", True, "Invalid", problem), ("SpecValid", False, "Invalid", problem)]
-    return {
-        **old,
-        "observedGeneration": generation,
-        "phase": Phase.INVALID.value,
-        "message": problem,
-        "conditions": [_condition(*fact, before.get(fact[0]), generation, now) for fact in facts],
-    }
+    after = {fact[0]: _condition(*fact, before.get(fact[0]), generation, now) for fact in facts}
+    return {**old, "observedGeneration": generation, "conditions": list((before | after).values())}

@@ -12,7 +12,12 @@ from ombak.core.scene import Scene
 from ombak.core.snapshot import Snapshot
 
 TROUBLE_AFTER = timedelta(seconds=20)
-"""Boxes that are down for so long are asked why."""
+"""Boxes that are down for so long are asked why, or for half a progressDeadline where that is shorter."""
+
+
+def trouble_after(scene: Scene) -> timedelta:
+    """Return how long boxes may be down before they are asked why; early enough to tell it with the verdict."""
+    return min(TROUBLE_AFTER, scene.s.rollout.spec.progress_deadline / 2)
 
 
 def reject(scene: Scene, release: Release, judgement: advance.Reject) -> Plan:
@@ -69,7 +74,7 @@ def _go_back(scene: Scene, reverting: Reverting, why: str) -> Plan:
         queued=_queued(s, reverting),
         boxes=f"{have}/{scene.replicas}",
         wake_at=now + s.poll,
-        wants_trouble=now - reverting.progress_at > TROUBLE_AFTER,
+        wants_trouble=now - reverting.progress_at > trouble_after(scene),
     )
 
 

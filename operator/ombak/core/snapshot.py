@@ -67,6 +67,8 @@ class Owned:
     is_deleting: bool = False
     drift: str = ""
     """What somebody else changed in it, empty when nothing."""
+    scaled_by: str = ""
+    """Who set its size last, if that was somebody else."""
 
     @property
     def serving(self) -> int:

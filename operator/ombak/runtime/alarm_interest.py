@@ -1,16 +1,17 @@
-"""Who wants to know which expression, and on which rendered queries that rests."""
+"""Who wants to know which expression, and on which questions to a Prometheus that rests."""
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
-from ombak.alarms import metric, parser, resolve, template
-from ombak.alarms.definition import MetricAlarm
+from ombak.alarms import alerting, metric, parser, resolve, template
+from ombak.alarms.definition import REGION, LeafAlarm, MetricAlarm, RuleAlarm
 from ombak.alarms.errors import AlarmError
 from ombak.alarms.resolve import AlarmKey, Registry, Resolution
-from ombak.alarms.verdict import Verdict, unknown_verdict
-from ombak.runtime.alarm_queries import QueryKey
+from ombak.alarms.verdict import Certainty, State, Verdict, unknown_verdict
+from ombak.runtime.alarm_queries import QueryKey, RulesKey
 
-DEFAULT_ENDPOINT = ""
+DEFAULT_ENDPOINT = REGION
 """The Prometheus of the region, where an Alarm names none."""
 
 
@@ -24,11 +25,34 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Leaf:
-    """A metric alarm in one context: the query to ask and the rule to judge it by."""
+class MetricLeaf:
+    """A metric alarm in one context: the query to ask, the rule to judge it by, and what counts its samples."""
 
     query: QueryKey
     rule: metric.Rule
+    samples: "MetricLeaf | None" = None
+
+    @property
+    def parts(self) -> tuple["MetricLeaf", ...]:
+        """The questions, each by itself."""
+        return (self,) if self.samples is None else (replace(self, samples=None), self.samples)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleLeaf:
+    """Alerting rules of one Prometheus."""
+
+    query: RulesKey
+    rule: alerting.Selector
+
+    @property
+    def parts(self) -> tuple["RuleLeaf", ...]:
+        """The one question."""
+        return (self,)
+
+
+Leaf: TypeAlias = MetricLeaf | RuleLeaf
+"""What an alarm asks of a Prometheus."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +70,7 @@ class Bound:
         if self.resolution is None:
             return frozenset()
         r = self.resolution
-        return frozenset({*r.metrics, *r.expressions, *r.unknown})
+        return frozenset({*r.leaves, *r.expressions, *r.unknown})
 
 
 @dataclass(slots=True)
@@ -59,13 +83,14 @@ class Watch:
     bound: Mapping[str, Bound]
 
     @property
-    def leaves(self) -> frozenset[Leaf]:
-        """Everything to be evaluated for it."""
-        return frozenset(leaf for bound in self.bound.values() for leaf in bound.leaves.values())
+    def questions(self) -> frozenset[Leaf]:
+        """Everything to be asked for it."""
+        leaves = (leaf for bound in self.bound.values() for leaf in bound.leaves.values())
+        return frozenset(part for leaf in leaves for part in leaf.parts)
 
 
-LeafVerdict = Callable[[Leaf, str], Verdict]
-"""The verdict on a leaf, for an alarm of this name."""
+LeafVerdict = Callable[[AlarmKey, Leaf, str], Verdict]
+"""The verdict on the leaf of an alarm, which is called by this name."""
 
 
 def bind(wanted: Wanted, registry: Registry) -> Bound:
@@ -76,24 +101,66 @@ def bind(wanted: Wanted, registry: Registry) -> Bound:
         return Bound(None, {}, {}, str(error))
     resolution = resolve.resolve(expression, wanted.namespace, registry)
     leaves, problems = {}, {}
-    for key, alarm in resolution.metrics.items():
+    for key, alarm in resolution.leaves.items():
         try:
-            leaves[key] = _leaf(alarm, wanted.context)
+            leaves[key] = leaf_of(alarm, wanted.context)
         except AlarmError as error:
             problems[key] = str(error)
     return Bound(resolution, leaves, problems)
 
 
-def _leaf(alarm: MetricAlarm, context: template.Context) -> Leaf:
+def leaf_of(alarm: LeafAlarm, context: template.Context) -> Leaf:
+    """What an alarm asks in this context; raises TemplateError where the context does not fit."""
+    if isinstance(alarm, RuleAlarm):
+        return RuleLeaf(RulesKey(alarm.source), alarm.selector)
     text = template.render(alarm.query, context, alarm.period)
-    return Leaf(QueryKey(DEFAULT_ENDPOINT, text, alarm.period, alarm.rule.points), alarm.rule)
+    query = QueryKey(alarm.source, text, alarm.period, alarm.rule.points)
+    return MetricLeaf(query, alarm.rule, _samples(alarm, context))
+
+
+def _samples(alarm: MetricAlarm, context: template.Context) -> MetricLeaf | None:
+    if alarm.samples is None:
+        return None
+    text = template.render(alarm.samples.query, context, alarm.samples.window)
+    rule = alarm.samples.rule
+    # The line ends keep a comment at the end of the query from swallowing the bracket.
+    return MetricLeaf(QueryKey(alarm.source, f"sum(\n{text}\n)", alarm.period, rule.points), rule)
 
 
 def leaf_verdicts(wanted: Wanted, bound: Bound, verdict_of: LeafVerdict) -> dict[AlarmKey, Verdict]:
-    """The verdicts on the metric alarms that an expression rests on."""
+    """The verdicts on the alarms of a Prometheus that an expression rests on."""
     verdicts = {}
     for key in {*bound.leaves, *bound.problems}:
         name = key.seen_from(wanted.namespace)
         leaf = bound.leaves.get(key)
-        verdicts[key] = unknown_verdict(name, bound.problems[key]) if leaf is None else verdict_of(leaf, name)
+        verdicts[key] = unknown_verdict(name, bound.problems[key]) if leaf is None else verdict_of(key, leaf, name)
     return verdicts
+
+
+def guarded(own: Verdict, counted: Verdict, name: str, found: float | None, needed: float) -> Verdict:
+    """A verdict that holds only if enough samples stand behind it; `counted` is in ALARM if there are too few."""
+    if own.evaluated_at is None:
+        return own
+    if counted.evaluated_at is None or counted.is_unknown:
+        why = "; ".join(line.partition(": ")[2] for line in counted.unknown) or "nothing is known of them"
+        return unknown_verdict(name, f"its samples cannot be counted, {why}")
+    both = replace(
+        own, evaluated_at=min(own.evaluated_at, counted.evaluated_at), window=max(own.window, counted.window)
+    )
+    if counted.is_alarm:
+        return held_back(both, name, f"has {0 if found is None else found:.6g} samples, {needed:g} are needed")
+    return both
+
+
+def held_back(own: Verdict, name: str, why: str) -> Verdict:
+    """The verdict on an alarm that was evaluated, but has not the right to a state yet."""
+    if own.evaluated_at is None:
+        return own
+    return replace(
+        own,
+        state=State.INSUFFICIENT_DATA,
+        certainty=Certainty.Certain,
+        contributors=(),
+        unknown=(f"{name}: {why}",),
+        message=f"{name} {why}",
+    )

@@ -10,20 +10,24 @@ import contextlib
 import heapq
 import itertools
 import random
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, TypeAlias, TypeVar
 
+from ombak.alarms import alerting, metric
 from ombak.alarms.verdict import Verdict, unknown_verdict
-from ombak.runtime.alarm_interest import Leaf
-from ombak.runtime.alarm_queries import QueryKey, RuleState, SharedQuery
+from ombak.runtime.alarm_interest import Leaf, RuleLeaf, guarded
+from ombak.runtime.alarm_queries import PollKey, QueryKey, Result, RulesKey, RuleState, SharedQuery, SharedRules
 from ombak.runtime.clock import Clock
-from ombak.runtime.metrics_port import MetricsSource, QueryError, QueryErrorKind, QueryResult
+from ombak.runtime.metrics_port import MetricsSource, QueryError, QueryErrorKind, QueryResult, RulesResult
 
 Notify = Callable[[frozenset[Hashable]], None]
 """Called, in the event loop, with the watchers that have to look again; must not block."""
 
 _STALE_SCAN = 1.0
+_Shared: TypeAlias = SharedQuery | SharedRules
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +56,19 @@ class QueryPool:
         notify: Notify,
         settings: PollSettings,
         rng: random.Random,
+        on_scan: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_scan` is called about once a second, for what depends on the time alone."""
+        self._on_scan = on_scan
         self._sources = sources
         self._clock = clock
         self._notify = notify
         self._settings = settings
         self._rng = rng
-        self._queries: dict[QueryKey, SharedQuery] = {}
+        self._queries: dict[PollKey, _Shared] = {}
         self._held: dict[Hashable, frozenset[Leaf]] = {}
-        self._timetable: list[tuple[float, int, SharedQuery]] = []
-        self._ready: list[tuple[bool, int, SharedQuery]] = []
+        self._timetable: list[tuple[float, int, _Shared]] = []
+        self._ready: list[tuple[bool, int, _Shared]] = []
         self._entries = itertools.count()
         self._polls: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
@@ -69,16 +76,14 @@ class QueryPool:
         self._defect: BaseException | None = None
 
     def __len__(self) -> int:
-        """How many distinct queries are asked."""
+        """How many distinct questions are asked."""
         return len(self._queries)
 
     def subscribe(self, watcher: Hashable, leaves: frozenset[Leaf], is_active: bool) -> None:
         """From now on the watcher rests on exactly these leaves; what nobody rests on is forgotten."""
         before = self._held.pop(watcher, frozenset())
         for leaf in leaves:
-            query = self._queries.setdefault(leaf.query, SharedQuery(leaf.query))
-            is_new = leaf.rule not in query.rules
-            query.rules.setdefault(leaf.rule, RuleState()).watchers.add(watcher)
+            query, is_new = self._join(leaf, watcher)
             (query.active.add if is_active else query.active.discard)(watcher)
             self._hurry(query, is_new)
         if leaves:
@@ -86,18 +91,32 @@ class QueryPool:
         for leaf in before - leaves:
             self._leave(leaf, watcher, still_asked={kept.query for kept in leaves})
 
-    def _leave(self, leaf: Leaf, watcher: Hashable, still_asked: Collection[QueryKey]) -> None:
+    def _join(self, leaf: Leaf, watcher: Hashable) -> tuple[_Shared, bool]:
+        """Add a watcher of a leaf; returns the question, and whether its rule is new there."""
+        if isinstance(leaf, RuleLeaf):
+            rules = self._queries.setdefault(leaf.query, SharedRules(key=leaf.query))
+            assert isinstance(rules, SharedRules)
+            is_new = leaf.rule not in rules.rules
+            rules.rules.setdefault(leaf.rule, RuleState()).watchers.add(watcher)
+            return rules, is_new
+        query = self._queries.setdefault(leaf.query, SharedQuery(key=leaf.query))
+        assert isinstance(query, SharedQuery)
+        is_new = leaf.rule not in query.rules
+        query.rules.setdefault(leaf.rule, RuleState()).watchers.add(watcher)
+        return query, is_new
+
+    def _leave(self, leaf: Leaf, watcher: Hashable, still_asked: Collection[PollKey]) -> None:
         query = self._queries[leaf.query]
-        state = query.rules[leaf.rule]
-        state.watchers.discard(watcher)
-        if not state.watchers:
-            del query.rules[leaf.rule]
+        rules: dict[Any, Any] = query.rules
+        rules[leaf.rule].watchers.discard(watcher)
+        if not rules[leaf.rule].watchers:
+            del rules[leaf.rule]
         if leaf.query not in still_asked:
             query.active.discard(watcher)
         if not query.rules:
             del self._queries[leaf.query]
 
-    def _hurry(self, query: SharedQuery, is_new: bool) -> None:
+    def _hurry(self, query: _Shared, is_new: bool) -> None:
         """Ask at once what was never asked, and not later than the rhythm that the query has now."""
         if query.is_polling:
             query.again = query.again or is_new
@@ -109,7 +128,7 @@ class QueryPool:
         if query.failures == 0 and (query.due is None or soonest < query.due):
             self._plan(query, soonest)
 
-    def _plan(self, query: SharedQuery, due: float) -> None:
+    def _plan(self, query: _Shared, due: float) -> None:
         query.due = due
         heapq.heappush(self._timetable, (due, next(self._entries), query))
         self._wake.set()
@@ -117,21 +136,40 @@ class QueryPool:
     def verdict(self, leaf: Leaf, name: str) -> Verdict:
         """What is known of a leaf, for an alarm of this name."""
         query = self._queries.get(leaf.query)
-        if query is None:
+        if isinstance(leaf, RuleLeaf) and isinstance(query, SharedRules):
+            return query.verdict(leaf.rule, name, self._stale_before(query))
+        if isinstance(leaf, RuleLeaf) or not isinstance(query, SharedQuery):
             return unknown_verdict(name, "is not watched")
-        return query.verdict(leaf.rule, name, stale_before=self._stale_before(query))
+        own = query.verdict(leaf.rule, name, self._stale_before(query))
+        if leaf.samples is None:
+            return own
+        counted = self.result(leaf.samples)
+        found = counted.newest if isinstance(counted, metric.MetricResult) else None
+        return guarded(own, self.verdict(leaf.samples, name), name, found, leaf.samples.rule.threshold)
 
-    def _interval(self, query: SharedQuery) -> float:
+    def result(self, leaf: Leaf) -> Result | None:
+        """The last judgement of a leaf, however old; None if there is none."""
+        query = self._queries.get(leaf.query)
+        rules: dict[Any, Any] = query.rules if query is not None else {}
+        state: RuleState[Any] | None = rules.get(leaf.rule)
+        return None if state is None or state.outcome is None else state.outcome.result
+
+    def pace(self, leaf: Leaf, *, is_active: bool) -> timedelta:
+        """The time between two evaluations of a leaf: our polls, or those of the rule where they are slower."""
+        own = self.interval_of(leaf.query.period, is_active=is_active)
+        found = self.result(leaf)
+        return max(own, found.interval) if isinstance(found, alerting.RuleResult) else own
+
+    def _interval(self, query: _Shared) -> float:
         return query.interval(self._settings.minimum_interval)
 
-    def _stale_before(self, query: SharedQuery) -> float:
+    def _stale_before(self, query: _Shared) -> float:
         return self._clock.monotonic() - 2 * self._interval(query) - self._settings.slack
 
     def has_looked(self, leaf: Leaf) -> bool:
         """Whether there was an answer to this query, or a failure, since somebody asked for it."""
         query = self._queries.get(leaf.query)
-        state = query.rules.get(leaf.rule) if query is not None else None
-        return state is not None and query is not None and (state.outcome is not None or query.failures > 0)
+        return query is not None and (query.failures > 0 or self.result(leaf) is not None)
 
     def interval_of(self, period: timedelta, *, is_active: bool) -> timedelta:
         """The time between two polls of a query of that period."""
@@ -173,18 +211,18 @@ class QueryPool:
         now = self._clock.monotonic()
         while self._timetable and self._timetable[0][0] <= now:
             due, _, query = heapq.heappop(self._timetable)
-            if query.due == due and self._queries.get(query.key) is query:
+            if query.due == due and self._queries.get(query.poll_key) is query:
                 query.due, query.is_waiting = None, True
                 self._await_turn(query)
         while self._ready and len(self._polls) < self._settings.concurrency:
             _, _, query = heapq.heappop(self._ready)
-            if query.is_waiting and self._queries.get(query.key) is query:
+            if query.is_waiting and self._queries.get(query.poll_key) is query:
                 query.is_waiting, query.is_polling = False, True
                 poll = asyncio.get_running_loop().create_task(self._poll(query))
                 self._polls.add(poll)
                 poll.add_done_callback(self._ended)
 
-    def _await_turn(self, query: SharedQuery) -> None:
+    def _await_turn(self, query: _Shared) -> None:
         """May be called again when the query has become more urgent; the later entry then finds it started."""
         heapq.heappush(self._ready, (not query.active, next(self._entries), query))
 
@@ -199,33 +237,46 @@ class QueryPool:
         if self._defect is not None:
             raise self._defect
 
-    async def _poll(self, query: SharedQuery) -> None:
+    async def _poll(self, query: _Shared) -> None:
         """Ask once, judge, tell, and plan the next time."""
         asked, at = self._clock.monotonic(), _whole_milliseconds(self._clock.now())
         query.again = False
         try:
-            result = await self._ask(query.key, at)
-            changed = query.judge(result, at, asked)
+            changed = await self._ask_and_judge(query, at, asked)
         except QueryError as error:
             changed = query.fail(f"could not be evaluated, {error}")
         query.asked, query.is_polling = asked, False
         self._plan(query, self._next_due(query, asked))
         self._tell(changed | query.active)
 
-    async def _ask(self, key: QueryKey, at: datetime) -> QueryResult:
+    async def _ask_and_judge(self, query: _Shared, at: datetime, asked: float) -> set[Hashable]:
+        """Ask within the time limit and judge what comes; raises QueryError where nothing that counts does."""
+        if isinstance(query, SharedRules):
+            rules = await self._in_time(self._source(query.key).alert_rules())
+            self._check_skew(rules)
+            return query.judge(rules, at, asked)
+        key = query.key
+        ask = self._source(key).query_range(key.text, at - (key.points - 1) * key.period, at, key.period)
+        answer = await self._in_time(ask)
+        self._check_skew(answer)
+        return query.judge(answer, at, asked)
+
+    def _source(self, key: QueryKey | RulesKey) -> MetricsSource:
         source = self._sources.get(key.endpoint)
         if source is None:
-            raise QueryError(QueryErrorKind.UNREACHABLE, f"no Prometheus is configured as {key.endpoint!r}")
+            message = f"no Prometheus is configured as {key.endpoint!r}"
+            raise QueryError(QueryErrorKind.UNREACHABLE, message)
+        return source
+
+    async def _in_time(self, call: Awaitable[_Answer]) -> _Answer:
         try:
             async with asyncio.timeout(self._settings.timeout):
-                result = await source.query_range(key.text, at - (key.points - 1) * key.period, at, key.period)
+                return await call
         except TimeoutError:
             message = f"no answer within {self._settings.timeout:g} s"
             raise QueryError(QueryErrorKind.TIMEOUT, message) from None
-        self._check_skew(result)
-        return result
 
-    def _check_skew(self, result: QueryResult) -> None:
+    def _check_skew(self, result: QueryResult | RulesResult) -> None:
         """Refuse an answer by another clock: its `now` would be old data, or data of a future we call missing."""
         if result.server_time is None:
             return
@@ -235,13 +286,13 @@ class QueryPool:
             message = f"the clock of Prometheus is {abs(skew):.0f} s {order} ours; set the clocks right"
             raise QueryError(QueryErrorKind.FAILED, message)
 
-    def _next_due(self, query: SharedQuery, asked: float) -> float:
+    def _next_due(self, query: _Shared, asked: float) -> float:
         """Later and later after failures; a little early at random otherwise, so that polls spread out."""
         if query.again:
             return asked
         interval = self._interval(query)
         if query.failures:
-            most = max(interval, self._settings.most_backoff * query.key.period.total_seconds())
+            most = max(interval, self._settings.most_backoff * query.poll_key.period.total_seconds())
             return asked + min(most, interval * (1 << min(query.failures - 1, 16))) * self._rng.uniform(0.9, 1.1)
         return asked + interval * self._rng.uniform(0.9, 1.0)
 
@@ -256,6 +307,7 @@ class QueryPool:
             if query.turned_stale(self._stale_before(query)):
                 stale |= query.watchers
         self._tell(stale)
+        self._on_scan()
 
     def _tell(self, watchers: set[Hashable]) -> None:
         if watchers:

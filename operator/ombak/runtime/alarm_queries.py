@@ -1,12 +1,17 @@
-"""One shared evaluation per distinct query: what it was asked last, for whom, and what came out."""
+"""One shared evaluation per distinct question: what was asked last, for whom, and what came out."""
 
-from collections.abc import Hashable, Mapping
+import abc
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Generic, TypeAlias, TypeVar
 
-from ombak.alarms import lookback, metric
+from ombak.alarms import alerting, lookback, metric
 from ombak.alarms.verdict import Certainty, Verdict, unknown_verdict
-from ombak.runtime.metrics_port import QueryResult, Series
+from ombak.runtime.metrics_port import QueryResult, RulesResult, Series
+
+RULES_PERIOD = timedelta(seconds=15)
+"""How often the alerting rules of a Prometheus are read while no release is under way; then four times as often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,40 +25,52 @@ class QueryKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RulesKey:
+    """All alerting rules of one place: one read serves every Alarm that names some."""
+
+    endpoint: str
+    period: timedelta = RULES_PERIOD
+
+
+PollKey: TypeAlias = QueryKey | RulesKey
+Rule: TypeAlias = metric.Rule | alerting.Selector
+Result: TypeAlias = metric.MetricResult | alerting.RuleResult
+RuleT = TypeVar("RuleT", bound=Rule)
+ResultT = TypeVar("ResultT", bound=Result)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[ResultT]):
     """A judgement, the wall-clock moment up to which it looked, and the monotonic one at which it was asked."""
 
-    result: metric.MetricResult
+    result: ResultT
     at: datetime
     asked: float
 
 
 @dataclass(slots=True)
-class RuleState:
-    """One rule over the series of a query, and who watches it."""
+class RuleState(Generic[ResultT]):
+    """One rule over what was answered, and who watches it."""
 
-    outcome: Outcome | None = None
+    outcome: Outcome[ResultT] | None = None
     watchers: set[Hashable] = field(default_factory=set)
 
-    def judge(self, rule: metric.Rule, series: Mapping[str, metric.Points], at: datetime, asked: float) -> bool:
-        """Take in new points; returns whether anything that people or the engine look at is different now."""
-        before = self.outcome
-        memory = metric.Memory() if before is None else before.result.memory
-        result = metric.judge(rule, series, memory)
-        self.outcome = Outcome(result, at, asked)
-        return before is None or _essence(before.result) != _essence(result)
+    def take(self, outcome: Outcome[ResultT]) -> bool:
+        """Replace the outcome; returns whether anything that people or the engine look at is different now."""
+        before, self.outcome = self.outcome, outcome
+        return before is None or _essence(before.result) != _essence(outcome.result)
 
 
-def _essence(result: metric.MetricResult) -> tuple[object, ...]:
-    return result.state, result.certainty, frozenset(result.contributors), frozenset(result.unknown)
+def _essence(result: Result) -> tuple[object, ...]:
+    unknown: object = frozenset(result.unknown) if isinstance(result, metric.MetricResult) else bool(result.unknown)
+    return result.state, result.certainty, frozenset(result.contributors), unknown
 
 
 @dataclass(slots=True, eq=False)
-class SharedQuery:
-    """The state of one query; times are monotonic seconds. Changed by the service only, in one event loop."""
+class Shared(abc.ABC, Generic[RuleT, ResultT]):
+    """The state of one question; times are monotonic seconds. Changed by the pool only, in one event loop."""
 
-    key: QueryKey
-    rules: dict[metric.Rule, RuleState] = field(default_factory=dict)
+    rules: dict[RuleT, RuleState[ResultT]] = field(default_factory=dict)
     active: set[Hashable] = field(default_factory=set)
     due: float | None = None
     asked: float | None = None
@@ -65,25 +82,25 @@ class SharedQuery:
     is_stale: bool = False
 
     @property
+    @abc.abstractmethod
+    def poll_key(self) -> PollKey:
+        """What is asked."""
+
+    @property
     def watchers(self) -> set[Hashable]:
-        """Everybody who rests on this query."""
+        """Everybody who rests on this question."""
         return {watcher for state in self.rules.values() for watcher in state.watchers}
 
     def interval(self, minimum: float) -> float:
         """Seconds between two polls: a quarter of the period while a release is under way, else the period."""
-        period = self.key.period.total_seconds()
+        period = self.poll_key.period.total_seconds()
         return max(minimum, period / 4 if self.active else period)
 
-    def judge(self, result: QueryResult, at: datetime, asked: float) -> set[Hashable]:
-        """Judge all rules by a new answer; returns who watches one that is different now."""
+    def _recover(self) -> bool:
+        """Note that there is an answer again; returns whether there was none before."""
         recovered = bool(self.error) or self.is_stale
         self.error, self.failures, self.is_stale = "", 0, False
-        series = {name_series(s): align(s, at, self.key) for s in result.series}
-        changed: set[Hashable] = set()
-        for rule, state in self.rules.items():
-            if state.judge(rule, series, at, asked) or recovered:
-                changed |= state.watchers
-        return changed
+        return recovered
 
     def fail(self, why: str) -> set[Hashable]:
         """Record that there is no answer; returns who has to hear of it."""
@@ -97,7 +114,7 @@ class SharedQuery:
         self.is_stale = self.is_stale or is_new
         return is_new
 
-    def verdict(self, rule: metric.Rule, name: str, stale_before: float) -> Verdict:
+    def verdict(self, rule: RuleT, name: str, stale_before: float) -> Verdict:
         """What is known of one rule, for an alarm of this name; asked before `stale_before` is too old."""
         state = self.rules.get(rule)
         outcome = None if state is None else state.outcome
@@ -109,7 +126,34 @@ class SharedQuery:
             return unknown_verdict(name, f"was last evaluated at {outcome.at:%H:%M:%S} UTC, which is too long ago")
         return self._known_verdict(name, outcome)
 
-    def _known_verdict(self, name: str, outcome: Outcome) -> Verdict:
+    @abc.abstractmethod
+    def _known_verdict(self, name: str, outcome: Outcome[ResultT]) -> Verdict:
+        """The verdict from an outcome that is fresh."""
+
+
+@dataclass(slots=True, eq=False)
+class SharedQuery(Shared[metric.Rule, metric.MetricResult]):
+    """A query, asked over a range of points."""
+
+    key: QueryKey = field(kw_only=True)
+
+    @property
+    def poll_key(self) -> QueryKey:
+        """The query, its place and its points."""
+        return self.key
+
+    def judge(self, answer: QueryResult, at: datetime, asked: float) -> set[Hashable]:
+        """Judge all rules by a new answer; returns who watches one that is different now."""
+        recovered = self._recover()
+        series = {name_series(s): align(s, at, self.key) for s in answer.series}
+        changed: set[Hashable] = set()
+        for rule, state in self.rules.items():
+            memory = metric.Memory() if state.outcome is None else state.outcome.result.memory
+            if state.take(Outcome(metric.judge(rule, series, memory), at, asked)) or recovered:
+                changed |= state.watchers
+        return changed
+
+    def _known_verdict(self, name: str, outcome: Outcome[metric.MetricResult]) -> Verdict:
         result = outcome.result
         doubt = "not enough data" if result.certainty is Certainty.Certain else "not enough data to change its state"
         return Verdict(
@@ -121,6 +165,31 @@ class SharedQuery:
             unknown=tuple(f"{name} {series}: {doubt}" for series in result.unknown),
             message=f"{name}: {result.message}",
         )
+
+
+@dataclass(slots=True, eq=False)
+class SharedRules(Shared[alerting.Selector, alerting.RuleResult]):
+    """The alerting rules of one place."""
+
+    key: RulesKey = field(kw_only=True)
+
+    @property
+    def poll_key(self) -> RulesKey:
+        """The place."""
+        return self.key
+
+    def judge(self, answer: RulesResult, at: datetime, asked: float) -> set[Hashable]:
+        """Judge all selectors by a new answer; returns who watches one that is different now."""
+        recovered = self._recover()
+        changed: set[Hashable] = set()
+        for selector, state in self.rules.items():
+            result = alerting.judge(selector, answer.rules, answer.server_time or at)
+            if state.take(Outcome(result, at, asked)) or recovered:
+                changed |= state.watchers
+        return changed
+
+    def _known_verdict(self, name: str, outcome: Outcome[alerting.RuleResult]) -> Verdict:
+        return outcome.result.verdict(name)
 
 
 def name_series(series: Series) -> str:

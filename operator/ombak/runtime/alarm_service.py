@@ -7,14 +7,16 @@ older than two polls and some slack, makes its alarms unknown: an overload shows
 import random
 from collections import defaultdict
 from collections.abc import Hashable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from ombak.alarms.definition import Definition, define
+from ombak.alarms import metric
+from ombak.alarms.alerting import RuleResult
+from ombak.alarms.definition import Definition, LeafAlarm, MetricAlarm, define
 from ombak.alarms.errors import AlarmError
-from ombak.alarms.resolve import AlarmKey, Broken
+from ombak.alarms.resolve import AlarmKey, Broken, Resolution
 from ombak.alarms.verdict import Verdict, unknown_verdict
 from ombak.api.alarm import AlarmSpec
-from ombak.runtime.alarm_interest import Bound, Wanted, Watch, bind, leaf_verdicts
+from ombak.runtime.alarm_interest import Bound, Leaf, Wanted, Watch, bind, held_back, leaf_verdicts
 from ombak.runtime.alarm_polling import Notify, PollSettings, QueryPool
 from ombak.runtime.clock import Clock
 from ombak.runtime.metrics_port import MetricsSource
@@ -39,10 +41,11 @@ class AlarmService:
         self._clock = clock
         self._on_change = on_change
         chance = rng or random.Random()  # noqa: S311 - spreads polls, guards nothing
-        self._pool = QueryPool(sources, clock, on_change, settings or PollSettings(), chance)
+        self._pool = QueryPool(sources, clock, on_change, settings or PollSettings(), chance, self._end_warm_ups)
         self._registry: dict[AlarmKey, Definition | Broken] = {}
         self._watches: dict[Hashable, Watch] = {}
         self._dependents: defaultdict[AlarmKey, set[Hashable]] = defaultdict(set)
+        self._warm_at: dict[AlarmKey, datetime] = {}
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -54,25 +57,33 @@ class AlarmService:
 
     @property
     def distinct_queries(self) -> int:
-        """How many different queries are asked for all watchers together."""
+        """How many different questions are asked for all watchers together."""
         return len(self._pool)
 
-    def set_alarm(self, key: AlarmKey, spec: AlarmSpec | str) -> str:
+    def set_alarm(self, key: AlarmKey, spec: AlarmSpec | str, warm_at: datetime | None = None) -> str:
         """Take in an Alarm object; a text instead of a spec says why there is none.
 
-        Returns what is wrong with it, for its condition; empty if nothing is. Whoever rests on it hears of it.
+        Until `warm_at` (aware UTC) its state is INSUFFICIENT_DATA, whatever its data say. Returns what is wrong with
+        it, for its condition; empty if nothing is. Whoever rests on it hears of it.
         """
         try:
             definition: Definition | Broken = Broken(spec) if isinstance(spec, str) else define(spec)
         except AlarmError as error:
             definition = Broken(str(error))
-        if self._registry.get(key) != definition:
+        if warm_at is not None and warm_at <= self._clock.now():
+            warm_at = None
+        is_new = self._registry.get(key) != definition or self._warm_at.get(key) != warm_at
+        self._warm_at.pop(key, None)
+        if warm_at is not None:
+            self._warm_at[key] = warm_at
+        if is_new:
             self._registry[key] = definition
             self._rebind_dependents(key)
         return definition.why if isinstance(definition, Broken) else ""
 
     def remove_alarm(self, key: AlarmKey) -> None:
         """Forget an Alarm object: to whoever rests on it, it is missing now."""
+        self._warm_at.pop(key, None)
         if self._registry.pop(key, None) is not None:
             self._rebind_dependents(key)
 
@@ -110,28 +121,79 @@ class AlarmService:
         wanted, bound = watch.wanted[name], watch.bound[name]
         if bound.resolution is None:
             return unknown_verdict(name, bound.error)
-        leaves = leaf_verdicts(wanted, bound, self._pool.verdict)
+        leaves = leaf_verdicts(wanted, bound, self._leaf_verdict)
         return bound.resolution.evaluate(leaves.__getitem__, self._clock.now())
 
     def has_looked(self, watcher: Hashable) -> bool:
         """Whether everything that the watcher rests on was asked once: before that, unknown only means early."""
         watch = self._watches.get(watcher)
-        return watch is not None and all(self._pool.has_looked(leaf) for leaf in watch.leaves)
+        return watch is not None and all(map(self._pool.has_looked, watch.questions))
 
     def slowest(self, watcher: Hashable) -> timedelta | None:
         """The longest time between two polls of anything that the watcher rests on; None if it rests on nothing."""
         watch = self._watches.get(watcher)
-        periods = [leaf.query.period for leaf in watch.leaves] if watch is not None else []
-        if watch is None or not periods:
+        if watch is None or not watch.questions:
             return None
-        return self._pool.interval_of(max(periods), is_active=watch.is_active)
+        return max(self._pool.pace(leaf, is_active=watch.is_active) for leaf in watch.questions)
+
+    def resolution(self, watcher: Hashable, name: str) -> Resolution | None:
+        """What that expression rests on; None if it cannot be understood, or nobody wants it."""
+        bound = self._bound(watcher, name)
+        return None if bound is None else bound.resolution
+
+    def detection_latency(self, watcher: Hashable, name: str) -> timedelta | None:
+        """The longest that any alarm below that expression needs from bad data to ALARM during a release.
+
+        The wait for the scrape is not in it. None if there is none below, or one of which it is not known.
+        """
+        bound = self._bound(watcher, name)
+        if bound is None or bound.resolution is None or bound.problems or bound.resolution.unknown:
+            return None
+        found = [self._time_to_alarm(alarm, bound.leaves[key]) for key, alarm in bound.resolution.leaves.items()]
+        known = [time for time in found if time is not None]
+        return max(known) if known and len(known) == len(found) else None
+
+    def empty_queries(self, watcher: Hashable, name: str) -> dict[Leaf, bool]:
+        """The questions below that expression that were answered, and whether there was no series in the answer."""
+        bound = self._bound(watcher, name)
+        leaves = [part for leaf in bound.leaves.values() for part in leaf.parts] if bound is not None else []
+        found = {leaf: self._pool.result(leaf) for leaf in leaves}
+        return {leaf: one.series == 0 for leaf, one in found.items() if isinstance(one, metric.MetricResult)}
 
     def leaves(self, watcher: Hashable, name: str) -> dict[AlarmKey, Verdict]:
-        """The metric alarms on which that expression rests, with their numbers; for people."""
+        """The alarms of a Prometheus on which that expression rests, with their numbers; for people."""
         watch = self._watches.get(watcher)
-        if watch is None or name not in watch.wanted:
+        if watch is None or name not in watch.bound:
             return {}
-        return leaf_verdicts(watch.wanted[name], watch.bound[name], self._pool.verdict)
+        return leaf_verdicts(watch.wanted[name], watch.bound[name], self._leaf_verdict)
+
+    def _bound(self, watcher: Hashable, name: str) -> Bound | None:
+        watch = self._watches.get(watcher)
+        return None if watch is None else watch.bound.get(name)
+
+    def _leaf_verdict(self, key: AlarmKey, leaf: Leaf, name: str) -> Verdict:
+        verdict, warm_at = self._pool.verdict(leaf, name), self._warm_at.get(key)
+        if warm_at is None or self._clock.now() >= warm_at:
+            return verdict
+        return held_back(verdict, name, f"is warming up until {warm_at:%Y-%m-%d %H:%M:%S} UTC")
+
+    def _time_to_alarm(self, alarm: LeafAlarm, leaf: Leaf) -> timedelta | None:
+        poll = self._pool.interval_of(leaf.query.period, is_active=True)
+        if isinstance(alarm, MetricAlarm):
+            return alarm.time_to_alarm + poll
+        found = self._pool.result(leaf)
+        own = found.time_to_alarm if isinstance(found, RuleResult) else None
+        return None if own is None else own + poll
+
+    def _end_warm_ups(self) -> None:
+        """Tell whoever rests on an Alarm whose warm-up is over."""
+        now = self._clock.now()
+        over = [key for key, warm_at in self._warm_at.items() if now >= warm_at]
+        for key in over:
+            del self._warm_at[key]
+        told = frozenset(watcher for key in over for watcher in self._dependents.get(key, ()))
+        if told:
+            self._on_change(told)
 
     def _keep(self, watch: Watch) -> None:
         before = self._watches.get(watch.key)
@@ -142,7 +204,7 @@ class AlarmService:
         for alarm in _alarms(watch.bound):
             self._dependents[alarm].add(watch.key)
         self._watches[watch.key] = watch
-        self._pool.subscribe(watch.key, watch.leaves, watch.is_active)
+        self._pool.subscribe(watch.key, watch.questions, watch.is_active)
 
     def _rebind_dependents(self, alarm: AlarmKey) -> None:
         dependents = frozenset(self._dependents.get(alarm, ()))

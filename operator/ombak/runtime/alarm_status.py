@@ -1,51 +1,95 @@
 """The status of Alarm objects: what each one says by itself, written when that changes and not otherwise."""
 
+import dataclasses
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from ombak.alarms import syntax, template
 from ombak.alarms.resolve import AlarmKey
 from ombak.alarms.verdict import State, Verdict
 from ombak.api.alarm import AlarmSpec
-from ombak.runtime.alarm_interest import Wanted
+from ombak.api.duration import format_duration
+from ombak.runtime.alarm_conditions import Facts, conditions_of, write_conditions
+from ombak.runtime.alarm_interest import MetricLeaf, Wanted
 from ombak.runtime.alarm_service import AlarmService
+from ombak.runtime.alarm_traps import Findings, TrapInspector
 from ombak.runtime.clock import Clock
-from ombak.runtime.decode_alarm import AlarmRecord
+from ombak.runtime.decode_alarm import AlarmRecord, moment_of
 from ombak.runtime.kinds import ALARMS
-from ombak.runtime.kube_port import KubeClient
+from ombak.runtime.kube_port import KubeClient, listed, mapping
 from ombak.runtime.store import Key, Store
 
 Status = dict[str, Any]
 _STATE = "state"
 _MOST = 10
+_LONGEST = 1024
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Report:
+    """Everything that the status of one Alarm is made of."""
+
+    facts: Facts
+    detection_latency: timedelta | None = None
+    warm_at: datetime | None = None
 
 
 class AlarmReporter:
     """Keeps the status of every Alarm true. Verdicts for a Rollout are not read from here (design 5)."""
 
-    def __init__(self, client: KubeClient, alarms: Store[AlarmRecord], service: AlarmService, clock: Clock) -> None:
+    def __init__(
+        self,
+        client: KubeClient,
+        alarms: Store[AlarmRecord],
+        service: AlarmService,
+        inspector: TrapInspector,
+        clock: Clock,
+    ) -> None:
         self._client = client
         self._alarms = alarms
         self._service = service
+        self._inspector = inspector
         self._clock = clock
+        self._warm_at: dict[Key, tuple[str, int, datetime]] = {}
 
     async def reconcile(self, key: Key, watcher: object) -> None:
         """Write what is new about one Alarm; `watcher` is woken when its verdict may differ. Raises `ApiError`."""
         stored = self._alarms.get(key)
         if stored is None or stored.value.meta.is_deleting:
             self._service.unwatch(watcher)
+            self._inspector.forget(watcher)
             return
         record = stored.value
         verdict = self._verdict(key, record, watcher)
         if not self._service.has_looked(watcher):
             return
-        status = alarm_status(record, verdict, self._clock.now())
+        status = alarm_status(record, self._report(key, record, verdict, watcher), self._clock.now())
         if _essence(status) != _essence(record.status):
             await self._write(record, status)
 
+    def warm_at(self, record: AlarmRecord) -> datetime | None:
+        """Until when a metric alarm warms up, None if it does not; once found it stays for this generation.
+
+        Kept in the status, so that a restart of ours does not begin it anew.
+        """
+        metric = record.spec.metric if isinstance(record.spec, AlarmSpec) else None
+        if metric is None or not metric.warm_up:
+            return None
+        meta, key = record.meta, (record.meta.namespace, record.meta.name)
+        found = self._warm_at.get(key)
+        if found is not None and found[:2] == (meta.uid, meta.generation):
+            return found[2]
+        known = _first_warm_at(record, metric.warm_up, self._clock.now())
+        self._warm_at[key] = meta.uid, meta.generation, known
+        return known
+
+    def forget(self, key: Key) -> None:
+        """The Alarm is gone."""
+        self._warm_at.pop(key, None)
+
     def _verdict(self, key: Key, record: AlarmRecord, watcher: object) -> Verdict:
-        """Evaluate an Alarm by itself: a metric one gives its own state, an expression that of the expression."""
+        """Evaluate an Alarm by itself: an expression gives that of the expression, the others their own state."""
         own = AlarmKey(*key)
         expression = record.spec.expression if isinstance(record.spec, AlarmSpec) else None
         text = expression or syntax.print_expression(syntax.Is(State.ALARM, syntax.Ref(key[1])))
@@ -54,6 +98,27 @@ class AlarmReporter:
             return self._service.verdict(watcher, _STATE)
         found = self._service.leaves(watcher, _STATE)
         return found[own] if own in found else self._service.verdict(watcher, _STATE)
+
+    def _report(self, key: Key, record: AlarmRecord, verdict: Verdict, watcher: object) -> Report:
+        findings = self._findings(record, watcher)
+        scrape = max((each.scrape for each in findings if each.scrape is not None), default=timedelta(0))
+        latency = self._service.detection_latency(watcher, _STATE)
+        facts = Facts(
+            definition=self._service.definition(AlarmKey(*key)),
+            resolution=self._service.resolution(watcher, _STATE),
+            verdict=verdict,
+            traps=tuple(dict.fromkeys(problem for each in findings for problem in each.problems)),
+        )
+        return Report(facts, None if latency is None else latency + scrape, self.warm_at(record))
+
+    def _findings(self, record: AlarmRecord, watcher: object) -> list[Findings]:
+        if not isinstance(record.spec, AlarmSpec) or record.spec.metric is None:
+            return []
+        return [
+            self._inspector.known(watcher, leaf.query.endpoint, leaf.query.text, is_empty=is_empty)
+            for leaf, is_empty in self._service.empty_queries(watcher, _STATE).items()
+            if isinstance(leaf, MetricLeaf)
+        ]
 
     async def _write(self, record: AlarmRecord, status: Status) -> None:
         meta = record.meta
@@ -67,12 +132,19 @@ class AlarmReporter:
         self._alarms.upsert(answer)
 
 
-def alarm_status(record: AlarmRecord, verdict: Verdict, now: datetime) -> Status:
+def _first_warm_at(record: AlarmRecord, warm_up: timedelta, now: datetime) -> datetime:
+    told = moment_of(record.status.get("warmUpUntil"))
+    if told is not None and record.status.get("observedGeneration") == record.meta.generation:
+        return told
+    is_first = record.meta.generation == 1
+    began = record.created_at if is_first and record.created_at is not None else now
+    return began + warm_up
+
+
+def alarm_status(record: AlarmRecord, report: Report, now: datetime) -> Status:
     """Return the status of an Alarm; `since` and the conditions' times stay while what they speak of does."""
-    old = record.status
-    stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    old, verdict, stamp = record.status, report.facts.verdict, _stamp(now)
     is_same = old.get("state") == verdict.state.value and old.get("since")
-    problem = record.spec if isinstance(record.spec, str) else "; ".join(verdict.unknown)
     status: Status = {
         "observedGeneration": record.meta.generation,
         "state": verdict.state.value,
@@ -80,31 +152,30 @@ def alarm_status(record: AlarmRecord, verdict: Verdict, now: datetime) -> Status
         "since": old["since"] if is_same else stamp,
         "contributors": list(verdict.contributors[:_MOST]),
         "unknownChildren": list(verdict.unknown[:_MOST]),
-        "message": verdict.message[:1024],
+        "message": verdict.message[:_LONGEST],
     }
-    evaluable = not verdict.is_unknown
-    before: Mapping[str, Any] = next((c for c in old.get("conditions") or [] if c.get("type") == "Evaluable"), {})
-    state = "True" if evaluable else "False"
-    status["conditions"] = [
-        {
-            "type": "Evaluable",
-            "status": state,
-            "reason": "Evaluated" if evaluable else "Unknown",
-            "message": "" if evaluable else problem[:1024],
-            "observedGeneration": record.meta.generation,
-            "lastTransitionTime": before["lastTransitionTime"] if before.get("status") == state else stamp,
-        }
-    ]
+    if report.detection_latency is not None:
+        status["detectionLatency"] = format_duration(report.detection_latency)
+    if report.warm_at is not None:
+        status["warmUpUntil"] = _stamp(report.warm_at)
+    said = conditions_of(report.facts)
+    status["conditions"] = write_conditions(
+        said, map(mapping, listed(old.get("conditions"))), record.meta.generation, stamp
+    )
     return status
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _essence(status: Mapping[str, Any]) -> object:
     """What is worth a write: not the numbers in the sentences."""
-    conditions = [(c.get("type"), c.get("status")) for c in status.get("conditions") or []]
+    found = map(mapping, listed(status.get("conditions")))
+    conditions = [(c.get("type"), c.get("status"), c.get("reason")) for c in found]
     return (
-        status.get("observedGeneration"),
-        status.get("state"),
-        status.get("certainty"),
-        sorted(status.get("contributors") or []),
+        *(status.get(name) for name in ("observedGeneration", "state", "certainty", "detectionLatency", "warmUpUntil")),
+        sorted(map(str, listed(status.get("contributors")))),
+        sorted(str(line).partition(": ")[0] for line in listed(status.get("unknownChildren"))),
         conditions,
     )

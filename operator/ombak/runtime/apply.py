@@ -1,12 +1,13 @@
 """Step 3 of a reconcile: actions into API calls, each one conditional on what it was decided from."""
 
+import contextlib
 import dataclasses
 from datetime import datetime
 from typing import Any
 
 from ombak.core import manifests, naming, plan
 from ombak.core.snapshot import Snapshot
-from ombak.runtime import kinds
+from ombak.runtime import drift, kinds
 from ombak.runtime.kube_port import (
     AlreadyExists,
     ApiError,
@@ -22,14 +23,8 @@ from ombak.runtime.observe import Stores
 from ombak.runtime.records import RolloutRecord, meta_of
 from ombak.runtime.store import Store
 
-EARLY = (
-    plan.Prepare,
-    plan.Adopt,
-    plan.CreateArtifact,
-    plan.RecordStable,
-    plan.RecordRejected,
-    plan.RecordRetry,
-)
+VERDICTS = (plan.RecordStable, plan.RecordRejected, plan.RecordRetry)
+EARLY = (plan.Prepare, plan.Adopt, plan.CreateArtifact, *VERDICTS)
 """What is done before the status is written: facts that must be on record before anything moves."""
 
 
@@ -50,7 +45,7 @@ class Applier:
         self._record = record
         self._now = now
         self._version = record.meta.resource_version
-        self.repaired: dict[str, int] = {}
+        self.repaired: dict[str, drift.Edits] = {}
 
     @property
     def version(self) -> str:
@@ -96,15 +91,22 @@ class Applier:
         self._version = answer["metadata"]["resourceVersion"]
 
     async def _create(self, kind: Kind, body: Object) -> Object:
-        """Create a child; one of that name that is ours after all is taken up, and decided upon anew."""
+        """Create a child; one of that name that is ours after all is taken up, and decided upon anew.
+
+        Ours may have lost the label by which it is watched: it gets that back.
+        """
         namespace, name = self._s.rollout.namespace, body["metadata"]["name"]
         try:
             return await self._client.create(kind, namespace, body)
         except AlreadyExists as error:
             found = await self._client.get(kind, namespace, name)
-            meta = meta_of(found)
-            if meta.rollout != self._s.rollout.name or meta.owner_uid not in ("", self._s.rollout.uid):
+            meta, rollout = meta_of(found), self._s.rollout
+            if not (meta.owner_uid == rollout.uid or (not meta.owner_uid and meta.rollout == rollout.name)):
                 raise
+            if meta.rollout != rollout.name:
+                labels = {naming.ROLLOUT: rollout.name}
+                patch: Object = {"metadata": {"resourceVersion": meta.resource_version, "labels": labels}}
+                found = await self._client.patch(kind, namespace, name, patch)
             self._store(kind.kind).upsert(found)
             raise Conflict(409, "AlreadyExists", error.message) from error
 
@@ -129,9 +131,10 @@ class Applier:
         kind, namespace = kinds.BY_NAME[action.kind], self._s.rollout.namespace
         store = self._store(action.kind)
         if isinstance(action, plan.Delete):
-            await self._client.delete(
-                kind, namespace, action.name, uid=action.uid, resource_version=action.resource_version
-            )
+            with contextlib.suppress(NotFound):
+                await self._client.delete(
+                    kind, namespace, action.name, uid=action.uid, resource_version=action.resource_version
+                )
             store.discard((namespace, action.name), action.uid)
             return
         owner = manifests.owner_reference(self._s.rollout)
@@ -154,8 +157,23 @@ class Applier:
             raise VersionLostError(naming.artifact(self._s.rollout.name, artifact))
         return self._s.rollout.spec.template
 
+    def _has_only_size(self, action: plan.WriteOneBox) -> bool:
+        """The one box stays on its version, whose content is gone: nothing but the size of it can be written."""
+        box = next((b for b in self._s.one_boxes if b.zone == action.zone), None)
+        is_lost = self._s.artifact(action.artifact) is None and action.artifact != self._s.rollout.artifact
+        return is_lost and box is not None and box.artifact == action.artifact
+
+    async def _scale(self, kind: Kind, name: str, version: str, replicas: int) -> None:
+        patch: Object = {"metadata": {"resourceVersion": version}, "spec": {"replicas": replicas}}
+        answer = await self._client.patch(kind, self._s.rollout.namespace, name, patch)
+        self._store(kind.kind).upsert(answer)
+
     async def _write_one_box(self, action: plan.WriteOneBox) -> None:
         rollout = self._s.rollout
+        if self._has_only_size(action):
+            name = naming.one_box(rollout.name, action.zone)
+            await self._scale(kinds.DEPLOYMENTS, name, action.resource_version, action.replicas)
+            return
         body = manifests.one_box(
             rollout, self._template(action.artifact), action.artifact, action.zone, action.replicas, action.surge
         )
@@ -174,17 +192,13 @@ class Applier:
             body["metadata"]["finalizers"] = list(stored.value.meta.finalizers)
         body["metadata"]["resourceVersion"] = version
         answer = await self._client.replace(kind, namespace, name, body)
-        self.repaired[name] = int(answer["metadata"].get("generation") or 0)
+        self.repaired[name] = drift.edits_of(answer)
         return answer
 
     async def _write_fleet(self, action: plan.CreateFleet | plan.ScaleFleet | plan.RepairFleet) -> None:
         rollout, store = self._s.rollout, self._stores.replica_sets
         if isinstance(action, plan.ScaleFleet):
-            patch: Object = {
-                "metadata": {"resourceVersion": action.resource_version},
-                "spec": {"replicas": action.after},
-            }
-            store.upsert(await self._client.patch(kinds.REPLICA_SETS, rollout.namespace, action.name, patch))
+            await self._scale(kinds.REPLICA_SETS, action.name, action.resource_version, action.after)
             return
         template = self._template(action.artifact)
         body = manifests.fleet(rollout, template, action.artifact, action.zone, action.replicas)

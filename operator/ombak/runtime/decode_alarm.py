@@ -2,10 +2,12 @@
 
 import dataclasses
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from ombak.api.alarm import AlarmSpec
 from ombak.api.parse import parse_alarm_spec
+from ombak.runtime.kube_port import mapping, metadata
 from ombak.runtime.records import Meta, meta_of
 
 
@@ -16,9 +18,20 @@ class AlarmRecord:
     meta: Meta
     spec: AlarmSpec | str
     status: Mapping[str, Any]
+    created_at: datetime | None = None
 
 
 def decode_alarm(obj: Mapping[str, Any]) -> AlarmRecord:
     """Read an Alarm; total: what is wrong with it takes the place of its spec."""
     parsed = parse_alarm_spec(obj.get("spec") or {})
-    return AlarmRecord(meta_of(obj), parsed.spec or parsed.problem, obj.get("status") or {})
+    made = moment_of(metadata(obj).get("creationTimestamp"))
+    return AlarmRecord(meta_of(obj), parsed.spec or parsed.problem, mapping(obj.get("status")), made)
+
+
+def moment_of(text: object) -> datetime | None:
+    """A moment as the API server writes it; None where there is none that can be read."""
+    try:
+        found = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None

@@ -12,6 +12,7 @@ from typing import Any
 
 from ombak.api.common import GROUP
 from ombak.core.manifests import Manifest
+from ombak.runtime.kube_port import listed, mapping, metadata
 
 MANAGER = "ombak"
 """The field manager under which the operator writes."""
@@ -37,20 +38,36 @@ NONE = Edits()
 
 def edits_of(obj: Mapping[str, Any]) -> Edits:
     """Return what others manage in the spec of an object, and labels on it that are not ours."""
-    meta = obj.get("metadata") or {}
-    labels = tuple(k for k in meta.get("labels") or {} if not k.startswith(f"{GROUP}/"))
+    meta = metadata(obj)
+    labels = tuple(k for k in mapping(meta.get("labels")) if not k.startswith(f"{GROUP}/"))
     fields: list[Path] = []
     managers: list[str] = []
-    for entry in meta.get("managedFields") or ():
+    for entry in map(mapping, listed(meta.get("managedFields"))):
         if entry.get("manager") == MANAGER or entry.get("subresource") == "status":
             continue
-        found = [p for p in _leaves((entry.get("fieldsV1") or {}).get("f:spec") or {}, ("spec",)) if p != _SCALED]
+        managed = mapping(mapping(entry.get("fieldsV1")).get("f:spec"))
+        found = [p for p in _leaves(managed, ("spec",)) if p not in (("spec",), _SCALED)]
         if found:
             fields += found
             managers.append(str(entry.get("manager")))
     if not fields and not labels:
         return NONE
-    return Edits(", ".join(managers) or "somebody", json.dumps({"spec": obj.get("spec")}), tuple(fields), labels)
+    spec = {name: value for name, value in mapping(obj.get("spec")).items() if name != _SCALED[-1]}
+    return Edits(", ".join(managers) or "somebody", json.dumps({"spec": spec}), tuple(fields), labels)
+
+
+def scaled_by(obj: Mapping[str, Any]) -> str:
+    """Return who set the size of an object, empty if that was us or nobody keeps a record."""
+    entries = [mapping(entry) for entry in listed(metadata(obj).get("managedFields"))]
+    managers = [
+        str(entry.get("manager"))
+        for entry in entries
+        if "f:replicas" in mapping(mapping(entry.get("fieldsV1")).get("f:spec"))
+    ]
+    if not entries or MANAGER in managers:
+        return ""
+    # The API server records nobody for a size of 0 that came through `/scale`.
+    return ", ".join(managers) or "somebody"
 
 
 def _leaves(fields: Mapping[str, Any], path: Path) -> Iterator[Path]:
@@ -59,7 +76,7 @@ def _leaves(fields: Mapping[str, Any], path: Path) -> Iterator[Path]:
     if not below:
         yield path
     for key in below:
-        yield from _leaves(fields[key] or {}, (*path, key.removeprefix("f:")))
+        yield from _leaves(mapping(fields[key]), (*path, key.removeprefix("f:")))
 
 
 def drift(edits: Edits, wanted: Manifest) -> str:
@@ -80,15 +97,22 @@ def _at(place: Any, path: Path) -> Any:
     """Return the value at a managed path, or None where there is none."""
     for step in path:
         if step.startswith("k:"):
-            place = _element(place, json.loads(step[2:]))
+            place = _element(place, mapping(_json(step[2:])))
         elif step.startswith("v:"):
-            value = json.loads(step[2:])
+            value = _json(step[2:])
             place = value if isinstance(place, list) and value in place else None
         else:
             place = place.get(step) if isinstance(place, Mapping) else None
         if place is None:
             return None
     return place
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 def _element(place: Any, keys: Mapping[str, Any]) -> Any:

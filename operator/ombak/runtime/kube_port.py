@@ -9,7 +9,7 @@ read-modify-write.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, ClassVar, Protocol
@@ -174,8 +174,22 @@ class KubeClient(Protocol):
 
 def metadata(obj: Mapping[str, Any]) -> Mapping[str, Any]:
     """The `metadata` of an object, or an empty mapping when the answer has none."""
-    found = obj.get("metadata") if isinstance(obj, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
+    return mapping(mapping(obj).get("metadata"))
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """A JSON value as a mapping; an empty one when it is something else."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def listed(value: object) -> Sequence[Any]:
+    """A JSON value as a list; an empty one when it is something else."""
+    return value if isinstance(value, list) else []
+
+
+def whole(value: object) -> int:
+    """A JSON value as a whole number; 0 when it is something else."""
+    return value if isinstance(value, int) else 0
 
 
 @dataclass(frozen=True, slots=True)

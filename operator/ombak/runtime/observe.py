@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from ombak.core import manifests, naming
 from ombak.core.memory import Memory
@@ -32,8 +32,8 @@ class Extras:
     reading: Reading
     template_check: TemplateCheck | None = None
     boxes_trouble: str = ""
-    repaired: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    """Generation of each object after it was put right: what still differs then is the API server's doing."""
+    repaired: Mapping[str, drift.Edits] = dataclasses.field(default_factory=dict)
+    """What each object still was after we wrote it: such a difference is the API server's doing, no edit."""
 
 
 def view_of(record: RolloutRecord) -> RolloutView:
@@ -102,7 +102,7 @@ def _artifact(record: ArtifactRecord, rollout: RolloutView) -> ArtifactView:
 
 
 def _fleet(
-    w: WorkloadRecord, rollout: RolloutView, artifacts: Mapping[str, ArtifactView], repaired: Mapping[str, int]
+    w: WorkloadRecord, rollout: RolloutView, artifacts: Mapping[str, ArtifactView], repaired: Mapping[str, drift.Edits]
 ) -> FleetSet:
     is_ours, has_owner = _ownership(w.meta, rollout)
     return FleetSet(
@@ -120,11 +120,12 @@ def _fleet(
         has_owner=has_owner,
         is_deleting=w.meta.is_deleting,
         drift=_drift(w, rollout, artifacts.get(w.artifact), repaired, is_fleet=True),
+        scaled_by=w.scaled_by,
     )
 
 
 def _one_box(
-    w: WorkloadRecord, rollout: RolloutView, artifacts: Mapping[str, ArtifactView], repaired: Mapping[str, int]
+    w: WorkloadRecord, rollout: RolloutView, artifacts: Mapping[str, ArtifactView], repaired: Mapping[str, drift.Edits]
 ) -> OneBoxSet:
     is_ours, has_owner = _ownership(w.meta, rollout)
     return OneBoxSet(
@@ -142,6 +143,7 @@ def _one_box(
         has_owner=has_owner,
         is_deleting=w.meta.is_deleting,
         drift=_drift(w, rollout, artifacts.get(w.artifact), repaired, is_fleet=False),
+        scaled_by=w.scaled_by,
         updated=w.updated,
         surges=w.surges,
     )
@@ -151,20 +153,15 @@ def _drift(
     w: WorkloadRecord,
     rollout: RolloutView,
     artifact: ArtifactView | None,
-    repaired: Mapping[str, int],
+    repaired: Mapping[str, drift.Edits],
     *,
     is_fleet: bool,
 ) -> str:
     """Return what others changed; nothing where the version is not known, for then nothing could be put back."""
-    if w.edits == drift.NONE or artifact is None or repaired.get(w.meta.name) == w.meta.generation:
+    if w.edits == drift.NONE or artifact is None or repaired.get(w.meta.name) == w.edits:
         return ""
     if is_fleet:
         wanted = manifests.fleet(rollout, artifact.template, w.artifact, w.zone, w.desired)
     else:
         wanted = manifests.one_box(rollout, artifact.template, w.artifact, w.zone, w.desired, w.surges)
     return drift.drift(w.edits, wanted)
-
-
-def is_fresh(check: TemplateCheck, asked_at: datetime, now: datetime, age: timedelta) -> TemplateCheck:
-    """Return the check, marked stale where it is old enough to ask again."""
-    return dataclasses.replace(check, is_stale=now - asked_at >= age)

@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 import random
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -11,9 +11,11 @@ import structlog
 
 from ombak.alarms.resolve import AlarmKey
 from ombak.runtime import kinds
+from ombak.runtime.alarm_interest import DEFAULT_ENDPOINT
 from ombak.runtime.alarm_reader import AlarmReader
 from ombak.runtime.alarm_service import AlarmService
 from ombak.runtime.alarm_status import AlarmReporter
+from ombak.runtime.alarm_traps import TrapInspector
 from ombak.runtime.backoff import Backoff
 from ombak.runtime.clock import Clock
 from ombak.runtime.decode_alarm import AlarmRecord, decode_alarm
@@ -46,8 +48,14 @@ class Operator:
     """The engine of one region. To be used from one event loop."""
 
     def __init__(
-        self, client: KubeClient, metrics: MetricsSource, clock: Clock, rng: random.Random, workers: int = 32
+        self,
+        client: KubeClient,
+        sources: Mapping[str, MetricsSource],
+        clock: Clock,
+        rng: random.Random,
+        workers: int = 32,
     ) -> None:
+        """`sources` by the name that Alarms give them, the region's own Prometheus under ""."""
         self._queue: WorkQueue[Work] = WorkQueue(rng, PATIENCE)
         self._workers = workers
         self.stores = Stores(
@@ -57,11 +65,12 @@ class Operator:
             replica_sets=Store(decode_workload, owner=owner_of, on_event=self._add_rollout),
         )
         self.alarms: Store[AlarmRecord] = Store(decode_alarm, on_event=self._alarm_changed)
-        self.service = AlarmService({"": metrics}, clock, self._wake)
+        self.service = AlarmService(sources, clock, self._wake)
         self.recorder = EventRecorder(client, clock)
-        reader = AlarmReader(self.service, metrics, clock, self._add_rollout)
+        reader = AlarmReader(self.service, sources[DEFAULT_ENDPOINT], clock, self._add_rollout)
         self._rollouts = Reconciler(client, self.stores, reader, clock, self.recorder)
-        self._alarm_reporter = AlarmReporter(client, self.alarms, self.service, clock)
+        inspector = TrapInspector(sources, clock, self._wake)
+        self._alarm_reporter = AlarmReporter(client, self.alarms, self.service, inspector, clock)
 
     @property
     def queue(self) -> WorkQueue[Work]:
@@ -75,8 +84,9 @@ class Operator:
         found, alarm = self.alarms.get(key), AlarmKey(*key)
         if found is None:
             self.service.remove_alarm(alarm)
+            self._alarm_reporter.forget(key)
         else:
-            self.service.set_alarm(alarm, found.value.spec)
+            self.service.set_alarm(alarm, found.value.spec, self._alarm_reporter.warm_at(found.value))
         self._queue.add(Work(kinds.ALARMS.kind, key))
 
     def _wake(self, watchers: Iterable[Hashable]) -> None:

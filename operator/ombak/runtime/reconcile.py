@@ -7,19 +7,21 @@ from typing import Any, Protocol
 
 import structlog
 
+from ombak.api.rollout import Phase
 from ombak.core import naming
 from ombak.core import plan as plan_of
 from ombak.core.decide import decide
 from ombak.core.explain import explain_pods
 from ombak.core.memory import Memory, load_memory, rebased
 from ombak.core.plan import Note, Plan
-from ombak.core.report import Status, is_stale, is_urgent, report, unreadable
+from ombak.core.report import Status, failure_of, is_stale, is_urgent, refused, report, unreadable
 from ombak.core.snapshot import RolloutView, Snapshot, TemplateCheck
-from ombak.runtime import kinds
+from ombak.runtime import kinds, putback
 from ombak.runtime.alarm_book import AlarmBook
-from ombak.runtime.apply import EARLY, Applier, Refused, dry_run, read_live
+from ombak.runtime.apply import EARLY, VERDICTS, Applier, Refused, dry_run, read_live
 from ombak.runtime.clock import Clock
-from ombak.runtime.kube_port import ApiError, Conflict, KubeClient, NotFound, Object
+from ombak.runtime.drift import Edits
+from ombak.runtime.kube_port import ApiError, Conflict, KubeClient, NotFound, Object, mapping
 from ombak.runtime.observe import Extras, Stores, observe, view_of
 from ombak.runtime.records import RolloutRecord
 from ombak.runtime.store import Key
@@ -29,7 +31,10 @@ log = structlog.get_logger()
 COUNTS_AFTER = timedelta(seconds=30)
 """Counts alone are written when the last write is this old: a batch that comes up pod by pod costs no writes."""
 RECHECK_AFTER = timedelta(seconds=55)
+"""What the API server refused is tried again this often: a policy or a quota may have changed."""
 ASK_PODS_EVERY = timedelta(seconds=15)
+FIRST_WORDS_AFTER = timedelta(seconds=30)
+"""So long a new process waits for a first evaluation of the alarms before it reports that there is none."""
 CLOCKS_AGREE = timedelta(seconds=2)
 """Wall and monotonic clock may differ by so much between two passes; more is a jump."""
 
@@ -58,7 +63,9 @@ class Known:
     asked_at: float | None = None
     failure: str = ""
     written_at: float | None = None
-    repaired: dict[str, int] = dataclasses.field(default_factory=dict)
+    repaired: dict[str, Edits] = dataclasses.field(default_factory=dict)
+    children: frozenset[str] = frozenset()
+    """Names of owned objects that there were: one that is missing now was deleted by somebody."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -80,6 +87,7 @@ class Reconciler:
         self._clock = clock
         self._recorder = recorder
         self._known: dict[Key, Known] = {}
+        self._began_at = clock.monotonic()
 
     async def reconcile(self, key: Key) -> timedelta | None:
         """Do one pass; returns after which time to look again at the latest. Raises `ApiError` to be tried again."""
@@ -101,12 +109,12 @@ class Reconciler:
         made = await self._decide(key, record, known, mono)
         known.seen_at, known.seen_now = mono, now
         try:
-            await self._act(made, known)
+            failure = await self._act(made, known)
         except ApiError as error:
             await self._refresh(key, error)
             raise
         await self._ask_pods(made, known)
-        return self._wake(made, known)
+        return self._wake(key, made, known, failure)
 
     def _remember(self, key: Key, record: RolloutRecord) -> Known:
         """Take up the memory: ours, unless the status holds another one than we last saw there."""
@@ -114,6 +122,7 @@ class Reconciler:
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = Known(load_memory(raw), raw)
+            known.failure = failure_of(record.status)
         elif known.recorded != raw:
             known.memory, known.recorded = load_memory(raw), raw
         return known
@@ -134,9 +143,7 @@ class Reconciler:
         return _Pass(record, s, plan)
 
     def _observe(self, key: Key, record: RolloutRecord, known: Known, mono: float) -> Snapshot:
-        release, phase = known.memory.release, record.status.get("phase")
-        is_active = release is not None or phase == "Blocked" or record.artifact != _current(record)
-        reading = self._alarms.read(view_of(record), release, is_active=is_active)
+        reading = self._alarms.read(view_of(record), known.memory.release, is_active=_is_active(record, known.memory))
         check = known.check
         if check is not None and mono - known.checked_at >= RECHECK_AFTER.total_seconds():
             check = dataclasses.replace(check, is_stale=True)
@@ -144,22 +151,37 @@ class Reconciler:
         extras = Extras(known.memory, elapsed, reading, check, known.trouble, known.repaired)
         return observe(self._stores, key, record, extras)
 
-    async def _act(self, made: _Pass, known: Known) -> None:
-        """Facts on record first, then the status that says what is meant, then what moves boxes."""
+    async def _act(self, made: _Pass, known: Known) -> str:
+        """Facts on record first, then the status that says what is meant, then what moves boxes.
+
+        Returns what the API server refuses for good, empty if all went well.
+        """
         applier = Applier(self._client, self._stores, made.s, made.record, self._clock.now())
         early = [a for a in made.plan.actions if isinstance(a, EARLY)]
         late = [a for a in made.plan.actions if not isinstance(a, EARLY)]
         failure = await self._apply(applier, early)
-        if not failure:
-            wrote = await self._report(made, known, applier, known.failure)
-            known.memory = made.plan.memory
-            failure = await self._apply(applier, late)
-            if wrote or early or late:
-                self._tell(made, wrote)
+        if failure:
+            await self._tell_refused(made, known, applier, failure)
+            return failure
+        is_verdict = any(isinstance(a, VERDICTS) for a in early)
+        if is_verdict:  # it is on record, so no later pass would tell of it
+            self._record(made)
+        wrote = await self._report(made, known, applier, known.failure)
+        known.memory = made.plan.memory
+        if not is_verdict:
+            self._record(made)
+        if wrote or early or late:
+            _log(made.plan, wrote)
+        for note in putback.notes(made.s, late, known.children):
+            self._recorder.record(made.s.rollout, note)
+        failure = await self._apply(applier, late)
+        deleted = {a.name for a in late if isinstance(a, plan_of.Delete)}
+        known.children = (known.children | putback.children(made.s)) - deleted
         known.repaired |= applier.repaired
         if failure != known.failure:
             known.failure = failure
             await self._report(made, known, applier, failure)
+        return failure
 
     async def _apply(self, applier: Applier, actions: Sequence[plan_of.Action]) -> str:
         """Carry out actions; returns what the API server refuses for good, empty if all went well."""
@@ -167,10 +189,10 @@ class Reconciler:
             try:
                 await applier.apply(action)
             except ApiError as error:
-                refused = Refused(type(action).__name__, error)
-                if not refused.is_for_people:
+                refusal = Refused(type(action).__name__, error)
+                if not refusal.is_for_people:
                     raise
-                return refused.told()
+                return refusal.told()
         return ""
 
     async def _report(self, made: _Pass, known: Known, applier: Applier, failure: str) -> bool:
@@ -179,8 +201,16 @@ class Reconciler:
         status = report(made.s, made.plan, old, now, failure)
         if not is_urgent(old, status, made.plan.bake_length) and not self._may_write_counts(known, old, status):
             return False
+        if not made.plan.actions and not failure and self._is_new_to_alarms(made.s, known):
+            return False
         applier.took(await self._write_status(made.record, known, applier.version, status))
         return True
+
+    def _is_new_to_alarms(self, s: Snapshot, known: Known) -> bool:
+        """The process has just begun: that it knows nothing of the alarms yet is not worth telling."""
+        asked = [v for v in (s.revert_alarm, s.one_box_alarm) if v is not None]
+        is_new = self._clock.monotonic() - self._began_at < FIRST_WORDS_AFTER.total_seconds()
+        return is_new and bool(known.recorded) and any(v.evaluated_at is None for v in asked)
 
     def _may_write_counts(self, known: Known, old: Mapping[str, Any], status: Status) -> bool:
         return is_stale(old, status) and self._counts_wait(known) <= timedelta(0)
@@ -211,19 +241,17 @@ class Reconciler:
             return
         self._stores.rollouts.upsert(await self._write_status(record, known, record.meta.resource_version, status))
 
-    def _tell(self, made: _Pass, wrote: bool) -> None:
-        """One canonical line for a pass that changed something, and an Event for each transition."""
-        plan = made.plan
-        for note in plan.notes:
+    async def _tell_refused(self, made: _Pass, known: Known, applier: Applier, failure: str) -> None:
+        """A fact could not be put on record, so nothing was done: say so, and let the rest of the status stand."""
+        old = made.record.status
+        status = refused(made.s.rollout.generation, failure, old, self._clock.now())
+        if status != old:
+            applier.took(await self._write_status(made.record, known, applier.version, status))
+
+    def _record(self, made: _Pass) -> None:
+        """An Event for each transition."""
+        for note in made.plan.notes:
             self._recorder.record(made.s.rollout, note)
-        log.info(
-            "reconciled",
-            phase=plan.phase.value,
-            actions=[type(a).__name__ for a in plan.actions],
-            boxes=plan.boxes,
-            wrote_status=wrote,
-            waits_for=plan.waiting.key if plan.waiting else "",
-        )
 
     async def _refresh(self, key: Key, error: ApiError) -> None:
         """After a conflict take up what is there now, rather than wait for the watch to tell."""
@@ -247,17 +275,37 @@ class Reconciler:
         known.asked_at = mono
         rollout = made.s.rollout
         chosen = f"{naming.ROLLOUT}={rollout.name},{naming.ARTIFACT}={made.plan.current}"
-        pods = await self._client.list(kinds.PODS, rollout.namespace, chosen, limit=100)
+        try:
+            pods = await self._client.list(kinds.PODS, rollout.namespace, chosen, limit=100)
+        except ApiError as error:
+            log.info("pods were not asked", error=str(error))
+            return
         known.trouble = explain_pods(pods.get("items") or ())
 
-    def _wake(self, made: _Pass, known: Known) -> timedelta | None:
-        """Return when to look again: what the plan says, and counts that wait."""
+    def _wake(self, key: Key, made: _Pass, known: Known, failure: str) -> timedelta | None:
+        """Return when to look again: what the plan says, what was refused may be allowed, and counts that wait."""
+        if failure:
+            return RECHECK_AFTER
         delays = []
         if made.plan.wake_at is not None:
             delays.append(max(timedelta(0), made.plan.wake_at - self._clock.now()))
-        if is_stale(made.record.status, report(made.s, made.plan, made.record.status, self._clock.now())):
+        stored = self._stores.rollouts.get(key)
+        told = made.record.status if stored is None else stored.value.status
+        if is_stale(told, report(made.s, made.plan, told, self._clock.now())):
             delays.append(max(timedelta(milliseconds=100), self._counts_wait(known)))
         return min(delays, default=None)
+
+
+def _log(plan: Plan, wrote: bool) -> None:
+    """One canonical line for a pass that changes something."""
+    log.info(
+        "reconciled",
+        phase=plan.phase.value,
+        actions=[type(a).__name__ for a in plan.actions],
+        boxes=plan.boxes,
+        wrote_status=wrote,
+        waits_for=plan.waiting.key if plan.waiting else "",
+    )
 
 
 def _follow_clock(known: Known, mono: float, now: datetime) -> None:
@@ -272,5 +320,9 @@ def _follow_clock(known: Known, mono: float, now: datetime) -> None:
         known.seen_at = None
 
 
-def _current(record: RolloutRecord) -> str:
-    return str((record.status.get("artifacts") or {}).get("current") or "")
+def _is_active(record: RolloutRecord, memory: Memory) -> bool:
+    """Something waits for the alarms: a release or a revert goes on, or the wanted version is about to start."""
+    if memory.release is not None or memory.reverting is not None or record.status.get("phase") == Phase.BLOCKED:
+        return True
+    told = mapping(record.status.get("artifacts"))
+    return record.artifact not in (told.get("current"), told.get("rejected"))

@@ -15,7 +15,7 @@ from ombak.api.rollout import RolloutSpec
 from ombak.core import naming
 from ombak.core.identity import artifact_id, digest_of
 from ombak.runtime import drift
-from ombak.runtime.kube_port import metadata
+from ombak.runtime.kube_port import listed, mapping, metadata, whole
 from ombak.runtime.store import Key
 
 
@@ -44,17 +44,17 @@ class Meta:
 def meta_of(obj: Mapping[str, Any]) -> Meta:
     """Read the metadata of any object."""
     meta = metadata(obj)
-    owners = (o for o in meta.get("ownerReferences") or () if o.get("controller"))
+    owners = (o for o in listed(meta.get("ownerReferences")) if mapping(o).get("controller"))
     return Meta(
-        namespace=meta.get("namespace") or "",
+        namespace=str(meta.get("namespace") or ""),
         name=str(meta.get("name") or ""),
         uid=str(meta.get("uid") or ""),
         resource_version=str(meta.get("resourceVersion") or ""),
-        generation=int(meta.get("generation") or 0),
+        generation=whole(meta.get("generation")),
         is_deleting=bool(meta.get("deletionTimestamp")),
-        finalizers=tuple(meta.get("finalizers") or ()),
+        finalizers=tuple(map(str, listed(meta.get("finalizers")))),
         owner_uid=next((str(o.get("uid")) for o in owners), ""),
-        rollout=str((meta.get("labels") or {}).get(naming.ROLLOUT) or ""),
+        rollout=str(mapping(meta.get("labels")).get(naming.ROLLOUT) or ""),
     )
 
 
@@ -75,8 +75,8 @@ def decode_rollout(obj: Mapping[str, Any]) -> RolloutRecord:
     """Read a Rollout; total: what is wrong with it becomes its `problem`."""
     raw = obj.get("spec") or {}
     parsed = parse_rollout_spec(raw)
-    template = raw.get("template") if isinstance(raw, Mapping) else None
-    annotations = metadata(obj).get("annotations") or {}
+    template = mapping(raw).get("template")
+    annotations = mapping(metadata(obj).get("annotations"))
     return RolloutRecord(
         meta=meta_of(obj),
         spec=parsed.spec or salvage_rollout_spec(raw),
@@ -84,7 +84,7 @@ def decode_rollout(obj: Mapping[str, Any]) -> RolloutRecord:
         problem=parsed.problem,
         abort=str(annotations.get(naming.ABORT) or ""),
         retry=str(annotations.get(naming.RETRY) or ""),
-        status=obj.get("status") or {},
+        status=mapping(obj.get("status")),
     )
 
 
@@ -116,8 +116,8 @@ class ArtifactRecord:
 
 def decode_artifact(obj: Mapping[str, Any]) -> ArtifactRecord:
     """Read an Artifact, and check that its content is what its id says (R61)."""
-    spec = obj.get("spec") or {}
-    template = spec.get("template") or {}
+    spec = mapping(obj.get("spec"))
+    template = dict(mapping(spec.get("template")))
     try:
         status = ArtifactStatus.model_validate(obj.get("status") or {})
     except pydantic.ValidationError:
@@ -127,7 +127,7 @@ def decode_artifact(obj: Mapping[str, Any]) -> ArtifactRecord:
     return ArtifactRecord(
         meta=meta_of(obj),
         id=found,
-        sequence=int(spec.get("sequence") or 0),
+        sequence=whole(spec.get("sequence")),
         template_json=json.dumps(template),
         is_genuine=found == artifact_id(template) and spec.get("digest") == digest_of(template),
         stable_order=status.stable.order if status.stable else 0,
@@ -152,28 +152,33 @@ class WorkloadRecord:
     surges: bool
     annotations: Mapping[str, str]
     edits: drift.Edits
+    scaled_by: str
 
 
 def decode_workload(obj: Mapping[str, Any]) -> WorkloadRecord:
     """Read a Deployment or ReplicaSet."""
-    meta, spec, status = meta_of(obj), obj.get("spec") or {}, obj.get("status") or {}
-    labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
-    own = metadata(obj).get("labels") or {}
-    rolling = (spec.get("strategy") or {}).get("rollingUpdate") or {}
+    meta, spec, status = meta_of(obj), mapping(obj.get("spec")), mapping(obj.get("status"))
+    # What its pods carry comes first: a ReplicaSet's selector keeps that as it is, its own labels anybody can change.
+    labels = {
+        **mapping(metadata(obj).get("labels")),
+        **mapping(mapping(mapping(spec.get("template")).get("metadata")).get("labels")),
+    }
+    rolling = mapping(mapping(spec.get("strategy")).get("rollingUpdate"))
     desired = spec.get("replicas")
     return WorkloadRecord(
         meta=meta,
-        artifact=str(own.get(naming.ARTIFACT) or labels.get(naming.ARTIFACT) or ""),
-        zone=str(own.get(naming.ZONE) or ""),
-        desired=1 if desired is None else int(desired),
-        replicas=int(status.get("replicas") or 0),
-        ready=int(status.get("readyReplicas") or 0),
-        available=int(status.get("availableReplicas") or 0),
-        updated=int(status.get("updatedReplicas") or 0),
-        is_current=int(status.get("observedGeneration") or 0) >= meta.generation,
+        artifact=str(labels.get(naming.ARTIFACT) or ""),
+        zone=str(labels.get(naming.ZONE) or ""),
+        desired=1 if desired is None else whole(desired),
+        replicas=whole(status.get("replicas")),
+        ready=whole(status.get("readyReplicas")),
+        available=whole(status.get("availableReplicas")),
+        updated=whole(status.get("updatedReplicas")),
+        is_current=whole(status.get("observedGeneration")) >= meta.generation,
         surges=bool(rolling.get("maxSurge")) and not rolling.get("maxUnavailable"),
-        annotations=dict(metadata(obj).get("annotations") or {}),
+        annotations=dict(mapping(metadata(obj).get("annotations"))),
         edits=drift.edits_of(obj),
+        scaled_by=drift.scaled_by(obj),
     )
 
 

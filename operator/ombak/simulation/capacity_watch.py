@@ -112,7 +112,7 @@ class CapacityWatch:
         return found
 
     def _staying(self, kind: str, obj: Object, before: float) -> int:
-        uid, size = obj["metadata"]["uid"], obj["spec"]["replicas"]
+        uid, size = obj["metadata"]["uid"], int(obj["spec"]["replicas"])
         controllers = self._region.controllers
         if kind == "ReplicaSet":
             pods = controllers.sets[uid].pods if uid in controllers.sets else []

@@ -177,8 +177,10 @@ def _hand_delete(rng: random.Random, events: list[Event]) -> None:
 
 
 def _erasure(rng: random.Random, events: list[Event]) -> None:
-    for _ in range(rng.randint(1, 3)):
-        events.append(act(_moment(rng), "the status is erased", lambda stage: stage.region.erase_status()))
+    events += [
+        act(_moment(rng), "the status is erased", lambda stage: stage.region.erase_status())
+        for _ in range(rng.randint(1, 3))
+    ]
 
 
 def _evictions(rng: random.Random, events: list[Event]) -> None:
@@ -264,7 +266,7 @@ def _machinery(rng: random.Random, events: list[Event]) -> float:
             continue
         if kind == "kill":
             for _ in range(rng.randint(1, 4)):
-                events.append(act(_moment(rng), "the operator is killed", lambda stage: stage.kill()))
+                events += [act(_moment(rng), "the operator is killed", lambda stage: stage.kill())]
             continue
         if kind == "second":
             events.append(act(at, "a second operator starts", lambda stage: stage.second(True)))

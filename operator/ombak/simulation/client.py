@@ -109,8 +109,10 @@ class SimulatedClient:
         limit: int = 500,
         resource_version: str = "0",
     ) -> Object:
-        """Read pods."""
+        """Read pods, all that match and as they are now, whatever version is asked for."""
         assert kind.kind == "Pod"
+        assert namespace
+        assert resource_version
         return await self._call(
             f"LIST {kind.kind} {label_selector}", False, lambda _: {"items": self._wire.pods(label_selector)[:limit]}
         )
@@ -129,6 +131,10 @@ class SimulatedClient:
             wire.on_call(f"{told} -> {error.status} {error.reason}", False)
             raise
         wire.on_call(told, is_write)
+        if is_write and faults.crash_on:
+            faults.crash_on -= 1
+            if not faults.crash_on:
+                await self._die()
         if faults.crash and rng.random() < faults.crash:
             await self._die()
         if faults.lost_answer and is_write and rng.random() < faults.lost_answer:

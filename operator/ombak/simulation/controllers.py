@@ -4,7 +4,7 @@ import random
 
 from ombak.core import naming
 from ombak.runtime import kinds
-from ombak.runtime.kube_port import NotFound, Object
+from ombak.runtime.kube_port import Kind, NotFound, Object
 from ombak.simulation.agenda import Timeline
 from ombak.simulation.pods import Kubelets
 from ombak.simulation.podset import Pace, PodSet
@@ -66,7 +66,7 @@ class Controllers:
         }
         self._write(kinds.REPLICA_SETS, key, uid, status)
 
-    def _write(self, kind: kinds.Kind, key: tuple[str, str], uid: str, status: Object) -> None:
+    def _write(self, kind: Kind, key: tuple[str, str], uid: str, status: Object) -> None:
         found = self._server.find(kind.kind, *key)
         if found is not None and found["metadata"]["uid"] == uid:
             body = {"metadata": {}, "status": status}

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
+from ombak.api.duration import parse_duration
 from ombak.api.parse import parse_rollout_spec
 from ombak.core import naming
 from ombak.core.identity import artifact_id, canonical_json
@@ -107,19 +108,32 @@ class DeliveryWatch:
         if old is None and self._is_invalid():
             self._fail("P9", f"{new['metadata']['name']} is made while the spec is invalid")
         name = new["spec"]["id"]
-        if (new.get("status") or {}).get("rejected"):
+        rejected = (new.get("status") or {}).get("rejected")
+        if rejected:
+            if name not in self._rejected and rejected["reason"] == "ProgressDeadlineExceeded":
+                self._check_lateness(name)
             self._rejected.setdefault(name, self._now)
         else:
             self._rejected.pop(name, None)
+
+    def _check_lateness(self, artifact: str) -> None:
+        """A deadline is missed by boxes that did not come up for so long, or that come and go."""
+        limit = parse_duration((self._region.rollout or {})["spec"].get("progressDeadline", "10m")).total_seconds()
+        pods = [p for p in self._region.kubelets.pods.values() if p.artifact == artifact]
+        late = [p for p in pods if not p.is_available and self._now - p.waits_since > 0.9 * limit - self._lag]
+        restless = any(p.behaviour.up_for or p.behaviour.never_ready for p in pods)
+        if pods and not late and not restless and self._lag < 5:
+            self._fail("fairness", f"{artifact} is taken back for boxes that are late, and none is")
 
     def _is_invalid(self) -> bool:
         return self._invalid_since is not None and self._now - self._invalid_since > self._lag
 
     def _check_validity(self, old: Object, new: Object) -> None:
         before, after = (((o.get("status") or {}).get("memory") or {}).get("release") for o in (old, new))
-        if before and after and before["artifact"] == after["artifact"] and self._is_invalid():
-            if after["step"]["number"] > before["step"]["number"]:
-                self._fail("P9", "a step is approved while the spec is invalid")
+        if not before or not after or before["artifact"] != after["artifact"]:
+            return
+        if after["step"]["number"] > before["step"]["number"] and self._is_invalid():
+            self._fail("P9", "a step is approved while the spec is invalid")
 
     def check_reverts(self, bound: float) -> None:
         """Every version that was taken back is gone in time, if there is a good one to go back to (P3)."""

@@ -43,6 +43,8 @@ class EvidenceWatch:
         self._region, self._lag, self._fail = region, lag, fail
         self._tracks: dict[str, Track] = {}
         self._approved: tuple[object, float] = (None, 0.0)
+        self._least = 0
+        """The smallest number of boxes asked for since then."""
         region.server.monitors.append(self._written)
         region.kubelets.watchers.append(self._pod)
 
@@ -58,6 +60,8 @@ class EvidenceWatch:
         track.counts.append(track.counts[-1] + (1 if what == "available" else -1))
 
     def _written(self, by: str, kind: str, old: Object | None, new: Object | None) -> None:
+        if kind == "Rollout" and new is not None:
+            self._least = min(self._least, int(new["spec"].get("replicas") or 0))
         if by != OPERATOR or old is None or new is None:
             return
         if kind == "Rollout":
@@ -70,6 +74,7 @@ class EvidenceWatch:
             self._check(release, is_last=True)
 
     def _rollout_written(self, old: Object, new: Object) -> None:
+        """Take note of a status; an approval is one whose step is a later one of the same version."""
         before, after = _release(old), _release(new)
         if after is None:
             return
@@ -80,6 +85,7 @@ class EvidenceWatch:
         if before is not None and is_next and after["step"]["number"] > before["step"]["number"]:
             self._check(before, is_last=False)
         self._approved = (identity, self._now)
+        self._least = int(new["spec"].get("replicas") or 0)
 
     def _check(self, release: Object, *, is_last: bool) -> None:
         spec = (self._region.rollout or {})["spec"]
@@ -99,7 +105,7 @@ class EvidenceWatch:
 
     def _need(self, release: Object, spec: Object) -> int:
         """All boxes of the step, but those that churn and those that a smaller fleet has no room for."""
-        goal = min(release["step"]["goal"], spec.get("replicas") or 0)
+        goal = min(release["step"]["goal"], self._least, spec.get("replicas") or 0)
         asked = sum(
             o["spec"]["replicas"]
             for kind in ("ReplicaSet", "Deployment")

@@ -15,6 +15,8 @@ class Faults:
     """A write happens, and its answer never comes."""
     crash: float = 0.0
     """The operator dies right after a call took effect."""
+    crash_on: int = 0
+    """It dies right after its so-maniest write; 0: it does not."""
     watch_lag: float = 0.05
     """How late the watch tells, at the latest, in seconds."""
     lost_event: float = 0.0

@@ -53,6 +53,8 @@ class Pod:
     ready_since: float | None = None
     is_available: bool = False
     available_since: float = 0.0
+    waits_since: float = 0.0
+    """When it last began not to be available."""
     is_gone: bool = False
 
     @property
@@ -81,6 +83,7 @@ class Kubelets:
     def start(self, pod: Pod) -> None:
         """Run a pod that a controller made."""
         self.pods[pod.name] = pod
+        pod.waits_since = pod.born
         self._tell(pod, "born")
         if not pod.behaviour.never_ready:
             self._timeline.call_later(pod.behaviour.ready_after * self._rng.uniform(0.8, 1.2), self._up, pod)
@@ -97,6 +100,8 @@ class Kubelets:
         if pod.is_gone:
             return
         was_available = pod.is_available
+        if was_available:
+            pod.waits_since = self._timeline.time()
         pod.ready_since, pod.is_available = None, False
         self._tell(pod, "lost" if was_available else "waits")
         pod.poke()

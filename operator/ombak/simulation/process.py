@@ -6,6 +6,7 @@ import dataclasses
 import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 from ombak.core.plan import Note
 from ombak.core.snapshot import RolloutView
@@ -54,7 +55,7 @@ class _Recorder:
         self._tell = tell
 
     def record(self, rollout: RolloutView, note: Note) -> None:
-        self._tell(f"EVENT {note.reason}: {note.message}")
+        self._tell(f"EVENT for {rollout.name} {note.reason}: {note.message}")
 
 
 class Process:
@@ -85,7 +86,7 @@ class Process:
             pods=region.kubelets.as_objects,
         )
         self._reconciler = Reconciler(SimulatedClient(self._wire), stores, self.alarms, clock, _Recorder(tell))
-        self._by_kind = {
+        self._by_kind: dict[str, Store[Any]] = {
             "Rollout": stores.rollouts,
             "Artifact": stores.artifacts,
             "Deployment": stores.deployments,

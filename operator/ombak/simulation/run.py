@@ -10,7 +10,7 @@ from ombak.simulation.agenda import Agenda, run_virtual
 from ombak.simulation.capacity_watch import CapacityWatch
 from ombak.simulation.delivery_watch import DeliveryWatch, is_good
 from ombak.simulation.evidence_watch import EvidenceWatch
-from ombak.simulation.faults import CALM, Faults
+from ombak.simulation.faults import CALM
 from ombak.simulation.process import LoopProcess, Machine, Process, QuickProcess
 from ombak.simulation.region import Region
 from ombak.simulation.scenario import Scenario, Stage

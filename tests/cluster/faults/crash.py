@@ -177,5 +177,7 @@ class WayBack(Story):
         await variant.shop.switch(manifests.FIRING)
 
     async def bury(self, variant: Variant) -> None:
-        """The alarm ends: only what was recorded may keep the way back going."""
-        await variant.shop.switch(manifests.OK)
+        """The alarm ends once the verdict is on record: only that may keep the way back going."""
+        rejected = await variant.shop.get("Artifact", f"{variant.shop.name}-{variant.wanted}")
+        if (rejected.get("status") or {}).get("rejected"):
+            await variant.shop.switch(manifests.OK)

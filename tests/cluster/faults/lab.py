@@ -103,6 +103,8 @@ class Lab:
             yield process
             if not dies:
                 process.process.check()
+            defects = [line for line in process.lines() if line.get("event") == "a pass failed"]
+            assert not defects, f"a mistake of ours: {defects[0].get('exception')}"
         finally:
             await asyncio.to_thread(process.stop)
 

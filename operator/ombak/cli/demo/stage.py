@@ -25,6 +25,8 @@ from ombak.sandbox import Process, Region
 USER = "ombak"
 NAME = "front-end"
 _LOG_WIDTH = 100
+_SHORT = 60
+"""Characters of a line about a build that stand beside the clock."""
 _SHOWN = "rollouts,artifacts,deployments,replicasets"
 
 
@@ -36,19 +38,33 @@ def demonstrate(keep: bool) -> str:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _LOG_WIDTH)
     with _progress(console) as say:
         region = Region.start("demo", users=(USER,), progress=say)
-    with region:
-        console.print(
-            f"A region is up: API server, scheduler, six nodes, Prometheus {region.prometheus_url}", soft_wrap=True
-        )
-        operator = _install(region)
-        try:
-            outcome = _play(_story(region, operator), console)
-            _tell(outcome, region, console)
-            if keep:
-                _wait(region, operator, console)
-        finally:
-            operator.stop()
+    is_fine = False
+    try:
+        outcome = _demonstrate(region, keep, console)
+        is_fine = not outcome.problem
+    except KeyboardInterrupt:
+        is_fine = True
+        raise
+    finally:
+        region.stop(keep_logs=not is_fine)
+        if not is_fine:
+            console.print(f"the logs are kept in {region.workdir.logs}", soft_wrap=True)
     return outcome.problem
+
+
+def _demonstrate(region: Region, keep: bool, console: Console) -> Outcome:
+    console.print(
+        f"A region is up: API server, scheduler, six nodes, Prometheus {region.prometheus_url}", soft_wrap=True
+    )
+    operator = _install(region)
+    try:
+        outcome = _play(_story(region, operator), console)
+        _tell(outcome, region, console)
+        if keep:
+            _wait(region, operator, console)
+    finally:
+        operator.stop()
+    return outcome
 
 
 @contextlib.contextmanager
@@ -57,20 +73,22 @@ def _progress(console: Console) -> Iterator[Callable[[str], None]]:
     if not console.is_terminal:
         yield lambda line: console.print(Text(line), soft_wrap=True)
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("starting a control plane and a Prometheus")
 
         def say(line: str) -> None:
             progress.console.print(Text(line))
-            progress.reset(task, description=line.partition(",")[0])
+            progress.reset(task, description=line.partition(",")[0][:_SHORT])
 
         yield say
 
 
 def _install(region: Region) -> Process:
     """Do what a platform team does once: the CRDs, the operator's rights, the operator."""
-    region.kubectl("apply", "-f", "-", input="---\n".join(crd_files().values()))
+    crds = "---\n".join(crd_files().values())
+    region.kubectl("apply", "-f", "-", input=crds)
+    region.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", "-", input=crds)
     with resources.as_file(_manifests() / "rbac.yaml") as rbac:
         region.grant(USER, rbac)
     command = [sys.executable, "-m", "ombak", "run", "--prometheus", region.prometheus_url]

@@ -14,7 +14,7 @@ from ombak.api.rollout_status import Phase
 from ombak.cli.demo.boxes import BoxWatch
 from ombak.cli.demo.scene import Camera, Scene
 from ombak.cli.demo.summary import Act, Outcome, Requests
-from ombak.cli.demo.view import Programme
+from ombak.cli.demo.view import Programme, clock
 from ombak.core import naming
 from ombak.core.capacity import floor_of
 from ombak.core.identity import artifact_id
@@ -26,6 +26,8 @@ _POLL_S = 0.25
 _LOOK_AROUND_S = 3.0
 """Between two acts, for a person to see how one ended, and for Prometheus to scrape the last of it."""
 _ACT_LIMIT = timedelta(minutes=5)
+_SILENCE_LIMIT = timedelta(minutes=1)
+"""An operator that has not taken up a change after so long does not work."""
 _ENDS = (Phase.STABLE, Phase.REVERTED, Phase.FAILED, Phase.INVALID)
 _ERROR_RATE = "sandbox.ombak.dev/error-rate"
 
@@ -112,7 +114,7 @@ class Story:
         )
         self._region.kubectl("apply", "-n", NAMESPACE, "-f", "-", input=yaml.safe_dump(version.manifest))
         caught_in, scene = "", self._camera.take(began)
-        while scene.phase not in _ENDS and scene.now - began < _ACT_LIMIT:
+        while scene.phase not in _ENDS and scene.now - began < (_ACT_LIMIT if scene.phase else _SILENCE_LIMIT):
             time.sleep(_POLL_S)
             self._operator.check()
             scene = self._take(scene)
@@ -140,8 +142,10 @@ class Story:
 
     def _ending(self, version: Version, scene: Scene, caught_in: str) -> tuple[str, str]:
         """Return what became of a version, and what is wrong with that."""
+        if scene.phase is None:
+            return "did not begin", f"not taken up by the operator within {clock(_SILENCE_LIMIT)} minutes"
         if scene.phase not in _ENDS:
-            return "did not end", f"not over within {_ACT_LIMIT}: {scene.status.message}"
+            return "did not end", f"not over within {clock(_ACT_LIMIT)} minutes: {scene.status.message}"
         if scene.phase is not version.ends:
             return str(scene.phase), f"ended {scene.phase}, not {version.ends}: {scene.status.message}"
         if scene.phase is Phase.STABLE:

@@ -57,7 +57,7 @@ class Outcome:
         if len(self.acts) < self.planned:
             return f"only {len(self.acts)} of {self.planned} versions were delivered"
         if self.fewest is None or self.fewest < self.floor:
-            return f"only {self.fewest} boxes served at one moment, {self.floor} were promised"
+            return f"only {self.fewest or 0} boxes served at one moment, {self.floor} were promised"
         return ""
 
 
@@ -82,9 +82,13 @@ def sentences(outcome: Outcome) -> list[str]:
     total = sum(act.requests.total for act in outcome.acts)
     failed = sum(act.requests.failed for act in outcome.acts)
     share = failed / total if total else 0.0
-    return [
+    told = [
         f"It took {clock(outcome.took)} minutes, and nobody touched it.",
         f"Of {total:,.0f} requests {failed:,.0f} failed ({share:.2%}), all versions taken together.",
-        f"After the first installation never fewer than {outcome.fewest} of {outcome.replicas} boxes served "
-        f"(promised: {outcome.floor}).",
     ]
+    if outcome.fewest is not None:
+        told.append(
+            f"After the first installation never fewer than {outcome.fewest} of {outcome.replicas} boxes served "
+            f"(promised: {outcome.floor})."
+        )
+    return told

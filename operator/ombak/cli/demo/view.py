@@ -163,6 +163,8 @@ def _numbers(numbers: Sequence[Number]) -> Table:
 def _waits(scene: Scene, programme: Programme) -> Text:
     """Three rows: what it waits for, who can lift it and when it should move, and the command."""
     waiting = scene.status.waiting_for
+    if scene.phase is None:
+        return Text("the operator, which has not seen this change yet\n\n", style="dim")
     if waiting is None:
         return Text("nothing\n\n", style="dim")
     text = Text(programme.named(waiting.what), overflow="ellipsis", no_wrap=True)

@@ -1,0 +1,101 @@
+"""The conditions of an Alarm: what people are told beside its state, each with what to do about it."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ombak.alarms.definition import Definition, ExpressionAlarm, MetricAlarm
+from ombak.alarms.resolve import Broken, Resolution
+from ombak.alarms.verdict import Verdict
+
+EVALUABLE, RESOLVED, ACYCLIC = "Evaluable", "ChildrenResolved", "AcyclicRule"
+UNAMBIGUOUS, SOUND = "Unambiguous", "QuerySound"
+_LONGEST = 1024
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Said:
+    """One condition without its times."""
+
+    type: str
+    status: str
+    reason: str
+    message: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Facts:
+    """What there is to say something about: the Alarm as understood, what it rests on, and what was found."""
+
+    definition: Definition | Broken | None
+    resolution: Resolution | None
+    verdict: Verdict
+    traps: tuple[str, ...] = ()
+
+
+def conditions_of(facts: Facts) -> tuple[Said, ...]:
+    """All conditions that apply to an Alarm of its kind, in a fixed order."""
+    found = [_evaluable(facts)]
+    if isinstance(facts.definition, ExpressionAlarm):
+        found += _about_expression(facts.definition, facts.resolution)
+    if isinstance(facts.definition, MetricAlarm):
+        problems = (*facts.definition.traps, *facts.traps)
+        found.append(_check(SOUND, "NoTrapFound", "Trap", problems))
+    return tuple(found)
+
+
+def is_template(definition: Definition | Broken | None) -> bool:
+    """Whether the Alarm means something only for a Rollout that names it."""
+    return isinstance(definition, MetricAlarm) and not definition.is_context_free
+
+
+def _evaluable(facts: Facts) -> Said:
+    definition, verdict = facts.definition, facts.verdict
+    if isinstance(definition, Broken):
+        return Said(EVALUABLE, "False", "Invalid", definition.why)
+    if is_template(definition):
+        why = "its query is a template: it is evaluated for every Rollout that names it, and has no state of its own"
+        return Said(EVALUABLE, "Unknown", "Template", why)
+    if not verdict.is_unknown:
+        return Said(EVALUABLE, "True", "Evaluated")
+    reason = "NeverEvaluated" if verdict.evaluated_at is None else "NotCertain"
+    return Said(EVALUABLE, "False", reason, "; ".join(verdict.unknown) or verdict.message)
+
+
+def _about_expression(definition: ExpressionAlarm, resolution: Resolution | None) -> list[Said]:
+    gone = resolution.unresolved if resolution is not None else ()
+    cyclic = tuple(map(str, resolution.cyclic)) if resolution is not None else ()
+    advice = (f"{', '.join(cyclic)} name themselves through each other: take one reference out",) if cyclic else ()
+    return [
+        _check(RESOLVED, "AllFound", "Missing", gone),
+        _check(ACYCLIC, "NoCycle", "Cycle", advice),
+        _check(UNAMBIGUOUS, "Clear", "MixedOperators", definition.warnings),
+    ]
+
+
+def _check(kind: str, fine: str, not_fine: str, problems: Iterable[str]) -> Said:
+    text = "; ".join(problems)
+    return Said(kind, "False", not_fine, text) if text else Said(kind, "True", fine)
+
+
+def write_conditions(
+    said: Iterable[Said], before: Iterable[Mapping[str, Any]], generation: int, stamp: str
+) -> list[dict[str, Any]]:
+    """As they stand in a status; the time of each stays while its status does."""
+    old = {condition.get("type"): condition for condition in before}
+    return [
+        {
+            "type": each.type,
+            "status": each.status,
+            "reason": each.reason,
+            "message": each.message[:_LONGEST],
+            "observedGeneration": generation,
+            "lastTransitionTime": _since(old.get(each.type), each.status, stamp),
+        }
+        for each in said
+    ]
+
+
+def _since(before: Mapping[str, Any] | None, status: str, stamp: str) -> str:
+    same = before is not None and before.get("status") == status
+    return str(before["lastTransitionTime"]) if same and before and before.get("lastTransitionTime") else stamp

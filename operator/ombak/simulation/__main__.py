@@ -1,0 +1,85 @@
+"""`python -m ombak.simulation`: replay one run by its seed, or run many and tell what broke."""
+
+import collections
+import logging
+import multiprocessing
+import sys
+
+import click
+import structlog
+
+from ombak.simulation.run import Outcome, loop_run, quick_run
+from ombak.simulation.scenarios import names, scenario
+
+_RUNS = {"quick": quick_run, "loop": loop_run}
+_SHOWN = 20
+
+
+def one(name: str, seed: int, engine: str) -> Outcome:
+    """Run one scenario quietly."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    return _RUNS[engine](scenario(name, seed), seed)
+
+
+def replay(outcome: Outcome, engine: str) -> str:
+    """Return the command that shows this run again."""
+    return f"python -m ombak.simulation --scenario {outcome.scenario} --engine {engine} --seed {outcome.seed} --trace"
+
+
+def _job(job: tuple[str, int, str]) -> Outcome:
+    outcome = one(*job)
+    outcome.trace.clear()
+    return outcome
+
+
+def batch(name: str, seeds: range, engine: str, jobs: int) -> list[Outcome]:
+    """Run many seeds, on several processes if asked."""
+    work = [(name, seed, engine) for seed in seeds]
+    if jobs <= 1:
+        return [_job(job) for job in work]
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        return list(pool.imap_unordered(_job, work, chunksize=8))
+
+
+def _summary(outcomes: list[Outcome], engine: str) -> None:
+    broken = [o for o in outcomes if o.violations]
+    for outcome in broken[:_SHOWN]:
+        click.echo(f"{outcome.violations[0]}\n  {replay(outcome, engine)}")
+    phases = collections.Counter(o.phase for o in outcomes)
+    ended = ", ".join(f"{count} {phase}" for phase, count in phases.most_common())
+    hours, passes = sum(o.seconds for o in outcomes) / 3600, sum(o.passes for o in outcomes)
+    click.echo(f"{len(outcomes)} runs ({ended}): {hours:.0f} simulated hours, {passes} passes, {len(broken)} broken")
+
+
+@click.command()
+@click.option("--seed", type=int, default=1, show_default=True, help="The seed (the first one with --runs).")
+@click.option("--scenario", "name", type=click.Choice(names()), default="chaos", show_default=True)
+@click.option(
+    "--engine",
+    type=click.Choice(sorted(_RUNS)),
+    default="loop",
+    show_default=True,
+    help="loop: event loop, work queue, calls that take time; quick: none of these, many times as fast.",
+)
+@click.option("--trace", is_flag=True, help="Show all that happened.")
+@click.option("--runs", type=int, default=0, help="Run so many seeds and sum up.")
+@click.option("--jobs", type=int, default=1, show_default=True, help="Processes for --runs.")
+def main(seed: int, name: str, engine: str, trace: bool, runs: int, jobs: int) -> None:
+    """Simulate a region, its people and its faults under all promises of the design; exits 1 if one broke."""
+    if runs:
+        outcomes = batch(name, range(seed, seed + runs), engine, jobs)
+        _summary(outcomes, engine)
+        sys.exit(any(o.violations for o in outcomes))
+    outcome = one(name, seed, engine)
+    for line in outcome.trace if trace else ():
+        click.echo(line)
+    for violation in outcome.violations:
+        click.echo(violation)
+    if outcome.violations:
+        click.echo(f"again: {replay(outcome, engine)}")
+        sys.exit(1)
+    click.echo(f"{name}, seed {seed}: ended {outcome.phase} after {outcome.seconds:.0f} s, every promise kept")
+
+
+if __name__ == "__main__":
+    main()

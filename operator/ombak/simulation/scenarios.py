@@ -1,0 +1,66 @@
+"""Scenarios by name: the ones that people should know by heart, and the two that a seed draws."""
+
+from collections.abc import Callable
+
+from ombak.simulation.chaos import chaos
+from ombak.simulation.pods import Behaviour
+from ombak.simulation.region import template
+from ombak.simulation.scenario import Scenario, spec, wish
+
+GOOD = Behaviour()
+CHANGE_AT = 200.0
+"""The first version has finished its bake by then."""
+
+
+def release(
+    name: str,
+    behaviour: Behaviour = GOOD,
+    *,
+    replicas: int = 10,
+    phase: str = "Stable",
+    zones: tuple[str, ...] = (),
+) -> Scenario:
+    """Return one change of a Rollout that runs, and nothing else."""
+    more: dict[str, object] = {"zones": list(zones)} if zones else {}
+    return Scenario(
+        name,
+        spec(replicas, template("v1", GOOD), **more),
+        (wish(CHANGE_AT, "v2", behaviour),),
+        end=3600.0,
+        phase=phase,
+    )
+
+
+NAMED: dict[str, Scenario] = {
+    s.name: s
+    for s in (
+        release("good-release"),
+        release("bad-in-one-box", Behaviour(bad_one_box=True), phase="Reverted"),
+        release("bad-in-third-batch", Behaviour(bad_from=10), phase="Reverted"),
+        release("slow-burn-in-bake", Behaviour(bad_from=10, burns_after=190.0), phase="Reverted"),
+        release("never-ready", Behaviour(never_ready=True), phase="Reverted"),
+        release("crash-loop", Behaviour(up_for=15.0, down_for=5.0), phase="Reverted"),
+        release("good-release-in-zones", replicas=9, zones=("a", "b", "c")),
+        release("bad-in-second-zone", Behaviour(bad_from=5), replicas=9, zones=("a", "b", "c"), phase="Reverted"),
+        release("one-replica", replicas=1),
+        release("one-replica-bad", Behaviour(bad_from=1, burns_after=30.0), replicas=1, phase="Reverted"),
+        release("two-replicas", replicas=2),
+        release("two-replicas-bad", Behaviour(bad_from=2), replicas=2, phase="Reverted"),
+    )
+}
+
+DRAWN: dict[str, Callable[[int], Scenario]] = {
+    "chaos": lambda seed: chaos(seed),
+    "people": lambda seed: chaos(seed, faults=False),
+}
+"""By seed: everything may happen, or everything but faults of the machinery."""
+
+
+def scenario(name: str, seed: int) -> Scenario:
+    """Return a scenario; raises `KeyError` for a name that there is not."""
+    return NAMED[name] if name in NAMED else DRAWN[name](seed)
+
+
+def names() -> list[str]:
+    """Return the names of all scenarios."""
+    return [*DRAWN, *NAMED]

@@ -1,0 +1,82 @@
+"""Traps that only the data give away."""
+
+import asyncio
+from collections.abc import Hashable
+from datetime import timedelta
+
+import pytest
+
+from ombak.runtime.alarm_traps import Findings, TrapInspector, inspect
+from ombak.runtime.metrics_port import QueryError, QueryErrorKind
+from support.fake_metrics import FakeClock, FakeSource, constant
+
+SELECTOR = 'errors{code=~"5..", app="a"}'
+COUNT = "max(count_over_time(errors[300s])) and on() (count(errors offset 300s) > 0)"
+
+
+@pytest.mark.parametrize(
+    ("existing", "says"),
+    [
+        pytest.param(set(), "there is no series errors", id="no such name"),
+        pytest.param({"errors"}, 'no series of errors has code=~"5.."', id="no such label"),
+        pytest.param({"errors", 'errors{code=~"5.."}'}, 'has app="a"', id="the second label"),
+        pytest.param({"errors", 'errors{code=~"5.."}', 'errors{app="a"}'}, "together", id="never together"),
+        pytest.param({"errors", SELECTOR}, "", id="they are there"),
+    ],
+)
+async def test_why_a_query_is_empty_is_found_out(existing: set[str], says: str) -> None:
+    """Down to the label that nothing has."""
+    found = await inspect(FakeSource(existing=existing), SELECTOR, FakeClock(), is_empty=True)
+    assert (says in " ".join(found.problems)) if says else not found.problems
+
+
+@pytest.mark.parametrize(
+    ("query", "scraped", "counted", "complains"),
+    [
+        pytest.param("rate(errors[30s])", 30, None, True, id="told, too short"),
+        pytest.param("rate(errors[60s])", 30, None, False, id="told, long enough"),
+        pytest.param("rate(errors[30s])", None, 10.0, True, id="counted, too short"),
+        pytest.param("rate(errors[60s])", None, 9.0, False, id="counted, one scrape was late"),
+        pytest.param("rate(errors[30s])", None, None, False, id="not known"),
+        pytest.param("errors", 30, None, False, id="no window"),
+    ],
+)
+async def test_a_window_shorter_than_two_scrapes_is_found(
+    query: str, scraped: int | None, counted: float | None, complains: bool
+) -> None:
+    """By what Prometheus tells, else by how many samples there are; what is not known is no complaint."""
+    source = FakeSource({COUNT: {"": constant(counted)}}, scraped=timedelta(seconds=scraped) if scraped else None)
+    found = await inspect(source, query, FakeClock(), is_empty=False)
+    assert complains == any("two are needed" in problem for problem in found.problems)
+
+
+async def test_findings_come_later_and_are_kept() -> None:
+    """The first question is answered with nothing; whoever asked hears of it; an hour later it is looked at again."""
+    told: list[frozenset[Hashable]] = []
+    source, clock = FakeSource(scraped=timedelta(seconds=30)), FakeClock()
+    inspector = TrapInspector({"": source}, clock, told.append)
+    assert inspector.known("w", "", "rate(errors[30s])", is_empty=False) == Findings()
+    await asyncio.sleep(0)
+    assert told == [frozenset({"w"})]
+    first = inspector.known("w", "", "rate(errors[30s])", is_empty=False)
+    assert len(first.problems) == 1
+    assert first.scrape == timedelta(seconds=30)
+    source.scraped = timedelta(seconds=5)
+    clock.advance(3601)
+    assert inspector.known("w2", "", "rate(errors[30s])", is_empty=False) == first
+    await asyncio.sleep(0)
+    assert told[1:] == [frozenset({"w", "w2"})]
+    assert inspector.known("w", "", "rate(errors[30s])", is_empty=False).problems == ()
+
+
+async def test_a_failure_is_no_finding() -> None:
+    """And what was found before stays."""
+    told: list[frozenset[Hashable]] = []
+    source = FakeSource(error=QueryError(QueryErrorKind.UNREACHABLE, "gone"))
+    inspector = TrapInspector({"": source}, FakeClock(), told.append)
+    inspector.known("w", "", SELECTOR, is_empty=True)
+    inspector.known("w", "nowhere", SELECTOR, is_empty=True)
+    await asyncio.sleep(0)
+    assert told == []
+    inspector.forget("w")
+    assert inspector.known("w", "", SELECTOR, is_empty=True) == Findings()

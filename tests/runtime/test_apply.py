@@ -1,0 +1,416 @@
+"""Every action becomes exactly one request, conditional on what it was decided from; answers are known at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ombak.core import manifests, naming, plan
+from ombak.core.identity import digest_of
+from ombak.core.memory import Memory
+from ombak.core.plan import Action
+from ombak.core.snapshot import Snapshot
+from ombak.runtime import kinds
+from ombak.runtime.alarm_book import UNWATCHED
+from ombak.runtime.apply import Applier, Refused, dry_run, read_live
+from ombak.runtime.kube_port import AlreadyExists, ApiError, Conflict, Kind, NotFound, Object, Unreachable
+from ombak.runtime.observe import Extras, observe
+from ombak.simulation.server import REFUSED
+from support.fake_kube import KEY, NAME, NAMESPACE, Request, Rig, template
+
+FORBIDDEN = ApiError.of(403, "Forbidden", "exceeded quota")
+CREATE_BOX = plan.WriteOneBox("", "", 1, surge=False)
+
+
+class Bench:
+    """An installed Rollout, and an applier for one plan on it."""
+
+    def __init__(self, rig: Rig, stable: str) -> None:
+        self.rig, self.stable = rig, stable
+        self.fleet, self.box = naming.fleet(NAME, stable), naming.one_box(NAME)
+        self.version = naming.artifact(NAME, stable)
+        self.again()
+
+    def again(self) -> None:
+        """Look at the cluster anew."""
+        stored = self.rig.stores.rollouts.get(KEY)
+        assert stored is not None
+        self.record = stored.value
+        self.s: Snapshot = observe(self.rig.stores, KEY, self.record, Extras(Memory(), None, UNWATCHED))
+        now = self.rig.clock.now()
+        self.applier = Applier(self.rig.kube, self.rig.stores, self.s, self.record, now)
+
+    async def do(self, action: Action) -> Request:
+        """Apply an action that is one request, and return that."""
+        await self.applier.apply(action)
+        [request] = self.rig.kube.take()
+        return request
+
+    def live(self, kind: Kind, name: str) -> Object:
+        return self.rig.server.get(kind, NAMESPACE, name)
+
+    def version_of(self, kind: Kind, name: str) -> str:
+        return str(self.live(kind, name)["metadata"]["resourceVersion"])
+
+
+@pytest.fixture
+async def bench() -> Bench:
+    """Four boxes of one version, stable."""
+    rig = Rig()
+    return Bench(rig, await rig.installed())
+
+
+@pytest.mark.parametrize(
+    ("action", "body"),
+    [
+        pytest.param(
+            plan.Prepare(finalizer=True, replicas=None),
+            {"metadata": {"finalizers": ["mine", "orphan"]}},
+            id="finalizer",
+        ),
+        pytest.param(plan.Prepare(finalizer=False, replicas=4), {"metadata": {}, "spec": {"replicas": 4}}, id="size"),
+        pytest.param(
+            plan.Prepare(finalizer=True, replicas=4),
+            {"metadata": {"finalizers": ["mine", "orphan"]}, "spec": {"replicas": 4}},
+            id="both",
+        ),
+        pytest.param(
+            plan.ClearCommand(naming.RETRY), {"metadata": {"annotations": {naming.RETRY: None}}}, id="command"
+        ),
+    ],
+)
+async def test_the_rollout_is_patched_as_it_was_seen(bench: Bench, action: Action, body: dict[str, Any]) -> None:
+    """Finalizers of others stay; nothing else of the spec is ever written."""
+    bench.rig.server.patch("kubectl", kinds.ROLLOUTS, *KEY, {"metadata": {"finalizers": ["mine"]}})
+    bench.again()
+    version = bench.version_of(kinds.ROLLOUTS, NAME)
+    request = await bench.do(action)
+    assert (request.told, request.version) == (f"patch Rollout {NAME}", version)
+    body["metadata"]["resourceVersion"] = version
+    assert request.body == body
+
+
+async def test_each_write_of_the_rollout_rests_on_the_one_before(bench: Bench) -> None:
+    """Two patches and the status in one pass: none of them conflicts with our own."""
+    await bench.applier.apply(plan.Prepare(finalizer=False, replicas=5))
+    after = bench.version_of(kinds.ROLLOUTS, NAME)
+    assert bench.applier.version == after
+    bench.rig.annotate("x", "y")
+    with pytest.raises(Conflict):
+        await bench.applier.apply(plan.ClearCommand(naming.RETRY))
+    stored = bench.rig.stores.rollouts.get(KEY)
+    assert stored is not None
+    assert stored.value.spec is not None
+    assert stored.value.spec.replicas == 5
+
+
+async def test_an_artifact_is_created_with_the_users_template(bench: Bench) -> None:
+    """Under the name that its content gives it."""
+    bench.rig.change(template=template("2.0.0"))
+    bench.again()
+    wanted = bench.record.artifact
+    request = await bench.do(plan.CreateArtifact(wanted, 2))
+    assert request.told == f"create Artifact {NAME}-{wanted}"
+    assert request.body["spec"] == {
+        "rollout": NAME,
+        "id": wanted,
+        "digest": digest_of(template("2.0.0")),
+        "sequence": 2,
+        "template": template("2.0.0"),
+    }
+    assert len(bench.rig.stores.artifacts.owned_by(KEY)) == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "status"),
+    [
+        pytest.param(
+            lambda a: plan.RecordStable(a, 7),
+            {"stable": {"order": 7, "at": "2026-01-01T00:00:30+00:00"}},
+            id="stable",
+        ),
+        pytest.param(
+            lambda a: plan.RecordRejected(a, "AlarmFired", "x" * 2000),
+            {"rejected": {"at": "2026-01-01T00:00:30+00:00", "reason": "AlarmFired", "message": "x" * 1024}},
+            id="rejected",
+        ),
+        pytest.param(
+            lambda a: plan.RecordRetry(a, f"{a}.2"), {"rejected": None, "retried": "A.2"}, id="retry takes it back"
+        ),
+    ],
+)
+async def test_a_verdict_goes_into_the_status_of_its_artifact(bench: Bench, make: Any, status: Object) -> None:
+    """On condition that nobody else judged it meanwhile; what else is there stays."""
+    version = bench.version_of(kinds.ARTIFACTS, bench.version)
+    request = await bench.do(make(bench.stable))
+    assert (request.told, request.version) == (f"patch Artifact/status {bench.version}", version)
+    if "retried" in status:
+        status = {**status, "retried": f"{bench.stable}.2"}
+    assert request.body["status"] == status
+    assert bench.live(kinds.ARTIFACTS, bench.version)["status"]["stable"]["order"] in (1, 7)
+
+
+@pytest.mark.parametrize("kind", [kinds.REPLICA_SETS, kinds.DEPLOYMENTS, kinds.ARTIFACTS], ids=lambda k: k.kind)
+async def test_what_was_left_behind_is_adopted(bench: Bench, kind: Kind) -> None:
+    """By an owner reference alone."""
+    name = {"ReplicaSet": bench.fleet, "Deployment": bench.box, "Artifact": bench.version}[kind.kind]
+    bench.rig.edit(kind, name, {"metadata": {"ownerReferences": None}})
+    bench.again()
+    version = bench.version_of(kind, name)
+    request = await bench.do(plan.Adopt(kind.kind, name, version))
+    assert (request.told, request.version) == (f"patch {kind.kind} {name}", version)
+    assert set(request.body) == {"metadata"}
+    [owner] = bench.live(kind, name)["metadata"]["ownerReferences"]
+    assert (owner["uid"], owner["controller"]) == (bench.record.meta.uid, True)
+
+
+@pytest.mark.parametrize("kind", [kinds.REPLICA_SETS, kinds.ARTIFACTS], ids=lambda k: k.kind)
+async def test_a_leftover_is_deleted_as_it_was_seen(bench: Bench, kind: Kind) -> None:
+    """By uid and version; the store knows at once. What is gone already is as good as deleted."""
+    name = {"ReplicaSet": bench.fleet, "Artifact": bench.version}[kind.kind]
+    meta = bench.live(kind, name)["metadata"]
+    action = plan.Delete(kind.kind, name, meta["uid"], meta["resourceVersion"])
+    bench.rig.is_watching = False
+    request = await bench.do(action)
+    assert (request.told, request.uid, request.version) == (f"delete {kind.kind} {name}", action.uid, action.resource_version)
+    store = {"ReplicaSet": bench.rig.stores.replica_sets, "Artifact": bench.rig.stores.artifacts}[kind.kind]
+    assert store.get((NAMESPACE, name)) is None
+    await bench.do(action)
+
+
+async def test_a_leftover_that_changed_is_not_deleted(bench: Bench) -> None:
+    """Somebody may have scaled it up."""
+    meta = bench.live(kinds.REPLICA_SETS, bench.fleet)["metadata"]
+    bench.rig.edit(kinds.REPLICA_SETS, bench.fleet, {"spec": {"replicas": 9}})
+    with pytest.raises(Conflict):
+        await bench.applier.apply(plan.Delete("ReplicaSet", bench.fleet, meta["uid"], meta["resourceVersion"]))
+
+
+async def test_a_fleet_is_scaled_by_its_size_alone(bench: Bench) -> None:
+    """And only if it is still as it was seen."""
+    version = bench.version_of(kinds.REPLICA_SETS, bench.fleet)
+    request = await bench.do(plan.ScaleFleet(bench.fleet, version, 3, 2))
+    assert request.told == f"patch ReplicaSet {bench.fleet}"
+    assert request.body == {"metadata": {"resourceVersion": version}, "spec": {"replicas": 2}}
+    stored = bench.rig.stores.replica_sets.get((NAMESPACE, bench.fleet))
+    assert stored is not None
+    assert stored.value.desired == 2
+    with pytest.raises(Conflict):
+        await bench.applier.apply(plan.ScaleFleet(bench.fleet, version, 3, 1))
+
+
+async def test_a_fleet_is_created_whole(bench: Bench) -> None:
+    """In its zone, with the version that it is for."""
+    request = await bench.do(plan.CreateFleet(bench.stable, "b", 2))
+    assert request.told == f"create ReplicaSet {naming.fleet(NAME, bench.stable, 'b')}"
+    assert request.body == manifests.fleet(bench.s.rollout, template(), bench.stable, "b", 2)
+
+
+async def test_a_fleet_is_repaired_whole(bench: Bench) -> None:
+    """At the size that is wanted anyway; annotations and finalizers are the business of others."""
+    kept = {"annotations": {"deployment.kubernetes.io/x": "1"}, "finalizers": ["example.com/wait"]}
+    bench.rig.edit(kinds.REPLICA_SETS, bench.fleet, {"spec": {"minReadySeconds": 9}, "metadata": kept})
+    bench.again()
+    version = bench.version_of(kinds.REPLICA_SETS, bench.fleet)
+    request = await bench.do(plan.RepairFleet(bench.fleet, version, bench.stable, "", 3))
+    wanted = manifests.fleet(bench.s.rollout, template(), bench.stable, "", 3)
+    assert (request.told, request.version) == (f"replace ReplicaSet {bench.fleet}", version)
+    assert request.body["spec"] == wanted["spec"]
+    assert {k: request.body["metadata"][k] for k in kept} == kept
+    bench.again()
+    assert [f.drift for f in bench.s.fleet] == [""]
+
+
+@pytest.mark.parametrize("surge", [True, False], ids=["surge", "in place"])
+async def test_the_one_box_is_replaced_whole(bench: Bench, surge: bool) -> None:
+    """Never patched: fields that strangers left in its template would stay."""
+    version = bench.version_of(kinds.DEPLOYMENTS, bench.box)
+    request = await bench.do(plan.WriteOneBox("", bench.stable, 1, surge, version))
+    wanted = manifests.one_box(bench.s.rollout, template(), bench.stable, "", 1, surge)
+    assert (request.told, request.version) == (f"replace Deployment {bench.box}", version)
+    assert request.body["spec"] == wanted["spec"]
+    rolling = request.body["spec"]["strategy"]["rollingUpdate"]
+    assert rolling == {"maxSurge": int(surge), "maxUnavailable": int(not surge)}
+
+
+async def test_the_one_box_of_a_zone_is_created(bench: Bench) -> None:
+    """Without a version there is nothing to be conditional on but its name."""
+    request = await bench.do(plan.WriteOneBox("b", bench.stable, 1, surge=False))
+    assert (request.told, request.version) == (f"create Deployment {naming.one_box(NAME, 'b')}", None)
+
+
+async def test_templates_of_the_records_are_never_changed(bench: Bench) -> None:
+    """They are shared by all passes."""
+    for _ in range(2):
+        await bench.applier.apply(plan.CreateFleet(bench.stable, f"zone-{_}", 1))
+    bench.again()
+    assert bench.s.artifacts[0].template == template()
+
+
+async def test_a_version_whose_artifact_is_gone_can_only_be_sized(bench: Bench) -> None:
+    """Scaling goes on; boxes of it cannot be made anew, which people are told."""
+    bench.rig.server.delete("kubectl", kinds.ARTIFACTS, NAMESPACE, bench.version)
+    bench.rig.change(template=template("2.0.0"))
+    bench.again()
+    version = bench.version_of(kinds.DEPLOYMENTS, bench.box)
+    request = await bench.do(plan.WriteOneBox("", bench.stable, 0, surge=False, resource_version=version))
+    assert request.body == {"metadata": {"resourceVersion": version}, "spec": {"replicas": 0}}
+    with pytest.raises(ApiError) as caught:
+        await bench.applier.apply(plan.CreateFleet(bench.stable, "b", 1))
+    refused = Refused("CreateFleet", caught.value)
+    assert refused.is_for_people
+    assert bench.version in refused.told()
+
+
+def _child(bench: Bench, kind: str) -> tuple[Action, Kind, str]:
+    if kind == "ReplicaSet":
+        return plan.CreateFleet(bench.stable, "b", 2), kinds.REPLICA_SETS, naming.fleet(NAME, bench.stable, "b")
+    return plan.WriteOneBox("b", bench.stable, 1, surge=False), kinds.DEPLOYMENTS, naming.one_box(NAME, "b")
+
+
+CHILDREN = pytest.mark.parametrize("child", ["ReplicaSet", "Deployment"])
+
+
+@CHILDREN
+async def test_one_of_that_name_that_is_ours_is_taken_up(bench: Bench, child: str) -> None:
+    """The answer to its creation was lost, or the watch is late: it is decided upon anew."""
+    action, kind, name = _child(bench, child)
+    bench.rig.is_watching = False
+    bench.rig.kube.fail("create", Unreachable("cut"), after=True)
+    with pytest.raises(Unreachable):
+        await bench.applier.apply(action)
+    with pytest.raises(Conflict):
+        await bench.applier.apply(action)
+    assert bench.rig.kube.told == [f"create {child} {name}"] * 2 + [f"get {child} {name}"]
+    bench.again()
+    assert name in {o.name for o in (*bench.s.fleet, *bench.s.one_boxes)}
+
+
+@CHILDREN
+async def test_one_that_lost_its_label_gets_it_back(bench: Bench, child: str) -> None:
+    """The watch selects by it; without it the object would be in the way for ever."""
+    action, kind, name = _child(bench, child)
+    await bench.applier.apply(action)
+    bench.rig.edit(kind, name, {"metadata": {"labels": {naming.ROLLOUT: None}}})
+    bench.rig.kube.take()
+    with pytest.raises(Conflict):
+        await bench.applier.apply(action)
+    assert bench.rig.kube.told[-1] == f"patch {child} {name}"
+    assert bench.live(kind, name)["metadata"]["labels"][naming.ROLLOUT] == NAME
+    bench.again()
+    assert name in {o.name for o in (*bench.s.fleet, *bench.s.one_boxes)}
+
+
+@CHILDREN
+@pytest.mark.parametrize(
+    "meta",
+    [
+        pytest.param({}, id="nobody's"),
+        pytest.param({"labels": {naming.ROLLOUT: "other"}}, id="another Rollout's leftover"),
+        pytest.param(
+            {"labels": {naming.ROLLOUT: NAME}, "ownerReferences": [{"uid": "u9", "controller": True}]},
+            id="owned by another",
+        ),
+    ],
+)
+async def test_one_of_that_name_that_is_a_strangers_is_told(bench: Bench, child: str, meta: Object) -> None:
+    """And not touched."""
+    action, kind, name = _child(bench, child)
+    stranger: Object = {"metadata": {"name": name} | meta, "spec": {"replicas": 1, "template": template()}}
+    bench.rig.server.create("kubectl", kind, NAMESPACE, stranger)
+    before = bench.live(kind, name)
+    with pytest.raises(AlreadyExists) as caught:
+        await bench.applier.apply(action)
+    assert Refused(type(action).__name__, caught.value).is_for_people
+    assert bench.rig.kube.writes == [f"create {child} {name}"]
+    assert bench.live(kind, name) == before
+
+
+@pytest.mark.parametrize(
+    ("error", "is_for_people"),
+    [
+        pytest.param(ApiError.of(400, "BadRequest"), True, id="400"),
+        pytest.param(ApiError.of(403, "Forbidden"), True, id="403"),
+        pytest.param(ApiError.of(422, "Invalid"), True, id="422"),
+        pytest.param(ApiError.of(409, "AlreadyExists"), True, id="a stranger's name"),
+        pytest.param(ApiError.of(409, "Conflict"), False, id="409"),
+        pytest.param(ApiError.of(404, "NotFound"), False, id="404"),
+        pytest.param(ApiError.of(429, "TooManyRequests"), False, id="429"),
+        pytest.param(ApiError.of(500, "InternalError"), False, id="500"),
+        pytest.param(ApiError.of(401, "Unauthorized"), False, id="401"),
+        pytest.param(Unreachable("cut"), False, id="no answer"),
+    ],
+)
+def test_only_refusals_are_for_people(error: ApiError, is_for_people: bool) -> None:
+    """Everything else goes away by itself, and is tried again."""
+    refused = Refused("ScaleFleet", error)
+    assert refused.is_for_people is is_for_people
+    assert refused.told().startswith("ScaleFleet was refused by the API server: ")
+
+
+# --- reads ---------------------------------------------------------------------------------------------
+
+
+async def test_the_template_is_checked_by_a_dry_run(bench: Bench) -> None:
+    """A ReplicaSet of no boxes, under a name that nobody has."""
+    assert await dry_run(bench.rig.kube, bench.s, "a1c0ffee0000") == ""
+    [request] = bench.rig.kube.take()
+    assert (request.told, request.dry_run) == (f"check ReplicaSet {NAME}-a1c0ffee0000-check", True)
+    assert request.body["spec"]["replicas"] == 0
+    assert request.body["spec"]["template"]["spec"] == template()["spec"]
+
+
+@pytest.mark.parametrize("code", [400, 403, 422])
+async def test_what_the_dry_run_refuses_is_quoted(bench: Bench, code: int) -> None:
+    """In the server's own words, which name the field."""
+    bench.rig.kube.fail("check", ApiError.of(code, "Invalid", "spec.containers[0].image: Required value"))
+    assert await dry_run(bench.rig.kube, bench.s, "a1") == "spec.containers[0].image: Required value"
+
+
+async def test_an_admission_of_the_server_refuses_the_template_too(bench: Bench) -> None:
+    """The check is a whole creation but for the storing."""
+    bench.rig.change(template=template("2.0.0", **{REFUSED: "no such class"}))
+    bench.again()
+    assert await dry_run(bench.rig.kube, bench.s, "a1") == "no such class"
+
+
+@pytest.mark.parametrize("error", [Unreachable("cut"), ApiError.of(500), ApiError.of(404)], ids=["cut", "500", "404"])
+async def test_a_dry_run_without_an_answer_says_nothing(bench: Bench, error: ApiError) -> None:
+    """It is tried again; a template is not blamed for an outage."""
+    bench.rig.kube.fail("check", error)
+    with pytest.raises(ApiError):
+        await dry_run(bench.rig.kube, bench.s, "a1")
+
+
+async def test_siblings_are_read_one_by_one(bench: Bench) -> None:
+    """From the API server itself and never by a list; those without boxes cannot lose any."""
+    await bench.applier.apply(plan.CreateFleet(bench.stable, "b", 0))
+    bench.rig.settle()
+    bench.rig.kube.take()
+    bench.again()
+    bench.rig.is_watching = False
+    bench.rig.edit(kinds.REPLICA_SETS, bench.fleet, {"spec": {"replicas": 1}})
+    await read_live(bench.rig.kube, bench.rig.stores, bench.s)
+    assert bench.rig.kube.told == [f"get ReplicaSet {bench.fleet}", f"get Deployment {bench.box}"]
+    bench.again()
+    assert [f.desired for f in bench.s.fleet] == [1, 0]
+
+
+async def test_a_sibling_that_is_gone_is_gone_at_once(bench: Bench) -> None:
+    """Without waiting for the watch to say so."""
+    bench.rig.is_watching = False
+    bench.rig.server.delete("kubectl", kinds.REPLICA_SETS, NAMESPACE, bench.fleet)
+    await read_live(bench.rig.kube, bench.rig.stores, bench.s)
+    bench.again()
+    assert (bench.s.fleet, len(bench.s.one_boxes)) == ((), 1)
+
+
+async def test_a_read_that_fails_is_not_taken_for_gone(bench: Bench) -> None:
+    """Nothing is decided on half of the picture."""
+    bench.rig.kube.fail("get Deployment", ApiError.of(500))
+    with pytest.raises(ApiError) as caught:
+        await read_live(bench.rig.kube, bench.rig.stores, bench.s)
+    assert not isinstance(caught.value, NotFound)
+    bench.again()
+    assert len(bench.s.one_boxes) == 1
