@@ -107,6 +107,15 @@ BAD_ROLLOUTS = [
     ),
 ]
 
+RATIO = {"name": "errors", "ratio": {"bad": "a", "total": "b"}, "above": "1%"}
+BAD_SIGNALS = [
+    pytest.param({"above": 1}, ["signals[0].above", "write a share such as 1%"], id="ratio-above-1"),
+    pytest.param({"above": "a lot"}, ["signals[0].above", "(%|ms|s|m|h|d)"], id="threshold"),
+    pytest.param({"below": "1%"}, ["write above", "one of the two"], id="two-limits"),
+    pytest.param({"query": "up"}, ["exactly one of ratio"], id="two-kinds"),
+    pytest.param({"datapointsToAlarm": 4}, ["write M of at most N"], id="m-of-n"),
+]
+
 BAD_ALARMS = [
     pytest.param("spec.metric", ABSENT, ["exactly one of metric", "and expression"], id="neither"),
     pytest.param("spec.expression", 'ALARM("a")', ["exactly one of metric", "and expression"], id="both"),
@@ -127,6 +136,25 @@ def test_a_bad_rollout_is_refused(served: Region, path: str, value: object, frag
     said = refusal(served, with_field(rollout(), path, value))
 
     assert [part for part in fragments if part not in said] == [], said
+
+
+@pytest.mark.parametrize(("fields", "fragments"), BAD_SIGNALS)
+def test_a_bad_signal_is_refused(served: Region, fields: dict[str, object], fragments: list[str]) -> None:
+    """The sentence names the field and the fix."""
+    said = refusal(served, with_field(rollout(), "spec.signals", [RATIO | fields]))
+
+    assert [part for part in fragments if part not in said] == [], said
+
+
+def test_signals_are_enough_to_be_watched(served: Region, namespace: str) -> None:
+    """Numbers, shares and times are all taken; `unwatched` beside them is not."""
+    quantile = {"name": "p99", "quantile": {"of": "a_bucket", "q": 0.99}, "above": "500ms", "minSamples": 50}
+    query = {"name": "rate", "query": "sum(rate(a[1m]))", "below": 5, "period": "10s", "datapointsToAlarm": 3}
+    manifest = with_field(with_field(rollout(), "spec.alarms", ABSENT), "spec.signals", [RATIO, quantile, query])
+    apply(served, namespace, manifest, "--validate=strict")
+
+    assert fetched(served, namespace, "rollout", "front-end")["spec"] == manifest["spec"]
+    assert "one of the two" in refusal(served, with_field(manifest, "spec.unwatched", "both"))
 
 
 @pytest.mark.parametrize(("path", "value", "fragments"), BAD_ALARMS)

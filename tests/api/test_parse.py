@@ -69,6 +69,41 @@ def test_a_problem_names_the_field_and_the_fix(path: str, value: object, expecte
     assert [part for part in expected if part not in parsed.problem] == []
 
 
+RATIO = {"name": "errors", "ratio": {"bad": "a", "total": "b"}, "above": "1%"}
+BAD_SIGNALS = [
+    pytest.param({"above": 1}, ["write a share such as 1%"], id="ratio-above-1"),
+    pytest.param({"above": "a lot"}, ["500ms"], id="threshold"),
+    pytest.param({"below": "1%"}, ["write above", "one of the two"], id="two-limits"),
+    pytest.param({"above": ABSENT}, ["write above", "one of the two"], id="no-limit"),
+    pytest.param({"query": "up"}, ["exactly one of ratio"], id="two-kinds"),
+    pytest.param({"ratio": ABSENT}, ["exactly one of ratio"], id="no-kind"),
+    pytest.param({"ratio": ABSENT, "query": "up", "minSamples": 5}, ["leave minSamples out"], id="query-samples"),
+    pytest.param({"datapointsToAlarm": 4}, ["write M of at most N"], id="m-of-n"),
+    pytest.param({"period": "2h"}, ["from 1s to 1h"], id="period"),
+    pytest.param({"name": "a b"}, ["spec.signals[0].name"], id="name"),
+]
+
+
+@pytest.mark.parametrize(("fields", "expected"), BAD_SIGNALS)
+def test_a_problem_of_a_signal_names_it_and_the_fix(fields: dict[str, object], expected: list[str]) -> None:
+    """By its place in the list."""
+    signal = {name: value for name, value in (RATIO | fields).items() if value is not ABSENT}
+    parsed = parse_rollout_spec(rollout()["spec"] | {"signals": [signal]})
+
+    assert "spec.signals[0]" in parsed.problem
+    assert [part for part in expected if part not in parsed.problem] == []
+
+
+def test_signals_need_no_alarms_and_differ_in_name() -> None:
+    """They are watched instead of `alarms`, or beside them."""
+    raw = with_field(rollout()["spec"], "alarms", ABSENT)
+    alone, twice = raw | {"signals": [RATIO]}, raw | {"signals": [RATIO, RATIO]}
+
+    assert parse_rollout_spec(alone).problem == ""
+    assert "two signals have the same name" in parse_rollout_spec(twice).problem
+    assert "one of the two" in parse_rollout_spec(alone | {"unwatched": "both"}).problem
+
+
 def test_several_problems_are_told_in_one_sentence() -> None:
     """The first with its fix, the others by name."""
     raw = with_field(with_field(rollout()["spec"], "replicas", -1), "paused", "perhaps")

@@ -17,7 +17,8 @@ from ombak.alarms.resolve import AlarmKey
 from ombak.alarms.template import Context
 from ombak.alarms.verdict import Verdict
 from ombak.api.alarm import AlarmSpec
-from ombak.runtime.alarm_interest import Wanted
+from ombak.api.signal import Signal
+from ombak.runtime.alarm_interest import Wanted, wanted_signal
 from ombak.runtime.alarm_service import AlarmService
 from ombak.runtime.metrics_port import QueryError, QueryErrorKind
 from ombak.sandbox.build import ensure_binaries
@@ -35,6 +36,8 @@ class Setup:
         self.prometheus = prometheus
         self.registry = prometheus_client.CollectorRegistry()
         self.sick = prometheus_client.Gauge("sick", "set by the tests", ["pod"], registry=self.registry)
+        labels = ["namespace", "pod", "code"]
+        self.calls = prometheus_client.Counter("calls", "counted by the tests", labels, registry=self.registry)
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +97,73 @@ async def _watching(source: PrometheusSource, pods: str, **metric: Any) -> Async
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running
+
+
+@asynccontextmanager
+async def _signalling(source: PrometheusSource, pods: str, **fields: Any) -> AsyncIterator[Watched]:
+    """A ratio of bad calls, evaluated every second over four."""
+    watched = Watched(source)
+    ratio = {"bad": 'calls_total{code="500"}', "total": "calls_total"}
+    signal = Signal.model_validate({"name": "errors", "ratio": ratio, "above": "10%", "period": "1s"} | fields)
+    context = Context(namespace="shop", pods=pods)
+    watched.service.watch("r1", {"revert": wanted_signal(signal, context, "of all boxes")}, is_active=True)
+    running = asyncio.create_task(watched.service.run())
+    try:
+        yield watched
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+
+@asynccontextmanager
+async def _calling(setup: Setup, *labels: str) -> AsyncIterator[None]:
+    """Calls come in, a hundred a second."""
+
+    async def call() -> None:
+        while True:
+            setup.calls.labels(*labels).inc(10)
+            await asyncio.sleep(0.1)
+
+    calling = asyncio.create_task(call())
+    try:
+        yield
+    finally:
+        calling.cancel()
+        with suppress(asyncio.CancelledError):
+            await calling
+
+
+async def test_no_bad_series_is_0_and_no_calls_are_unknown(setup: Setup, source: PrometheusSource) -> None:
+    """A share of nothing says nothing; once there are calls, no bad ones are a share of 0."""
+    async with _signalling(source, "ratio-.*") as watched:
+        await watched.until(lambda verdict: "has 0 samples, 10 are needed" in str(verdict.unknown))
+        async with _calling(setup, "shop", "ratio-1", "200"):
+            await watched.until(lambda verdict: verdict.is_ok)
+            assert watched.verdict.message.startswith("signal errors of all boxes: 0 (alarms when > 0.1")
+            async with _calling(setup, "shop", "ratio-1", "500"):
+                await watched.until(lambda verdict: verdict.is_alarm)
+            await watched.until(lambda verdict: verdict.is_ok)
+        await watched.until(lambda verdict: "samples, 10 are needed" in str(verdict.unknown))
+
+
+async def test_a_signal_does_not_see_strangers(setup: Setup, source: PrometheusSource) -> None:
+    """Neither pods of the same name elsewhere nor other pods beside them."""
+    async with (
+        _calling(setup, "shop", "own-1", "200"),
+        _calling(setup, "other", "own-1", "500"),
+        _calling(setup, "shop", "own-2", "500"),
+        _signalling(source, "own-1") as watched,
+    ):
+        await watched.until(lambda verdict: verdict.is_ok)
+        assert "errors of all boxes: 0 (" in watched.verdict.message
+
+
+async def test_too_few_calls_say_nothing(setup: Setup, source: PrometheusSource) -> None:
+    """All of them are bad, but they are fewer than asked for."""
+    async with _calling(setup, "shop", "few-1", "500"), _signalling(source, "few-.*", minSamples=10**6) as watched:
+        await watched.until(lambda verdict: "1e+06 are needed" in str(verdict.unknown))
+        assert watched.verdict.is_unknown
 
 
 async def test_a_value_that_goes_bad_and_well_again_is_followed(setup: Setup, source: PrometheusSource) -> None:

@@ -136,6 +136,8 @@ class Metric(Model):
 
 
 LabelValue = Annotated[str, pydantic.Field(max_length=1024)]
+LabelKey = Annotated[str, pydantic.Field(min_length=1, max_length=317)]
+RolloutLabel = Annotated[str, pydantic.Field(max_length=63)]
 
 
 class AlertingRule(Model):
@@ -171,6 +173,17 @@ class Source(Model):
     name: Annotated[str, pydantic.Field(min_length=1, max_length=63)]
 
 
+class Guards(Model):
+    """The Rollouts that a team's alarm guards: those with all of these labels; none given means every one.
+
+    Only those of the Alarm's own namespace, and of namespaces whose label `ombak.dev/team` is the same as its own's.
+    """
+
+    match_labels: Annotated[dict[LabelKey, RolloutLabel], pydantic.Field(max_length=16)] = pydantic.Field(
+        default_factory=dict
+    )
+
+
 class AlarmSpec(Model):
     """Exactly one of `metric`, `alertingRule` and `expression`, and whose it is.
 
@@ -195,6 +208,7 @@ class AlarmSpec(Model):
     alerting_rule: AlertingRule | None = None
     expression: Annotated[str, pydantic.Field(min_length=1, max_length=10_240)] | None = None
     source: Source | None = None
+    guards: Guards | None = None
     description: Annotated[str, pydantic.Field(max_length=1024)] = ""
     team: Annotated[str, pydantic.Field(max_length=63)] = ""
     severity: Severity | None = None

@@ -20,7 +20,7 @@ from ombak.api.rollout import RolloutSpec, Selector
 SpecT = TypeVar("SpecT", bound=pydantic.BaseModel)
 
 INVALID_REASON = "the spec is invalid, so nothing new is delivered"
-"""What stands in `unwatched` of a salvaged spec that says neither alarms nor unwatched."""
+"""What stands in `unwatched` of a salvaged spec that says neither signals, alarms nor unwatched."""
 _MOST_FAULTS = 256
 _MISSING = "missing"
 _SUBJECT = re.compile(r"^[A-Z]\w* should ")
@@ -83,9 +83,9 @@ def _mend(kept: dict[str, Any], error: ErrorDetails) -> bool:
 
 
 def _fit_together(kept: dict[str, Any]) -> bool:
-    """Mend what single fields do not show: alarms or unwatched, and the selector's labels in the template."""
+    """Mend what single fields do not show: what is watched or unwatched, and the selector's labels in the template."""
     before = copy.deepcopy(kept)
-    if kept.get("alarms") is None:
+    if kept.get("alarms") is None and kept.get("signals") is None:
         kept["unwatched"] = kept.get("unwatched") or INVALID_REASON
     elif kept.get("unwatched") is not None:
         del kept["unwatched"]

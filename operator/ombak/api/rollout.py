@@ -18,8 +18,10 @@ from ombak.api.rollout_status import (
     Phase,
     Progress,
     RolloutStatus,
+    SignalView,
     WaitingFor,
 )
+from ombak.api.signal import Signal, Signals
 from ombak.api.strategy import (
     MAX_BATCH_PERCENT,
     MIN_AVAILABLE_PERCENT,
@@ -55,6 +57,8 @@ __all__ = [
     "RolloutStatus",
     "SampleQuota",
     "Selector",
+    "Signal",
+    "SignalView",
     "Strategy",
     "ThenOnUnknown",
     "WaitingFor",
@@ -62,8 +66,8 @@ __all__ = [
 ]
 
 UNWATCHED = (
-    "a bake that watches nothing is no bake: write alarms.revert (an expression such as 'ALARM(\"errors\")') "
-    "or unwatched (the reason why nothing is watched), one of the two"
+    "a bake that watches nothing is no bake: write alarms.revert (an expression such as 'ALARM(\"errors\")'), "
+    "signals, or both, or unwatched (the reason why nothing is watched), one of the two"
 )
 ZONELESS = "strategy.oneBox.scope Zone needs zones; write zones: [zone-a, zone-b], or scope: Region"
 UNSELECTED = "template.metadata.labels must contain every label of selector.matchLabels; add them there"
@@ -147,7 +151,7 @@ class RolloutSpec(Model):
 
     model_config = pydantic.ConfigDict(
         json_schema_extra=rules(
-            rule("has(self.alarms) != has(self.unwatched)", UNWATCHED),
+            rule("(has(self.alarms) || has(self.signals)) != has(self.unwatched)", UNWATCHED),
             rule(
                 "self.selector == oldSelf.selector",
                 "selector cannot change, what runs would be lost; create a Rollout with another name",
@@ -194,11 +198,17 @@ class RolloutSpec(Model):
         ),
     ] = None
     strategy: Strategy = Strategy()
+    signals: Signals | None = None
     alarms: Alarms | None = None
     unwatched: Annotated[
         Annotated[str, pydantic.Field(min_length=3, max_length=512)] | None,
-        pydantic.Field(description="Instead of alarms: the reason why nothing is watched."),
+        pydantic.Field(description="Instead of signals and alarms: the reason why nothing is watched."),
     ] = None
+
+    @property
+    def on_unknown(self) -> OnUnknown:
+        """What follows when nothing certain is known of health; signals alone have the defaults."""
+        return self.alarms.on_unknown if self.alarms is not None else OnUnknown()
 
     @pydantic.field_validator("progress_deadline")
     @classmethod
@@ -216,7 +226,7 @@ class RolloutSpec(Model):
 
     @pydantic.model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if (self.alarms is None) == (self.unwatched is None):
+        if (self.alarms is None and self.signals is None) == (self.unwatched is None):
             raise ValueError(UNWATCHED)
         if self.strategy.one_box.scope is OneBoxScope.ZONE and not self.zones:
             raise ValueError(ZONELESS)

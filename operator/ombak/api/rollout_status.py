@@ -53,10 +53,18 @@ class AlarmView(StatusModel):
 
 
 class AlarmViews(StatusModel):
-    """The states of a Rollout's expressions."""
+    """The states of what guards all boxes, and of what guards the one box; each the worst of its parts."""
 
     revert: AlarmView | None = None
     one_box: AlarmView | None = None
+
+
+class SignalView(StatusModel):
+    """What a signal says of all boxes, and of the one box."""
+
+    name: str
+    service: AlarmView
+    one_box: AlarmView
 
 
 class Progress(StatusModel):
@@ -80,7 +88,13 @@ class RolloutStatus(StatusModel):
     artifacts: ArtifactIds = ArtifactIds()
     progress: Progress = Progress()
     waiting_for: WaitingFor | None = None
-    alarms: AlarmViews | None = None
+    alarms: Annotated[
+        AlarmViews | None, pydantic.Field(description="What a release depends on: expressions, signals and guards.")
+    ] = None
+    signals: Annotated[
+        list[SignalView],
+        pydantic.Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
+    ] = pydantic.Field(default_factory=list)
     message: str = ""
     memory: Annotated[dict[str, Any], pydantic.Field(description="For the operator only.")] = pydantic.Field(
         default_factory=dict

@@ -6,6 +6,7 @@ import gc
 import random
 import signal
 from pathlib import Path
+from typing import Any
 
 import click
 import structlog
@@ -121,7 +122,7 @@ class Serve:
             return await access.credentials()
 
         watch = HubWatch(intake, login)
-        reflectors = [
+        reflectors: list[Reflector[Any]] = [
             Reflector(client, Source(kind, namespace, selector), store, rng)
             for namespace in self._namespaces or (None,)
             for kind, selector, store in (
@@ -129,6 +130,8 @@ class Serve:
                 (kinds.REPLICA_SETS, f"{naming.ROLLOUT},{naming.BOX}=fleet", operator.stores.replica_sets),
             )
         ]
+        if not self._namespaces:  # else teams end at the namespaces that it was given, one by one
+            reflectors.append(Reflector(client, Source(kinds.NAMESPACES), operator.namespaces, rng))
         log.info("starting", server=access.server, prometheus=self._sources.places)
         async with asyncio.TaskGroup() as group:
             group.create_task(watch.run(), name="our kinds")

@@ -165,10 +165,9 @@ def boxes_wait(s: Snapshot, release: Release, now: datetime) -> Waiting:
 
 
 def _unknown(s: Snapshot, release: Release, evidence: Evidence, now: datetime) -> Reject | Hold | None:
-    unknown, alarms = evidence.unknown, s.rollout.spec.alarms
-    if unknown is None or alarms is None or release.unknown_since is None:
+    unknown, policy = evidence.unknown, s.rollout.spec.on_unknown
+    if unknown is None or release.unknown_since is None:
         return None
-    policy = alarms.on_unknown
     is_over = now - release.unknown_since >= policy.hold_for
     why = unknown.message or "; ".join(unknown.unknown)
     if is_over and policy.then is ThenOnUnknown.REVERT:
@@ -203,10 +202,10 @@ def _not_proven(s: Snapshot, release: Release, bake: Bake, evidence: Evidence, n
 def _too_few_samples(
     s: Snapshot, release: Release, bake: Bake, lacking: tuple[str, ...], now: datetime
 ) -> Reject | Hold:
-    began, alarms = release.step.ledger.began_at or now, s.rollout.spec.alarms
+    began, then = release.step.ledger.began_at or now, s.rollout.spec.on_unknown.then
     latest = began + bake.at_most if bake.at_most else None
     is_over = latest is not None and now >= latest
-    if is_over and alarms is not None and alarms.on_unknown.then is ThenOnUnknown.REVERT:
+    if is_over and then is ThenOnUnknown.REVERT:
         return Reject("TooFewSamples", f"By atMost the bake still lacked {'; '.join(lacking)}.")
     who = "the traffic of this service; or lower atLeast"
     return Hold(Waiting("samples", f"enough samples ({'; '.join(lacking)})", who, _abort(s, release), latest), is_over)

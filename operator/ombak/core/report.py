@@ -10,7 +10,7 @@ from ombak.core.capacity import floor_of
 from ombak.core.converge import serving_all
 from ombak.core.memory import ZERO, Memory, dump_memory, load_memory
 from ombak.core.plan import Plan
-from ombak.core.snapshot import Snapshot
+from ombak.core.snapshot import SignalReading, Snapshot
 
 Status = dict[str, Any]
 
@@ -52,7 +52,7 @@ def report(s: Snapshot, plan: Plan, old: Mapping[str, Any], now: datetime, failu
         status["waitingFor"] = waiting
     alarms = _filled({"revert": _alarm(s.revert_alarm), "oneBox": _alarm(s.one_box_alarm)})
     if alarms and (plan.is_watched or plan.phase is Phase.REVERTING):
-        status["alarms"] = alarms
+        status |= {"alarms": alarms} | _filled({"signals": [_signal(signal) for signal in s.signals]})
     return status
 
 
@@ -66,6 +66,10 @@ def _alarm(verdict: Verdict | None) -> dict[str, str] | None:
     return _filled(
         {"state": verdict.state.value, "certainty": verdict.certainty.value, "message": verdict.message[:512]}
     )
+
+
+def _signal(signal: SignalReading) -> dict[str, object]:
+    return {"name": signal.name, "service": _alarm(signal.service), "oneBox": _alarm(signal.one_box)}
 
 
 def _refusal(failure: str, old: Mapping[str, Any], now: datetime) -> dict[str, str]:
@@ -155,7 +159,9 @@ def is_stale(old: Mapping[str, Any], new: Status) -> bool:
     if new["phase"] not in {p.value for p in _IN_FLIGHT}:
         return False
     seen, told = old.get("progress") or {}, new.get("progress") or {}
-    if seen.get("boxes") != told.get("boxes") or (old.get("alarms") or {}) != (new.get("alarms") or {}):
+    if seen.get("boxes") != told.get("boxes"):
+        return True
+    if any((old.get(name) or None) != (new.get(name) or None) for name in ("alarms", "signals")):
         return True
     return _trouble(old) != _trouble(new)
 
@@ -214,9 +220,7 @@ def failure_of(status: Mapping[str, Any]) -> str:
     return next((str(status.get("message") or "") for c in conditions if c.get("reason") == _REFUSED), "")
 
 
-def _amended(
-    old: Mapping[str, Any], facts: list[tuple[str, bool, str, str]], generation: int, now: datetime
-) -> Status:
+def _amended(old: Mapping[str, Any], facts: list[tuple[str, bool, str, str]], generation: int, now: datetime) -> Status:
     """Return a status with some conditions changed and everything else as it was."""
     before = {c.get("type"): c for c in old.get("conditions") or [] if isinstance(c, Mapping)}
     after = {fact[0]: _condition(*fact, before.get(fact[0]), generation, now) for fact in facts}

@@ -140,6 +140,17 @@ class RolloutView:
     has_finalizer: bool = True
     abort: str = ""
     retry: str = ""
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """By which team alarms select it."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SignalReading:
+    """What one of the Rollout's signals says of all boxes and of the one box."""
+
+    name: str
+    service: Verdict
+    one_box: Verdict
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -152,9 +163,11 @@ class Snapshot:
     fleet: tuple[FleetSet, ...] = ()
     one_boxes: tuple[OneBoxSet, ...] = ()
     revert_alarm: Verdict | None = None
-    """The verdict of `alarms.revert`; None only where the Rollout is unwatched."""
+    """The worst of `alarms.revert`, the signals of all boxes and the guards; None only where there is none of them."""
     one_box_alarm: Verdict | None = None
-    """The verdict of `alarms.oneBox`; None where there is none."""
+    """The worst of `alarms.oneBox` and the signals of the one box; None where there is neither."""
+    signals: tuple[SignalReading, ...] = ()
+    """The signals one by one, for people: what they mean is in the two alarms."""
     samples: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
     """What the sample quotas count so far, by name; None or absent where it could not be read."""
     template_check: TemplateCheck | None = None

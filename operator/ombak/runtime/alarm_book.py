@@ -7,16 +7,17 @@ from typing import Protocol
 
 from ombak.alarms.verdict import Verdict
 from ombak.core.memory import Release
-from ombak.core.snapshot import RolloutView
+from ombak.core.snapshot import RolloutView, SignalReading
 from ombak.runtime.store import Key
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reading:
-    """What the alarms of one Rollout say now; None where it has no such expression."""
+    """What the alarms of one Rollout say now: the worst of its expressions, signals and guards; None for none."""
 
     revert: Verdict | None = None
     one_box: Verdict | None = None
+    signals: tuple[SignalReading, ...] = ()
     samples: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
     poll: timedelta = timedelta(seconds=15)
     """The longest time between two evaluations of anything that it depends on."""

@@ -5,14 +5,25 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from ombak.alarms import alerting, metric, parser, resolve, template
-from ombak.alarms.definition import REGION, LeafAlarm, MetricAlarm, RuleAlarm
+from ombak.alarms.definition import REGION, Definition, LeafAlarm, MetricAlarm, RuleAlarm
 from ombak.alarms.errors import AlarmError
 from ombak.alarms.resolve import AlarmKey, Registry, Resolution
+from ombak.alarms.signals import define_signal
+from ombak.alarms.syntax import Is, Ref, print_expression
 from ombak.alarms.verdict import Certainty, State, Verdict, unknown_verdict
+from ombak.api.signal import Signal
 from ombak.runtime.alarm_queries import QueryKey, RulesKey
 
 DEFAULT_ENDPOINT = REGION
 """The Prometheus of the region, where an Alarm names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignalAlarm:
+    """The alarm that a signal makes; `key` is the name that its expression gives it, which no object can have."""
+
+    key: AlarmKey
+    signal: Signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +33,8 @@ class Wanted:
     expression: str
     namespace: str
     context: template.Context
+    own: SignalAlarm | None = None
+    """What the name in the expression means, where it means no Alarm object but a signal of the Rollout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +112,8 @@ def bind(wanted: Wanted, registry: Registry) -> Bound:
         expression = parser.parse(wanted.expression).expression
     except AlarmError as error:
         return Bound(None, {}, {}, str(error))
+    if wanted.own is not None:
+        registry = {wanted.own.key: _defined(wanted.own, wanted.context)}
     resolution = resolve.resolve(expression, wanted.namespace, registry)
     leaves, problems = {}, {}
     for key, alarm in resolution.leaves.items():
@@ -107,6 +122,20 @@ def bind(wanted: Wanted, registry: Registry) -> Bound:
         except AlarmError as error:
             problems[key] = str(error)
     return Bound(resolution, leaves, problems)
+
+
+def _defined(own: SignalAlarm, context: template.Context) -> Definition | resolve.Broken:
+    try:
+        return define_signal(own.signal, context)
+    except AlarmError as error:
+        return resolve.Broken(str(error))
+
+
+def wanted_signal(signal: Signal, context: template.Context, whose: str) -> Wanted:
+    """A signal as something to watch; `whose` says of what, for people: `of all boxes`."""
+    name = f"signal {signal.name} {whose}"
+    key = AlarmKey(context.namespace, name)
+    return Wanted(print_expression(Is(State.ALARM, Ref(name))), context.namespace, context, SignalAlarm(key, signal))
 
 
 def leaf_of(alarm: LeafAlarm, context: template.Context) -> Leaf:

@@ -6,14 +6,18 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from ombak.alarms import template
+from ombak.alarms.signals import worst
+from ombak.alarms.syntax import Is, Ref, print_expression
+from ombak.alarms.verdict import State
 from ombak.api.rollout import SampleQuota
 from ombak.core import naming
 from ombak.core.memory import Release
-from ombak.core.snapshot import RolloutView
+from ombak.core.snapshot import RolloutView, SignalReading
 from ombak.runtime.alarm_book import UNWATCHED, Reading
-from ombak.runtime.alarm_interest import Wanted
+from ombak.runtime.alarm_interest import Wanted, wanted_signal
 from ombak.runtime.alarm_service import AlarmService
 from ombak.runtime.clock import Clock
+from ombak.runtime.guards import Guards
 from ombak.runtime.metrics_port import MetricsSource, QueryError
 from ombak.runtime.store import Key
 
@@ -21,6 +25,18 @@ REVERT = "revert"
 ONE_BOX = "oneBox"
 QUOTA_EVERY = timedelta(seconds=15)
 _SLOWEST = timedelta(seconds=15)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Name:
+    """What is watched: for all boxes or for the one box, the expression, the signal or the guard of that name."""
+
+    part: str
+    signal: str = ""
+    guard: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.part}/{self.signal}/{self.guard}"
 
 
 @dataclasses.dataclass(slots=True)
@@ -37,31 +53,50 @@ class AlarmReader:
     """Implements `AlarmBook` on the evaluator."""
 
     def __init__(
-        self, service: AlarmService, source: MetricsSource, clock: Clock, on_change: Callable[[Key], None]
+        self,
+        service: AlarmService,
+        source: MetricsSource,
+        clock: Clock,
+        on_change: Callable[[Key], None],
+        guards: Guards | None = None,
     ) -> None:
         self._service = service
         self._source = source
         self._clock = clock
         self._on_change = on_change
+        self._guards = guards or Guards()
         self._counted: dict[Key, _Counted] = {}
 
     def read(self, rollout: RolloutView, release: Release | None, *, is_active: bool) -> Reading:
         """Return what is known of the Rollout's expressions, and keep them evaluated."""
-        alarms, key = rollout.spec.alarms, (rollout.namespace, rollout.name)
-        if alarms is None:
+        key = (rollout.namespace, rollout.name)
+        artifact = release.artifact if release else rollout.artifact
+        wanted = _wanted(rollout, artifact) | self._guarded(rollout, artifact)
+        if not wanted:
             self.forget(key)
             return UNWATCHED
-        artifact = release.artifact if release else rollout.artifact
-        wanted = {REVERT: _wanted(alarms.revert, rollout, artifact, naming.all_pods(rollout.name))}
-        if alarms.one_box is not None:
-            wanted[ONE_BOX] = _wanted(alarms.one_box, rollout, artifact, naming.one_box_pods(rollout.name))
-        self._service.watch(key, wanted, is_active)
+        self._service.watch(key, {str(name): one for name, one in wanted.items()}, is_active)
+        verdicts = {name: self._service.verdict(key, str(name)) for name in wanted}
         return Reading(
-            revert=self._service.verdict(key, REVERT),
-            one_box=self._service.verdict(key, ONE_BOX) if alarms.one_box is not None else None,
+            revert=worst([verdict for name, verdict in verdicts.items() if name.part == REVERT]),
+            one_box=worst([verdict for name, verdict in verdicts.items() if name.part == ONE_BOX]),
+            signals=tuple(
+                SignalReading(s.name, verdicts[_Name(REVERT, s.name)], verdicts[_Name(ONE_BOX, s.name)])
+                for s in rollout.spec.signals or ()
+            ),
             samples=self._samples(rollout, release, artifact),
             poll=self._service.slowest(key) or _SLOWEST,
         )
+
+    def _guarded(self, rollout: RolloutView, artifact: str) -> dict[_Name, Wanted]:
+        """The alarms of its team that guard it, each in its context."""
+        context = _context(rollout, artifact, naming.all_pods(rollout.name))
+        found = {}
+        for namespace, name in self._guards.guarding(rollout):
+            ref = Ref(name, None if namespace == rollout.namespace else namespace)
+            text = print_expression(Is(State.ALARM, ref))
+            found[_Name(REVERT, guard=str(ref))] = Wanted(text, rollout.namespace, context)
+        return found
 
     def forget(self, key: Key) -> None:
         """Stop evaluating for a Rollout."""
@@ -119,5 +154,17 @@ def _context(rollout: RolloutView, artifact: str, pods: str) -> template.Context
     return template.Context(namespace=rollout.namespace, name=rollout.name, pods=pods, artifact=artifact)
 
 
-def _wanted(expression: str, rollout: RolloutView, artifact: str, pods: str) -> Wanted:
-    return Wanted(expression, rollout.namespace, _context(rollout, artifact, pods))
+def _wanted(rollout: RolloutView, artifact: str) -> dict[_Name, Wanted]:
+    """Everything that a release of this Rollout depends on."""
+    spec = rollout.spec
+    everyone = _context(rollout, artifact, naming.all_pods(rollout.name))
+    one_box = _context(rollout, artifact, naming.one_box_pods(rollout.name))
+    found = {}
+    if spec.alarms is not None:
+        found[_Name(REVERT)] = Wanted(spec.alarms.revert, rollout.namespace, everyone)
+    if spec.alarms is not None and spec.alarms.one_box is not None:
+        found[_Name(ONE_BOX)] = Wanted(spec.alarms.one_box, rollout.namespace, one_box)
+    for signal in spec.signals or ():
+        found[_Name(REVERT, signal.name)] = wanted_signal(signal, everyone, "of all boxes")
+        found[_Name(ONE_BOX, signal.name)] = wanted_signal(signal, one_box, "of the one box")
+    return found

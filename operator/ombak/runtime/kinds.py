@@ -9,6 +9,7 @@ ARTIFACTS = Kind(GROUP, VERSION, "artifacts", "Artifact")
 DEPLOYMENTS = Kind("apps", "v1", "deployments", "Deployment")
 REPLICA_SETS = Kind("apps", "v1", "replicasets", "ReplicaSet")
 PODS = Kind("", "v1", "pods", "Pod")
+NAMESPACES = Kind("", "v1", "namespaces", "Namespace")
 EVENTS = Kind("", "v1", "events", "Event")
 
 BY_NAME = {k.kind: k for k in (ROLLOUTS, ALARMS, ARTIFACTS, DEPLOYMENTS, REPLICA_SETS)}

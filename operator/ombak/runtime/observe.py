@@ -52,6 +52,7 @@ def view_of(record: RolloutRecord) -> RolloutView:
         has_finalizer=naming.ORPHAN in record.meta.finalizers,
         abort=record.abort,
         retry=record.retry,
+        labels=record.labels,
     )
 
 
@@ -70,6 +71,7 @@ def observe(stores: Stores, key: Key, record: RolloutRecord, extras: Extras) -> 
         one_boxes=tuple(_one_box(w, rollout, templates, extras.repaired) for w in boxes),
         revert_alarm=extras.reading.revert,
         one_box_alarm=extras.reading.one_box,
+        signals=extras.reading.signals,
         samples=extras.reading.samples,
         template_check=extras.template_check,
         elapsed=extras.elapsed,

@@ -20,6 +20,7 @@ from ombak.runtime.backoff import Backoff
 from ombak.runtime.clock import Clock
 from ombak.runtime.decode_alarm import AlarmRecord, decode_alarm
 from ombak.runtime.events import EventRecorder
+from ombak.runtime.guards import Guards, NamespaceRecord, decode_namespace, within
 from ombak.runtime.kube_port import ApiError, Kind, KubeClient, TooManyRequests
 from ombak.runtime.metrics_port import MetricsSource
 from ombak.runtime.observe import Stores
@@ -67,7 +68,9 @@ class Operator:
         self.alarms: Store[AlarmRecord] = Store(decode_alarm, on_event=self._alarm_changed)
         self.service = AlarmService(sources, clock, self._wake)
         self.recorder = EventRecorder(client, clock)
-        reader = AlarmReader(self.service, sources[DEFAULT_ENDPOINT], clock, self._add_rollout)
+        self._guards = Guards()
+        self.namespaces: Store[NamespaceRecord] = Store(decode_namespace, on_event=self._namespace_changed)
+        reader = AlarmReader(self.service, sources[DEFAULT_ENDPOINT], clock, self._add_rollout, self._guards)
         self._rollouts = Reconciler(client, self.stores, reader, clock, self.recorder)
         inspector = TrapInspector(sources, clock, self._wake)
         self._alarm_reporter = AlarmReporter(client, self.alarms, self.service, inspector, clock)
@@ -87,7 +90,16 @@ class Operator:
             self._alarm_reporter.forget(key)
         else:
             self.service.set_alarm(alarm, found.value.spec, self._alarm_reporter.warm_at(found.value))
+        self._wake_within(self._guards.set_alarm(key, None if found is None else found.value.guards))
         self._queue.add(Work(kinds.ALARMS.kind, key))
+
+    def _namespace_changed(self, key: Key) -> None:
+        found = self.namespaces.get(key)
+        self._wake_within(self._guards.set_team(key[1], "" if found is None else found.value.team))
+
+    def _wake_within(self, namespaces: frozenset[str]) -> None:
+        for key in within(self.stores.rollouts, namespaces):
+            self._add_rollout(key)
 
     def _wake(self, watchers: Iterable[Hashable]) -> None:
         for watcher in watchers:

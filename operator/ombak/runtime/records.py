@@ -9,6 +9,7 @@ from typing import Any
 
 import pydantic
 
+from ombak.alarms import signals
 from ombak.api.artifact import ArtifactStatus
 from ombak.api.parse import parse_rollout_spec, salvage_rollout_spec
 from ombak.api.rollout import RolloutSpec
@@ -69,6 +70,7 @@ class RolloutRecord:
     abort: str
     retry: str
     status: Mapping[str, Any]
+    labels: Mapping[str, str]
 
 
 def decode_rollout(obj: Mapping[str, Any]) -> RolloutRecord:
@@ -81,10 +83,11 @@ def decode_rollout(obj: Mapping[str, Any]) -> RolloutRecord:
         meta=meta_of(obj),
         spec=parsed.spec or salvage_rollout_spec(raw),
         artifact=artifact_id(template) if isinstance(template, dict) else "",
-        problem=parsed.problem,
+        problem=parsed.problem or (signals.problem_of(parsed.spec.signals or ()) if parsed.spec else ""),
         abort=str(annotations.get(naming.ABORT) or ""),
         retry=str(annotations.get(naming.RETRY) or ""),
         status=mapping(obj.get("status")),
+        labels=dict(mapping(metadata(obj).get("labels"))),
     )
 
 

@@ -1,0 +1,136 @@
+"""Signals of a Rollout as metric alarms: the service's and the one box's from the same line (design 1, R63, R69)."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Sequence
+from datetime import timedelta
+
+from ombak.alarms import metric, scope, template, traps
+from ombak.alarms.definition import MetricAlarm, Samples
+from ombak.alarms.errors import AlarmError
+from ombak.alarms.lookback import check_query
+from ombak.alarms.verdict import Certainty, State, Verdict
+from ombak.api.alarm import Comparison
+from ombak.api.signal import Quantile, Ratio, Signal
+
+WINDOW_PERIODS = 4
+"""A point of a ratio or a quantile looks at so many periods: two minutes at 30 s, which is four usual scrapes."""
+RATIO_SAMPLES = 10
+"""With fewer requests a share of bad ones is a matter of luck."""
+
+
+def problem_of(signals: Sequence[Signal]) -> str:
+    """What is wrong with the queries of signals, with the field and the fix; empty if nothing is."""
+    for index, signal in enumerate(signals):
+        for field, text in _texts(signal):
+            try:
+                scope.check_selector(text) if field != "query" else check_query(text)
+            except AlarmError as error:
+                return f"spec.signals[{index}].{field}: {error}"
+        if signal.query is not None and (found := traps.find_traps(signal.query)):
+            return f"spec.signals[{index}].query: {found[0]}"
+    return ""
+
+
+def _texts(signal: Signal) -> tuple[tuple[str, str], ...]:
+    if signal.ratio is not None:
+        return ("ratio.bad", signal.ratio.bad), ("ratio.total", signal.ratio.total)
+    if signal.quantile is not None:
+        return (("quantile.of", signal.quantile.of),)
+    return (("query", signal.query or ""),)
+
+
+@functools.lru_cache(maxsize=4096)
+def define_signal(signal: Signal, context: template.Context) -> MetricAlarm:
+    """The alarm that a signal means for the pods of `context`; nothing in its queries is variable any more.
+
+    Raises AlarmError, whose text is meant for the person who wrote the signal.
+    """
+    comparison, threshold = Comparison.GREATER, signal.above
+    if threshold is None:
+        assert signal.below is not None
+        comparison, threshold = Comparison.LESS, signal.below
+    rule = metric.Rule(comparison, threshold, n=signal.evaluation_periods, m=signal.m)
+    query, counted = _queries(signal, context)
+    count = signal.min_samples or _least_samples(signal)
+    samples = Samples(counted, count, _counted_over(signal)) if counted else None
+    return MetricAlarm(query, signal.period, rule, samples=samples)
+
+
+def _window(signal: Signal) -> timedelta:
+    return WINDOW_PERIODS * signal.period
+
+
+def _counted_over(signal: Signal) -> timedelta:
+    """All that an evaluation looks at: from the start of its first point's window to its last point."""
+    return _window(signal) + (signal.evaluation_periods - 1) * signal.period
+
+
+def _least_samples(signal: Signal) -> int:
+    """A quantile of fewer than 1 / (1 - q) samples is only their maximum."""
+    return RATIO_SAMPLES if signal.quantile is None else math.ceil(round(1 / (1 - signal.quantile.q), 6))
+
+
+def _queries(signal: Signal, context: template.Context) -> tuple[str, str]:
+    """The query, and the one that counts its samples where that is known."""
+    if signal.ratio is not None:
+        return _of_ratio(signal, signal.ratio, context)
+    if signal.quantile is not None:
+        return _of_quantile(signal, signal.quantile, context)
+    query = signal.query or ""
+    rendered = template.render(query, context, signal.period)
+    if "pods" in template.variables(query):
+        return rendered, ""
+    return scope.narrowed(rendered, *scope.conditions(context.namespace, context.pods)), ""
+
+
+def _of_ratio(signal: Signal, ratio: Ratio, context: template.Context) -> tuple[str, str]:
+    """No bad series is 0 of the total; where the total is gone or idle, the share is missing (0 / 0), not 0."""
+    bad, total = (
+        f"sum(rate({_selected(text, signal, context)}[{_range(signal)}]))" for text in (ratio.bad, ratio.total)
+    )
+    return f"({bad} or 0 * {total}) / {total}", _count(ratio.total, signal, context)
+
+
+def _of_quantile(signal: Signal, quantile: Quantile, context: template.Context) -> tuple[str, str]:
+    buckets = f"sum by (le) (rate({_selected(quantile.of, signal, context)}[{_range(signal)}]))"
+    return f"histogram_quantile({quantile.q}, {buckets})", _count(quantile.of, signal, context, ("le", "=", "+Inf"))
+
+
+def _count(text: str, signal: Signal, context: template.Context, *more: scope.Condition) -> str:
+    window = template.promql_duration(_counted_over(signal))
+    return f"increase({_selected(text, signal, context, *more)}[{window}])"
+
+
+def _selected(text: str, signal: Signal, context: template.Context, *more: scope.Condition) -> str:
+    scope.check_selector(text)
+    rendered = template.render(text, context, signal.period)
+    return scope.narrowed(rendered, *scope.conditions(context.namespace, context.pods), *more)
+
+
+def _range(signal: Signal) -> str:
+    return template.promql_duration(_window(signal))
+
+
+def worst(verdicts: Sequence[Verdict]) -> Verdict | None:
+    """One verdict for several, as an OR over them: ALARM beats unknown, unknown beats OK; None for none.
+
+    It is as old as the oldest that it rests on, and tells of those that made it what it is.
+    """
+    if len(verdicts) < 2:
+        return verdicts[0] if verdicts else None
+    telling = [v for v in verdicts if v.is_alarm] or [v for v in verdicts if v.is_unknown] or list(verdicts)
+    times = [verdict.evaluated_at for verdict in telling]
+    known = [time for time in times if time is not None]
+    is_unknown = telling[0].is_unknown
+    return dataclasses.replace(
+        telling[0],
+        state=State.INSUFFICIENT_DATA if is_unknown else telling[0].state,
+        certainty=Certainty.Uncertain if is_unknown else Certainty.Certain,
+        evaluated_at=min(known) if len(known) == len(times) else None,
+        window=max(verdict.window for verdict in telling),
+        contributors=tuple(dict.fromkeys(name for v in telling for name in v.contributors)),
+        unknown=tuple(dict.fromkeys(line for v in telling for line in v.unknown)),
+        message="; ".join(dict.fromkeys(verdict.message for verdict in telling if verdict.message)),
+    )
