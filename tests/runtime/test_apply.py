@@ -19,8 +19,6 @@ from ombak.runtime.observe import Extras, observe
 from ombak.simulation.server import REFUSED
 from support.fake_kube import KEY, NAME, NAMESPACE, Request, Rig, template
 
-FORBIDDEN = ApiError.of(403, "Forbidden", "exceeded quota")
-CREATE_BOX = plan.WriteOneBox("", "", 1, surge=False)
 
 
 class Bench:

@@ -98,7 +98,13 @@ class PrometheusSource:
     async def has_series(self, selector: str, start: datetime, end: datetime) -> bool:
         """Whether any series matched the selector in that time; raises QueryError only."""
         params = {"match[]": selector, "start": _seconds(start), "end": _seconds(end), "limit": "1"}
-        return await self._run(lambda: bool(self._call("POST", "series", params)["data"]))
+        try:
+            return await self._run(lambda: bool(self._call("POST", "series", params)["data"]))
+        except QueryError as error:
+            # More than the one that was asked for: Prometheus warns that it left some out.
+            if error.kind is QueryErrorKind.PARTIAL and "limit" in error.message:
+                return True
+            raise
 
     async def scrape_interval(self) -> timedelta | None:
         """The interval at which all targets are scraped, None if they differ; raises QueryError only."""

@@ -33,7 +33,7 @@ class Heading:
 def newest_good(s: Snapshot) -> ArtifactView | None:
     """Return what a revert goes to."""
     good = [a for a in s.artifacts if a.is_good]
-    return max(good, key=lambda a: a.stable_order, default=None)
+    return max(good, key=lambda a: (a.stable_order, a.sequence), default=None)
 
 
 def heading(s: Snapshot) -> Heading:

@@ -154,17 +154,21 @@ class SharedQuery(Shared[metric.Rule, metric.MetricResult]):
         return changed
 
     def _known_verdict(self, name: str, outcome: Outcome[metric.MetricResult]) -> Verdict:
-        result = outcome.result
-        doubt = "not enough data" if result.certainty is Certainty.Certain else "not enough data to change its state"
-        return Verdict(
-            state=result.state,
-            certainty=result.certainty,
-            evaluated_at=outcome.at,
-            window=result.reach * self.key.period + lookback.lookback(self.key.text),
-            contributors=result.contributors,
-            unknown=tuple(f"{name} {series}: {doubt}" for series in result.unknown),
-            message=f"{name}: {result.message}",
-        )
+        return metric_verdict(name, outcome.result, outcome.at, self.key)
+
+
+def metric_verdict(name: str, result: metric.MetricResult, at: datetime, key: QueryKey) -> Verdict:
+    """The verdict for a metric alarm of this name that was judged up to `at`."""
+    doubt = "not enough data" if result.certainty is Certainty.Certain else "not enough data to change its state"
+    return Verdict(
+        state=result.state,
+        certainty=result.certainty,
+        evaluated_at=at,
+        window=result.reach * key.period + lookback.lookback(key.text),
+        contributors=result.contributors,
+        unknown=tuple(f"{name} {series}: {doubt}" for series in result.unknown),
+        message=f"{name}: {result.message}",
+    )
 
 
 @dataclass(slots=True, eq=False)

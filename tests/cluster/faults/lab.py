@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from faultproxy import FaultProxy, Faults
-from harness import OperatorProcess, Shop, install
+from harness import USER, OperatorProcess, Shop, install
 from timeline import Timeline
 
 from ombak.sandbox import Region, wait_for
@@ -44,12 +44,13 @@ class Lab:
         self._thread = threading.Thread(target=self.loop.run_forever, name="lab", daemon=True)
         self._thread.start()
         self._names = itertools.count(1)
+        self._namespaces: list[str] = []
 
     @classmethod
     @contextlib.contextmanager
-    def running(cls, name: str, *, traffic: bool = False) -> Iterator[Lab]:
+    def running(cls, name: str, *, traffic: bool = False, users: Sequence[str] = (USER,)) -> Iterator[Lab]:
         """A lab that lasts as long as the block."""
-        region = Region.start(name, nodes=6, traffic=traffic)
+        region = Region.start(name, nodes=6, traffic=traffic, users=users)
         lab = None
         try:
             lab = cls(region)
@@ -85,7 +86,25 @@ class Lab:
 
     async def shop(self, name: str) -> Shop:
         """A Rollout-to-be in a new namespace."""
-        return await Shop(self.region, self.timeline, f"{name}-{uuid.uuid4().hex[:6]}").open()
+        shop = Shop(self.region, self.timeline, f"{name.lower()}-{uuid.uuid4().hex[:6]}")
+        self._namespaces.append(shop.namespace)
+        return await shop.open()
+
+    def clear(self) -> None:
+        """Begin to delete every namespace that was made."""
+        if self._namespaces:
+            self.region.kubectl("delete", "namespace", "--wait=false", *self._namespaces)
+            self._namespaces.clear()
+
+    def name(self, name: str) -> str:
+        """A name for a process that no other one has: its log is called so."""
+        return f"{name}-{next(self._names)}"
+
+    def run_operator(self, name: str, **options: Any) -> OperatorProcess:
+        """An operator that runs until whoever asked for it stops it."""
+        process = OperatorProcess(self.region, self.name(name), **options)
+        process.start()
+        return process
 
     @contextlib.asynccontextmanager
     async def operator(
@@ -96,8 +115,7 @@ class Lab:
         Fails if it has ended before, unless it `dies` by the test's own hand.
         """
         chosen = [part for namespace in namespaces for part in ("--namespace", namespace)]
-        label = f"{name}-{next(self._names)}"
-        process = OperatorProcess(self.region, label, kubeconfig=kubeconfig, options=chosen)
+        process = OperatorProcess(self.region, self.name(name), kubeconfig=kubeconfig, options=chosen)
         try:
             await asyncio.to_thread(process.start)
             yield process
