@@ -16,6 +16,7 @@ from ombak.alarms.template import Context
 from ombak.alarms.verdict import Verdict
 from ombak.api.alarm import AlarmSpec
 from ombak.runtime.alarm_interest import Wanted
+from ombak.runtime.alarm_polling import PollSettings
 from ombak.runtime.alarm_service import AlarmService
 from ombak.runtime.alarm_traps import inspect
 from support.prometheus_history import HistoryPrometheus, running_history
@@ -57,7 +58,9 @@ async def _watching(
 ) -> AsyncIterator[Callable[[Callable[[Verdict], bool]], Awaitable[Verdict]]]:
     heard = asyncio.Event()
     source = PrometheusSource(prometheus.url)
-    service = AlarmService({"": source}, SystemClock(), lambda _: heard.set(), rng=random.Random(1))
+    service = AlarmService(
+        {"": source}, SystemClock(), lambda _: heard.set(), PollSettings(least_uptime=0), random.Random(1)
+    )
     service.set_alarm(AlarmKey("shop", "a"), AlarmSpec.model_validate({"alertingRule": rule}))
     service.watch("r1", {"x": Wanted("ALARM(a)", "shop", Context())}, is_active=True)
     running = asyncio.create_task(service.run())

@@ -39,9 +39,8 @@ class World:
     async def send(self) -> list[dict[str, Any]]:
         """Let it send what waits; what was sent."""
         task = asyncio.create_task(self.recorder.run())
-        while not self.recorder._waiting.empty():
+        for _ in range(self.recorder._waiting.qsize() + 1):
             await asyncio.sleep(0)
-        await asyncio.sleep(0)
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task

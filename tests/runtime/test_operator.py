@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -219,7 +220,7 @@ def test_a_pass_that_fails_is_tried_again_later_and_later(error: Exception) -> N
         world.synced.set()
         await asyncio.sleep(600)
         mine = [at for at, work in world.passes if work.key == KEY]
-        pauses = [after - before for before, after in zip(mine, mine[1:], strict=False)]
+        pauses = [after - before for before, after in itertools.pairwise(mine)]
         assert len(mine) == 10
         assert pauses[0] <= 0.5
         assert pauses[1] > pauses[0]

@@ -119,9 +119,7 @@ class FakeKube:
     async def replace(self, kind: Kind, namespace: str, name: str, body: Object, *, subresource: str = "") -> Object:
         version = body["metadata"].get("resourceVersion")
         request = Request("replace", kind.kind, name, body, subresource, version=version)
-        return self._call(
-            request, lambda s: s.replace(self._by, kind, namespace, name, body, subresource=subresource)
-        )
+        return self._call(request, lambda s: s.replace(self._by, kind, namespace, name, body, subresource=subresource))
 
     async def patch(
         self,
@@ -136,9 +134,7 @@ class FakeKube:
         assert isinstance(patch, dict)
         version = (patch.get("metadata") or {}).get("resourceVersion")
         request = Request("patch", kind.kind, name, patch, subresource, version=version)
-        return self._call(
-            request, lambda s: s.patch(self._by, kind, namespace, name, patch, subresource=subresource)
-        )
+        return self._call(request, lambda s: s.patch(self._by, kind, namespace, name, patch, subresource=subresource))
 
     async def delete(
         self,

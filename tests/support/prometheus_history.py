@@ -5,6 +5,7 @@ Samples go in by remote write, whose messages (protobuf in a snappy block) are s
 
 import http.client
 import http.server
+import shutil
 import struct
 import threading
 import time
@@ -56,6 +57,12 @@ class HistoryPrometheus:
     def start(self) -> None:
         self.process.start()
         wait_for("prometheus ready", self._is_ready, timedelta(seconds=30), processes=[self.process])
+
+    def restart_empty(self) -> None:
+        """Lose everything, as a pod without a volume does."""
+        self.process.kill()
+        shutil.rmtree(self._folder / "data")
+        self.start()
 
     def _is_ready(self) -> bool:
         return self._post("/-/ready", b"", "GET") == http.client.OK

@@ -214,9 +214,7 @@ def failure_of(status: Mapping[str, Any]) -> str:
     return next((str(status.get("message") or "") for c in conditions if c.get("reason") == _REFUSED), "")
 
 
-def _amended(
-    old: Mapping[str, Any], facts: list[tuple[str, bool, str, str]], generation: int, now: datetime
-) -> Status:
+def _amended(old: Mapping[str, Any], facts: list[tuple[str, bool, str, str]], generation: int, now: datetime) -> Status:
     """Return a status with some conditions changed and everything else as it was."""
     before = {c.get("type"): c for c in old.get("conditions") or [] if isinstance(c, Mapping)}
     after = {fact[0]: _condition(*fact, before.get(fact[0]), generation, now) for fact in facts}

@@ -176,6 +176,7 @@ class SharedRules(Shared[alerting.Selector, alerting.RuleResult]):
     """The alerting rules of one place."""
 
     key: RulesKey = field(kw_only=True)
+    least_uptime: timedelta = timedelta(0)
 
     @property
     def poll_key(self) -> RulesKey:
@@ -185,9 +186,10 @@ class SharedRules(Shared[alerting.Selector, alerting.RuleResult]):
     def judge(self, answer: RulesResult, at: datetime, asked: float) -> set[Hashable]:
         """Judge all selectors by a new answer; returns who watches one that is different now."""
         recovered = self._recover()
+        uptime = alerting.Uptime(answer.started_at, self.least_uptime)
         changed: set[Hashable] = set()
         for selector, state in self.rules.items():
-            result = alerting.judge(selector, answer.rules, answer.server_time or at)
+            result = alerting.judge(selector, answer.rules, answer.server_time or at, uptime)
             if state.take(Outcome(result, at, asked)) or recovered:
                 changed |= state.watchers
         return changed

@@ -11,7 +11,6 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, TypeVar
 
 from faultproxy import FaultProxy, Faults
@@ -108,16 +107,17 @@ class Lab:
 
     @contextlib.asynccontextmanager
     async def operator(
-        self, name: str, namespaces: Sequence[str] = (), *, kubeconfig: Path | None = None, dies: bool = False
+        self, name: str, namespaces: Sequence[str] = (), *, dies: bool = False, waits: bool = False, **options: Any
     ) -> AsyncIterator[OperatorProcess]:
         """An operator process of these namespaces (all if none), told to stop at the end of the block.
 
-        Fails if it has ended before, unless it `dies` by the test's own hand.
+        Fails if it has ended before, unless it `dies` by the test's own hand; one that `waits` for something is not
+        waited for. Other options are those of `OperatorProcess`.
         """
         chosen = [part for namespace in namespaces for part in ("--namespace", namespace)]
-        process = OperatorProcess(self.region, self.name(name), kubeconfig=kubeconfig, options=chosen)
+        process = OperatorProcess(self.region, self.name(name), options=chosen, **options)
         try:
-            await asyncio.to_thread(process.start)
+            await asyncio.to_thread(process.start, wait=not waits)
             yield process
             if not dies:
                 process.process.check()
