@@ -6,9 +6,9 @@ PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 BIN := .venv/bin
 READY := .venv/.ready
 CODE := operator tests $(wildcard benchmarks)
-# How many seeded releases `make simulate` plays, and from which seed on.
-RUNS ?= 2000
-SEED ?= 0
+# How many seeded runs `make simulate` plays, and from which seed on.
+RUNS ?= 1000
+SEED ?= 1
 
 .PHONY: help demo test test-fast simulate bench lint generate clean
 .DELETE_ON_ERROR:
@@ -17,7 +17,7 @@ help:
 	@echo 'make demo [KEEP=1]   a good and a bad release on a real control plane, here and now'
 	@echo 'make test            every test, on a real control plane too (about ten minutes)'
 	@echo 'make test-fast       every test that needs no control plane (under a minute)'
-	@echo 'make simulate        many seeded releases with faults, in memory; RUNS=2000 SEED=0'
+	@echo 'make simulate        many seeded releases with faults, in memory; RUNS=1000 SEED=1'
 	@echo 'make bench           requests, CPU and memory, measured on a real control plane'
 	@echo 'make lint            style, types, import contract, generated files'
 	@echo 'make generate        write crds/ and docs/reference.md anew'

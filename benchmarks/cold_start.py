@@ -6,7 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import bench
+from benchmarks import bench
 
 
 def measure(count: int, folder: Path) -> None:

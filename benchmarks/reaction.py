@@ -9,8 +9,7 @@ from datetime import datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
-import bench
-import peer
+from benchmarks import bench, peer
 from ombak.sandbox import Region
 
 

@@ -5,8 +5,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import bench
-import peer
+from benchmarks import bench, peer
 
 
 def measure(count: int, log: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ombak.alarms.alerting import AlertRule, Instance, Selector, judge
+from ombak.alarms.alerting import AlertRule, Instance, Selector, Uptime, judge
 from ombak.api.health import State
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -102,3 +102,22 @@ def test_a_selector_means_all_of_its_labels() -> None:
     assert both.matches(RULE)
     assert not Selector("HighErrors", (("team", "other"),)).matches(RULE)
     assert str(both) == 'HighErrors{severity="page", team="shop"}'
+
+
+@pytest.mark.parametrize("states", [pytest.param((), id="inactive"), pytest.param(("firing",), id="firing")])
+@pytest.mark.parametrize(
+    ("minutes", "is_known"),
+    [
+        pytest.param(6, False, id="its window is not full"),
+        pytest.param(8, True, id="it saw a whole window"),
+        pytest.param(None, True, id="not told"),
+    ],
+)
+def test_a_prometheus_that_just_came_is_not_relied_upon(
+    states: tuple[str, ...], minutes: int | None, is_known: bool
+) -> None:
+    """Its store may be empty: then inactive is no health, and firing may be `absent()`."""
+    since = None if minutes is None else NOW - minutes * MINUTE
+    verdict = judge(BY_NAME, [_rule(*states)], NOW, Uptime(since, 2 * MINUTE)).verdict("a")
+    assert is_known is not verdict.is_unknown
+    assert is_known or "after Prometheus started" in verdict.message

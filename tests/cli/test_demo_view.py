@@ -30,6 +30,14 @@ def test_panel_shows_the_one_box_first_then_the_newest_then_what_is_missing() ->
     assert "2 of 4 serve, at least 3 must" in "".join(rows)
 
 
+def test_the_one_box_leads_whatever_its_version() -> None:
+    """On the way back it has the old version already while boxes of the fleet still have the new one."""
+    boxes = (box("fleet-1", NEW), box("onebox-1", one_box=True), box("fleet-2"), box("fleet-3"))
+    rows = rendered(view.panel(scene(boxes=boxes), PROGRAMME))
+
+    assert row(rows, "Boxes").split() == ["1.0.0", "1.1.0", "1.0.0", "1.0.0"]
+
+
 def test_a_missing_one_box_leaves_the_first_place_free() -> None:
     """While the one box is replaced, no box of the fleet takes its place in the picture."""
     rows = rendered(view.panel(scene(boxes=(box("fleet-1"),)), PROGRAMME))

@@ -48,8 +48,6 @@ async def test_kubectl_get_tells_a_person_where_it_stands_in_every_phase(shop: S
     for phase, table in seen.items():
         assert re.split(r"  +", table.splitlines()[0].strip()) == COLUMNS
         assert phase in table
-        if phase != "Stable":
-            assert "<none>" not in table.splitlines()[1].rpartition("<none>")[0] or phase == "Installing", table
 
 
 async def _look(shop: Shop, seen: dict[str, str], *phases: str) -> None:
@@ -89,13 +87,13 @@ async def test_an_idle_operator_writes_nothing(shop: Shop) -> None:
     await asyncio.sleep(20)
     counts = shop.region.audit.counts("ombak", since=mark)
 
-    assert counts.writes == 0
+    assert counts.writes.total() == 0
     assert counts.events == 0
 
 
 @side_by_side
 async def test_every_wait_is_explained(shop: Shop) -> None:
-    """P10: in flight the status always says what is waited for and who can lift it, and the conditions fit the phase."""
+    """P10: in flight the status always says what is waited for and who can lift it; the conditions fit the phase."""
     await shop.installed(manifests.switch(), manifests.rollout(replicas=4, alarms=manifests.alarms()))
     await shop.release("1.1.0")
     await shop.phase("Stable")

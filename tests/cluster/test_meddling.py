@@ -9,6 +9,7 @@ import pytest
 from harness import Shop
 from parallel import side_by_side
 
+from ombak.core.identity import artifact_id
 from ombak.sandbox.client import ApiStatusError
 
 pytestmark = pytest.mark.cluster
@@ -41,11 +42,12 @@ async def test_what_people_change_by_hand_is_put_back_and_reported(shop: Shop, w
 
     with shop.watcher.excused("the test takes boxes away by hand"):
         await shop.kubectl(*(word.format(artifact=stable) for word in words))
+        await shop.settled(lambda: _was_reported(shop), "an Event that says what was put back")
         await shop.settled(lambda: _is_as(shop, before), "everything to be as it was")
+        await shop.settled(lambda: _one_box_runs(shop, stable), "the one box")
         await shop.sized(6)
 
     assert await shop.boxes() == {stable: 6}
-    await shop.settled(lambda: _was_reported(shop), "an Event that says what was put back")
 
 
 async def _shape(shop: Shop) -> dict[str, Any]:
@@ -89,7 +91,10 @@ async def _one_box_runs(shop: Shop, artifact: str) -> bool:
     except ApiStatusError:
         return False
     labels: dict[str, str] = live["spec"]["template"]["metadata"]["labels"]
-    return labels["ombak.dev/artifact"] == artifact and live["status"].get("availableReplicas") == 1
+    status = live["status"]
+    has_followed = status.get("observedGeneration") == live["metadata"]["generation"]
+    sizes = {status.get(key) for key in ("replicas", "updatedReplicas", "availableReplicas")}
+    return labels["ombak.dev/artifact"] == artifact and has_followed and sizes == {1}
 
 
 @side_by_side
@@ -125,23 +130,48 @@ def _stray(kind: str, name: str, replicas: int = 2) -> dict[str, Any]:
     }
 
 
+@pytest.mark.parametrize("kind", ["Deployment", "ReplicaSet"])
 @side_by_side
-async def test_a_name_that_somebody_else_has_stalls_and_nothing_is_touched(shop: Shop) -> None:
-    """The user's Deployment is called as the one box would be; when it is gone the install goes on."""
+async def test_a_name_that_somebody_else_has_stalls_and_theirs_is_not_touched(shop: Shop, kind: str) -> None:
+    """The user's object is called as ours would be; when it is gone the install goes on."""
+    wanted = manifests.rollout(replicas=3)
     name = f"{shop.name}-onebox"
-    await shop.create(_stray("Deployment", name, replicas=1))
-    before = await shop.get("Deployment", name)
+    if kind == "ReplicaSet":
+        name = f"{shop.name}-{artifact_id(wanted['spec']['template'])}"
+    await shop.create(_stray(kind, name, replicas=1))
+    before = await shop.get(kind, name)
 
-    await shop.create(manifests.rollout(replicas=3))
+    await shop.create(wanted)
     stalled = await shop.until(lambda now: now.condition("Stalled").get("status") == "True", "to be stalled")
 
     assert name in stalled.status["message"]
     assert stalled.status["waitingFor"]["what"]
-    after = await shop.get("Deployment", name)
+    after = await shop.get(kind, name)
     assert (after["metadata"]["uid"], after["spec"]) == (before["metadata"]["uid"], before["spec"])
-    assert await shop.boxes() == {}
-    await shop.kubectl("delete", "deployment", name)
+    assert sum((await shop.boxes()).values()) <= 1
+    await shop.kubectl("delete", kind.lower(), name)
     await shop.phase("Stable")
+
+
+@side_by_side
+async def test_deleted_artifacts_are_recorded_again_and_nothing_is_redeployed(shop: Shop) -> None:
+    """What runs is what the spec asks for, so it only has to prove itself again; every box stays."""
+    stable = await shop.installed(manifests.rollout(replicas=3))
+    boxes = await _pods(shop)
+
+    await shop.kubectl("delete", "artifacts.ombak.dev", "--all")
+    await shop.settled(lambda: _is_recorded(shop, stable), "the verdict to be on record again")
+
+    assert await _pods(shop) == boxes
+
+
+async def _pods(shop: Shop) -> set[str]:
+    return {pod["metadata"]["uid"] for pod in await shop.items("Pod")}
+
+
+async def _is_recorded(shop: Shop, artifact: str) -> bool:
+    found = [item for item in await shop.items("Artifact") if item["spec"]["id"] == artifact]
+    return any(item.get("status", {}).get("stable") for item in found)
 
 
 @side_by_side

@@ -93,9 +93,9 @@ async def test_boxes_that_never_serve_are_taken_back_by_the_deadline(shop: Shop,
 
 @side_by_side
 async def test_a_ready_count_that_flaps_cannot_move_the_deadline(shop: Shop) -> None:
-    """The box comes and goes for ever: it is no progress, and no good moment is long enough for evidence."""
+    """The box comes and goes for ever: it is no progress, and no good moment is long enough for evidence of 7 s."""
     old = await shop.installed(
-        manifests.switch(), manifests.rollout(replicas=10, progressDeadline="6s", alarms=manifests.alarms())
+        manifests.service_errors(), manifests.rollout(replicas=10, progressDeadline="6s", alarms=manifests.alarms())
     )
 
     new = await shop.release("1.1.0", {"behaviour": "flap", "flap-every": "2s"})

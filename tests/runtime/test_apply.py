@@ -16,11 +16,9 @@ from ombak.runtime.alarm_book import UNWATCHED
 from ombak.runtime.apply import Applier, Refused, dry_run, read_live
 from ombak.runtime.kube_port import AlreadyExists, ApiError, Conflict, Kind, NotFound, Object, Unreachable
 from ombak.runtime.observe import Extras, observe
+from ombak.runtime.store import Store
 from ombak.simulation.server import REFUSED
 from support.fake_kube import KEY, NAME, NAMESPACE, Request, Rig, template
-
-FORBIDDEN = ApiError.of(403, "Forbidden", "exceeded quota")
-CREATE_BOX = plan.WriteOneBox("", "", 1, surge=False)
 
 
 class Bench:
@@ -173,8 +171,12 @@ async def test_a_leftover_is_deleted_as_it_was_seen(bench: Bench, kind: Kind) ->
     action = plan.Delete(kind.kind, name, meta["uid"], meta["resourceVersion"])
     bench.rig.is_watching = False
     request = await bench.do(action)
-    assert (request.told, request.uid, request.version) == (f"delete {kind.kind} {name}", action.uid, action.resource_version)
-    store = {"ReplicaSet": bench.rig.stores.replica_sets, "Artifact": bench.rig.stores.artifacts}[kind.kind]
+    assert (request.told, request.uid, request.version) == (
+        f"delete {kind.kind} {name}",
+        action.uid,
+        action.resource_version,
+    )
+    store: Store[Any] = {"ReplicaSet": bench.rig.stores.replica_sets, "Artifact": bench.rig.stores.artifacts}[kind.kind]
     assert store.get((NAMESPACE, name)) is None
     await bench.do(action)
 
@@ -275,7 +277,7 @@ CHILDREN = pytest.mark.parametrize("child", ["ReplicaSet", "Deployment"])
 @CHILDREN
 async def test_one_of_that_name_that_is_ours_is_taken_up(bench: Bench, child: str) -> None:
     """The answer to its creation was lost, or the watch is late: it is decided upon anew."""
-    action, kind, name = _child(bench, child)
+    action, _, name = _child(bench, child)
     bench.rig.is_watching = False
     bench.rig.kube.fail("create", Unreachable("cut"), after=True)
     with pytest.raises(Unreachable):

@@ -129,7 +129,7 @@ def test_a_restart_by_annotation_is_drift() -> None:
     """`kubectl rollout restart` would replace the one box outside of any release."""
     live = _defaulted(_wanted())
     live["spec"]["template"]["metadata"]["annotations"] = {"kubectl.kubernetes.io/restartedAt": "now"}
-    restarted = {"f:annotations": {".": {}, "f:kubectl.kubernetes.io/restartedAt": {}}}
+    restarted: dict[str, Any] = {"f:annotations": {".": {}, "f:kubectl.kubernetes.io/restartedAt": {}}}
     _managed(live, "kubectl-rollout", {"template": {"f:metadata": restarted}})
     assert "restartedAt set by kubectl-rollout" in _told(live)
 

@@ -9,7 +9,7 @@ import pytest
 
 from ombak.core import naming
 from ombak.core.memory import Memory
-from ombak.core.snapshot import Snapshot, TemplateCheck
+from ombak.core.snapshot import ArtifactView, Owned, Snapshot, TemplateCheck
 from ombak.runtime import kinds
 from ombak.runtime.alarm_book import UNWATCHED
 from ombak.runtime.observe import Extras, observe
@@ -63,7 +63,8 @@ async def test_an_owner_tells_whose_an_object_is(owners: Any, is_ours: bool, has
     ):
         rig.edit(kind, name, {"metadata": {"ownerReferences": owners}})
     s = _observed(rig)
-    found = [(o.is_ours, o.has_owner) for o in (*s.fleet, *s.one_boxes, *s.artifacts)]
+    children: list[Owned | ArtifactView] = [*s.fleet, *s.one_boxes, *s.artifacts]
+    found = [(o.is_ours, o.has_owner) for o in children]
     assert found == [(is_ours, has_owner)] * 3
 
 
@@ -71,7 +72,9 @@ async def test_objects_of_another_rollout_are_not_seen() -> None:
     """They are found by the label that names their Rollout, also where one name begins like another."""
     rig = Rig()
     stable = await rig.installed()
-    rig.edit(kinds.REPLICA_SETS, naming.fleet(NAME, stable), {"metadata": {"labels": {naming.ROLLOUT: f"{NAME}-admin"}}})
+    rig.edit(
+        kinds.REPLICA_SETS, naming.fleet(NAME, stable), {"metadata": {"labels": {naming.ROLLOUT: f"{NAME}-admin"}}}
+    )
     assert _observed(rig).fleet == ()
 
 

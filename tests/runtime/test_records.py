@@ -27,6 +27,7 @@ json_values = st.recursive(
 
 def _skewed(known: Any) -> st.SearchStrategy[Any]:
     """The same object with some of its parts replaced by anything, or missing."""
+    whole: st.SearchStrategy[Any]
     if isinstance(known, dict):
         whole = st.fixed_dictionaries({}, optional={key: _skewed(value) for key, value in known.items()})
     elif isinstance(known, list):
@@ -46,7 +47,9 @@ _META = {
     "labels": {naming.ROLLOUT: "front-end", naming.ARTIFACT: "a1"},
     "annotations": {naming.ABORT: "a1"},
     "ownerReferences": [{"controller": True, "uid": "u0"}],
-    "managedFields": [{"manager": "kubectl-edit", "fieldsV1": {"f:spec": {"f:paused": {}, 'k:{"name":"x"}': {".": {}}}}}],
+    "managedFields": [
+        {"manager": "kubectl-edit", "fieldsV1": {"f:spec": {"f:paused": {}, 'k:{"name":"x"}': {".": {}}}}}
+    ],
 }
 _ROLLOUT = {"metadata": _META, "spec": spec(), "status": {"phase": "Stable", "memory": {}}}
 _ARTIFACT = {

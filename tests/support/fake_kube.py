@@ -246,6 +246,16 @@ def spec(version: str = "1.0.0", **changes: Any) -> Object:
     } | changes
 
 
+def follow(server: Server, kind: Kind, obj: Object, *, ready: bool = True) -> None:
+    """Do a controller's work on one object: its boxes are there, and `ready` or not."""
+    meta, count = obj["metadata"], obj["spec"]["replicas"]
+    up = count if ready else 0
+    status = {"observedGeneration": meta["generation"], "replicas": count}
+    status |= {"readyReplicas": up, "availableReplicas": up, "updatedReplicas": count}
+    body = {"metadata": {}, "status": status}
+    server.replace(CONTROLLER, kind, NAMESPACE, meta["name"], body, subresource="status")
+
+
 class Rig:
     """A cluster, and one operator process on it whose passes the test triggers."""
 
@@ -330,16 +340,8 @@ class Rig:
         stable = self.status.get("artifacts", {}).get("stable")
         for kind in (kinds.REPLICA_SETS, kinds.DEPLOYMENTS):
             for obj in self.server.all(kind.kind):
-                artifact = obj["metadata"]["labels"].get(naming.ARTIFACT)
-                self._follow(kind, obj, ready=ready or artifact == stable)
-
-    def _follow(self, kind: Kind, obj: Object, *, ready: bool) -> None:
-        meta, count = obj["metadata"], obj["spec"]["replicas"]
-        up = count if ready else 0
-        status = {"observedGeneration": meta["generation"], "replicas": count}
-        status |= {"readyReplicas": up, "availableReplicas": up, "updatedReplicas": count}
-        body = {"metadata": {}, "status": status}
-        self.server.replace(CONTROLLER, kind, NAMESPACE, meta["name"], body, subresource="status")
+                artifact = (obj["metadata"].get("labels") or {}).get(naming.ARTIFACT)
+                follow(self.server, kind, obj, ready=ready or artifact == stable)
 
     @property
     def rollout(self) -> Object:
@@ -366,7 +368,7 @@ class Rig:
         """How many boxes are asked of each artifact."""
         found: dict[str, int] = {}
         for obj in (*self.server.all("ReplicaSet"), *self.server.all("Deployment")):
-            artifact = obj["metadata"]["labels"][naming.ARTIFACT]
+            artifact = (obj["metadata"].get("labels") or {}).get(naming.ARTIFACT, "a stranger's")
             found[artifact] = found.get(artifact, 0) + obj["spec"]["replicas"]
         return {artifact: count for artifact, count in found.items() if count}
 

@@ -20,7 +20,13 @@ import requests
 import requests.adapters
 
 from ombak.adapters.prometheus_access import AccessFileError, Credentials, PrometheusAccess
-from ombak.adapters.prometheus_answers import read_alert_rules, read_http_date, read_scrape_interval, read_series
+from ombak.adapters.prometheus_answers import (
+    read_alert_rules,
+    read_http_date,
+    read_scrape_interval,
+    read_series,
+    read_start_time,
+)
 from ombak.runtime.metrics_port import QueryError, QueryErrorKind, QueryResult, RulesResult
 
 _THREADS = 16
@@ -90,19 +96,35 @@ class PrometheusSource:
         """All alerting rules with their health and their alerts; raises QueryError only."""
 
         def ask() -> RulesResult:
+            started = self._started_at()
             body = self._call("GET", "rules", {"type": "alert"})
-            return RulesResult(read_alert_rules(body), self._session.server_time())
+            return RulesResult(read_alert_rules(body), self._session.server_time(), started)
 
         return await self._run(ask)
 
     async def has_series(self, selector: str, start: datetime, end: datetime) -> bool:
         """Whether any series matched the selector in that time; raises QueryError only."""
         params = {"match[]": selector, "start": _seconds(start), "end": _seconds(end), "limit": "1"}
-        return await self._run(lambda: bool(self._call("POST", "series", params)["data"]))
+        try:
+            return await self._run(lambda: bool(self._call("POST", "series", params)["data"]))
+        except QueryError as error:
+            # More than the one that was asked for: Prometheus warns that it left some out.
+            if error.kind is QueryErrorKind.PARTIAL and "limit" in error.message:
+                return True
+            raise
 
     async def scrape_interval(self) -> timedelta | None:
         """The interval at which all targets are scraped, None if they differ; raises QueryError only."""
         return await self._run(lambda: read_scrape_interval(self._call("GET", "targets", {"state": "active"})))
+
+    def _started_at(self) -> datetime | None:
+        """Since when it runs; None where it does not tell, as what is not a Prometheus itself."""
+        try:
+            return read_start_time(self._call("GET", "status/runtimeinfo", {}))
+        except QueryError as error:
+            if error.kind in (QueryErrorKind.FAILED, QueryErrorKind.REFUSED, QueryErrorKind.BAD_QUERY):
+                return None
+            raise
 
     def _call(self, method: str, what: str, params: Mapping[str, str]) -> Any:
         return self._session.request(method, f"{self._base}/api/v1/{what}", params=params).json()

@@ -60,6 +60,11 @@ def _read_moment(text: str | None) -> datetime | None:
     return moment if moment > _NEVER else None
 
 
+def read_start_time(body: Mapping[str, Any]) -> datetime | None:
+    """Since when a Prometheus runs, from `/api/v1/status/runtimeinfo`."""
+    return _read_moment(body["data"].get("startTime"))
+
+
 def read_scrape_interval(body: Mapping[str, Any]) -> timedelta | None:
     """The interval at which all targets of `/api/v1/targets` are scraped; None if they differ or do not say."""
     found = {target.get("scrapeInterval") for target in body["data"]["activeTargets"]}

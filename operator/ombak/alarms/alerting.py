@@ -28,6 +28,14 @@ class Instance:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Uptime:
+    """Since when a Prometheus runs, None if it does not say; and how long it has to before its rules count."""
+
+    since: datetime | None = None
+    least: timedelta = timedelta(0)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class AlertRule:
     """An alerting rule as the rules API shows it.
 
@@ -50,6 +58,14 @@ class AlertRule:
         """From the first bad evaluation until it fires, with the wait for that evaluation."""
         return self.interval + self.holds
 
+    @property
+    def lookback(self) -> timedelta:
+        """How far back an evaluation reads."""
+        try:
+            return lookback.lookback(self.query)
+        except AlarmError:
+            return _USUAL_LOOKBACK
+
     def problem(self, now: datetime) -> str:
         """Why nothing can be concluded from it, empty if something can."""
         if self.last_evaluation is None:
@@ -61,6 +77,22 @@ class AlertRule:
             last, each = f"{age.total_seconds():.0f} s ago", f"{self.interval.total_seconds():g} s"
             return f"rule {self.name!r} was last evaluated {last}, it should be every {each}"
         return ""
+
+    def is_too_early(self, uptime: Uptime) -> str:
+        """Why a Prometheus that just came cannot know better, empty if it can: its store may be empty.
+
+        Without data a rule is inactive and in good health, or fires because of `absent()`.
+        """
+        if uptime.since is None or self.last_evaluation is None:
+            return ""
+        needed = max(uptime.least, STALE_AFTER * self.interval, self.lookback + self.holds)
+        seen = self.last_evaluation - uptime.since
+        if seen >= needed:
+            return ""
+        return (
+            f"rule {self.name!r} is not relied upon until {needed.total_seconds():.0f} s after Prometheus started, "
+            f"its store may have been empty"
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -110,7 +142,10 @@ class RuleResult:
         )
 
 
-def judge(selector: Selector, rules: Iterable[AlertRule], now: datetime) -> RuleResult:
+_LONG = Uptime()
+
+
+def judge(selector: Selector, rules: Iterable[AlertRule], now: datetime, uptime: Uptime = _LONG) -> RuleResult:
     """The OR over the rules that are meant: `now` is the moment of the answer, by the clock of the Prometheus.
 
     One that fires and is healthy makes it ALARM; else one of which nothing is known makes it unknown.
@@ -118,7 +153,7 @@ def judge(selector: Selector, rules: Iterable[AlertRule], now: datetime) -> Rule
     meant = [rule for rule in rules if selector.matches(rule)]
     if not meant:
         return _nothing((f"no alerting rule {selector} is loaded",))
-    broken = {id(rule): why for rule in meant if (why := rule.problem(now))}
+    broken = {id(rule): why for rule in meant if (why := rule.problem(now) or rule.is_too_early(uptime))}
     sound = [rule for rule in meant if id(rule) not in broken]
     firing = [(rule, instance) for rule in sound for instance in rule.instances if instance.state == "firing"]
     problems = tuple(broken.values())
@@ -146,11 +181,8 @@ def _nothing(why: tuple[str, ...]) -> RuleResult:
 
 def _window(rule: AlertRule) -> timedelta:
     """How far back the data of an evaluation reaches; while an instance is pending, all of its `for` has to pass."""
-    try:
-        back = lookback.lookback(rule.query)
-    except AlarmError:
-        back = _USUAL_LOOKBACK
-    return back + (rule.holds if any(each.state == "pending" for each in rule.instances) else timedelta(0))
+    is_pending = any(each.state == "pending" for each in rule.instances)
+    return rule.lookback + (rule.holds if is_pending else timedelta(0))
 
 
 def _named(rule: AlertRule, instance: Instance) -> str:

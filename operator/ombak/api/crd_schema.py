@@ -36,7 +36,7 @@ _SENTENCES = {
     )
 }
 """What to write instead, for patterns that nobody wants to read in an error."""
-_REFERENCES = re.compile(r"\s*\((?:R[0-9]|design|alarms-and-judge)[^)]*\)")
+_REFERENCES = re.compile(r"\s*\((?:[RP][0-9]|design|alarms-and-judge)[^)]*\)")
 _NULL = {"type": "null"}
 
 

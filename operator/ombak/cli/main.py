@@ -2,6 +2,7 @@
 
 import click
 
+from ombak.cli.alarm import alarm_command
 from ombak.cli.demo.command import demo_command
 from ombak.cli.generate import crds_command
 from ombak.cli.reference import docs_command
@@ -15,6 +16,7 @@ def main() -> None:
 
 
 main.add_command(run_command)
+main.add_command(alarm_command)
 main.add_command(crds_command)
 main.add_command(demo_command)
 main.add_command(docs_command)

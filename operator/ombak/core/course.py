@@ -33,7 +33,7 @@ class Heading:
 def newest_good(s: Snapshot) -> ArtifactView | None:
     """Return what a revert goes to."""
     good = [a for a in s.artifacts if a.is_good]
-    return max(good, key=lambda a: a.stable_order, default=None)
+    return max(good, key=lambda a: (a.stable_order, a.sequence), default=None)
 
 
 def heading(s: Snapshot) -> Heading:
@@ -58,11 +58,11 @@ def heading(s: Snapshot) -> Heading:
 def _first_time(s: Snapshot) -> Heading:
     view = s.artifact(s.rollout.artifact)
     if view is not None and view.rejection is not None:
-        return Heading(Course.FAILED, _stays(s) or view.id, "")
+        return Heading(Course.FAILED, stays(s) or view.id, "")
     return Heading(Course.INSTALL, s.rollout.artifact, "")
 
 
-def _stays(s: Snapshot) -> str:
+def stays(s: Snapshot) -> str:
     """Return what a Rollout stays on that never had a good version: what serves best, and was not taken back."""
     serving: dict[str, tuple[int, int]] = {}
     for owned in (*s.fleet, *s.one_boxes):

@@ -7,6 +7,7 @@ from ombak.api.rollout import KnownGood, Phase
 from ombak.core import advance, layout, plan, retention, start
 from ombak.core import bake as bakes
 from ombak.core.converge import serving_of
+from ombak.core.course import stays
 from ombak.core.evidence import evidence_of
 from ombak.core.layout import Part
 from ombak.core.memory import Memory, Mode, Position, Release
@@ -99,7 +100,7 @@ def install(scene: Scene) -> Plan:
     running = sum(o.desired for o in (*s.fleet, *s.one_boxes))
     blocked = start.what_blocks(s, evidence_of(s), scene.replicas, is_first=True)
     if blocked is not None:
-        held = next((o.artifact for o in (*s.fleet, *s.one_boxes) if o.desired), "")
+        held = stays(s)
         return _blocked(scene, blocked, scene.stay(held) if held and running else (), held)
     return _launch(scene, Mode.INSTALL, layout.last_position(scene.parts), "")
 

@@ -29,7 +29,7 @@ class Evidence:
         return all(v.is_ok for v in self.verdicts)
 
     def covers_since(self, moment: datetime, now: datetime) -> bool:
-        """Every one rests only on data from after `moment`; one of the future was stamped before the clock went back."""
+        """Every one rests only on data from after `moment`; none was stamped by a clock that went back since."""
         return all(
             v.window_start is not None
             and v.window_start >= moment

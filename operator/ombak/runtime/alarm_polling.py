@@ -35,7 +35,8 @@ class PollSettings:
     """How hard to work, and whom to trust how long; times in seconds.
 
     `timeout` bounds one query, `slack` is what an answer may be late beyond two polls before it is stale, `most_skew`
-    how far the clock of a Prometheus may be from ours, `most_backoff` how many periods lie between failing polls.
+    how far the clock of a Prometheus may be from ours, `most_backoff` how many periods lie between failing polls,
+    `least_uptime` how long a Prometheus has to run before its alerting rules count (two scrapes by its own default).
     """
 
     concurrency: int = 16
@@ -44,6 +45,7 @@ class PollSettings:
     slack: float = 5.0
     most_skew: float = 5.0
     most_backoff: float = 2.0
+    least_uptime: float = 120.0
 
 
 class QueryPool:
@@ -94,7 +96,8 @@ class QueryPool:
     def _join(self, leaf: Leaf, watcher: Hashable) -> tuple[_Shared, bool]:
         """Add a watcher of a leaf; returns the question, and whether its rule is new there."""
         if isinstance(leaf, RuleLeaf):
-            rules = self._queries.setdefault(leaf.query, SharedRules(key=leaf.query))
+            least = timedelta(seconds=self._settings.least_uptime)
+            rules = self._queries.setdefault(leaf.query, SharedRules(key=leaf.query, least_uptime=least))
             assert isinstance(rules, SharedRules)
             is_new = leaf.rule not in rules.rules
             rules.rules.setdefault(leaf.rule, RuleState()).watchers.add(watcher)

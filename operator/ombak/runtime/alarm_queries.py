@@ -154,17 +154,21 @@ class SharedQuery(Shared[metric.Rule, metric.MetricResult]):
         return changed
 
     def _known_verdict(self, name: str, outcome: Outcome[metric.MetricResult]) -> Verdict:
-        result = outcome.result
-        doubt = "not enough data" if result.certainty is Certainty.Certain else "not enough data to change its state"
-        return Verdict(
-            state=result.state,
-            certainty=result.certainty,
-            evaluated_at=outcome.at,
-            window=result.reach * self.key.period + lookback.lookback(self.key.text),
-            contributors=result.contributors,
-            unknown=tuple(f"{name} {series}: {doubt}" for series in result.unknown),
-            message=f"{name}: {result.message}",
-        )
+        return metric_verdict(name, outcome.result, outcome.at, self.key)
+
+
+def metric_verdict(name: str, result: metric.MetricResult, at: datetime, key: QueryKey) -> Verdict:
+    """The verdict for a metric alarm of this name that was judged up to `at`."""
+    doubt = "not enough data" if result.certainty is Certainty.Certain else "not enough data to change its state"
+    return Verdict(
+        state=result.state,
+        certainty=result.certainty,
+        evaluated_at=at,
+        window=result.reach * key.period + lookback.lookback(key.text),
+        contributors=result.contributors,
+        unknown=tuple(f"{name} {series}: {doubt}" for series in result.unknown),
+        message=f"{name}: {result.message}",
+    )
 
 
 @dataclass(slots=True, eq=False)
@@ -172,6 +176,7 @@ class SharedRules(Shared[alerting.Selector, alerting.RuleResult]):
     """The alerting rules of one place."""
 
     key: RulesKey = field(kw_only=True)
+    least_uptime: timedelta = timedelta(0)
 
     @property
     def poll_key(self) -> RulesKey:
@@ -181,9 +186,10 @@ class SharedRules(Shared[alerting.Selector, alerting.RuleResult]):
     def judge(self, answer: RulesResult, at: datetime, asked: float) -> set[Hashable]:
         """Judge all selectors by a new answer; returns who watches one that is different now."""
         recovered = self._recover()
+        uptime = alerting.Uptime(answer.started_at, self.least_uptime)
         changed: set[Hashable] = set()
         for selector, state in self.rules.items():
-            result = alerting.judge(selector, answer.rules, answer.server_time or at)
+            result = alerting.judge(selector, answer.rules, answer.server_time or at, uptime)
             if state.take(Outcome(result, at, asked)) or recovered:
                 changed |= state.watchers
         return changed

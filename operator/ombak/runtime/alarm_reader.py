@@ -112,7 +112,8 @@ class AlarmReader:
         """Return the quotas' counts since the bake began, and see to it that they are asked again."""
         key, since = (rollout.namespace, rollout.name), release.step.ledger.began_at if release else None
         strategy = rollout.spec.strategy
-        quotas = (*strategy.one_box.bake.at_least, *strategy.rolling.bake.at_least, *strategy.bake.at_least)
+        listed = (*strategy.one_box.bake.at_least, *strategy.rolling.bake.at_least, *strategy.bake.at_least)
+        quotas = tuple({quota.name: quota for quota in listed}.values())
         if since is None or not quotas:
             self._drop(key)
             return {}

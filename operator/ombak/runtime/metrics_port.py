@@ -49,10 +49,14 @@ class QueryResult:
 
 @dataclass(frozen=True, slots=True)
 class RulesResult:
-    """Every alerting rule that is loaded; `server_time` is Prometheus' own clock, None if it did not say."""
+    """Every alerting rule that is loaded.
+
+    `server_time` is Prometheus' own clock, `started_at` since when it runs; None if it did not say.
+    """
 
     rules: tuple[AlertRule, ...]
     server_time: datetime | None = None
+    started_at: datetime | None = None
 
 
 class MetricsSource(Protocol):

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from ombak.core import manifests, naming
 from ombak.core.memory import Memory
@@ -106,49 +107,36 @@ def _artifact(record: ArtifactRecord, rollout: RolloutView) -> ArtifactView:
 def _fleet(
     w: WorkloadRecord, rollout: RolloutView, artifacts: Mapping[str, ArtifactView], repaired: Mapping[str, drift.Edits]
 ) -> FleetSet:
-    is_ours, has_owner = _ownership(w.meta, rollout)
-    return FleetSet(
-        name=w.meta.name,
-        uid=w.meta.uid,
-        resource_version=w.meta.resource_version,
-        artifact=w.artifact,
-        zone=w.zone,
-        desired=w.desired,
-        replicas=w.replicas,
-        ready=w.ready,
-        available=w.available,
-        is_current=w.is_current,
-        is_ours=is_ours,
-        has_owner=has_owner,
-        is_deleting=w.meta.is_deleting,
-        drift=_drift(w, rollout, artifacts.get(w.artifact), repaired, is_fleet=True),
-        scaled_by=w.scaled_by,
-    )
+    changed = _drift(w, rollout, artifacts.get(w.artifact), repaired, is_fleet=True)
+    return FleetSet(**_owned(w, rollout), drift=changed)
 
 
 def _one_box(
     w: WorkloadRecord, rollout: RolloutView, artifacts: Mapping[str, ArtifactView], repaired: Mapping[str, drift.Edits]
 ) -> OneBoxSet:
+    changed = _drift(w, rollout, artifacts.get(w.artifact), repaired, is_fleet=False)
+    return OneBoxSet(**_owned(w, rollout), drift=changed, updated=w.updated, surges=w.surges)
+
+
+def _owned(w: WorkloadRecord, rollout: RolloutView) -> dict[str, Any]:
+    """Return what Deployments and ReplicaSets have alike, by the names of `Owned`."""
     is_ours, has_owner = _ownership(w.meta, rollout)
-    return OneBoxSet(
-        name=w.meta.name,
-        uid=w.meta.uid,
-        resource_version=w.meta.resource_version,
-        artifact=w.artifact,
-        zone=w.zone,
-        desired=w.desired,
-        replicas=w.replicas,
-        ready=w.ready,
-        available=w.available,
-        is_current=w.is_current,
-        is_ours=is_ours,
-        has_owner=has_owner,
-        is_deleting=w.meta.is_deleting,
-        drift=_drift(w, rollout, artifacts.get(w.artifact), repaired, is_fleet=False),
-        scaled_by=w.scaled_by,
-        updated=w.updated,
-        surges=w.surges,
-    )
+    return {
+        "name": w.meta.name,
+        "uid": w.meta.uid,
+        "resource_version": w.meta.resource_version,
+        "artifact": w.artifact,
+        "zone": w.zone,
+        "desired": w.desired,
+        "replicas": w.replicas,
+        "ready": w.ready,
+        "available": w.available,
+        "is_current": w.is_current,
+        "is_ours": is_ours,
+        "has_owner": has_owner,
+        "is_deleting": w.meta.is_deleting,
+        "scaled_by": w.scaled_by,
+    }
 
 
 def _drift(

@@ -141,7 +141,7 @@ class Operator:
             except (ApiError, TimeoutError) as error:
                 least = error.retry_after if isinstance(error, TooManyRequests) and error.retry_after else timedelta(0)
                 delay = self._queue.retry(work, least)
-                log.info("will try again", error=str(error), after=str(delay))
+                log.info("will try again", error=str(error) or "it took too long", after=str(delay))
                 return
             except Exception:
                 # A mistake of ours in one pass must not end the operator for everybody else.

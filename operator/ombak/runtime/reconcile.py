@@ -201,7 +201,8 @@ class Reconciler:
         status = report(made.s, made.plan, old, now, failure)
         if not is_urgent(old, status, made.plan.bake_length) and not self._may_write_counts(known, old, status):
             return False
-        if not made.plan.actions and not failure and self._is_new_to_alarms(made.s, known):
+        is_same = not made.plan.actions and not failure and status["phase"] == old.get("phase")
+        if is_same and self._is_new_to_alarms(made.s, known):
             return False
         applier.took(await self._write_status(made.record, known, applier.version, status))
         return True

@@ -54,8 +54,8 @@ def _rolling(spec: Object) -> dict[str, Any]:
 class CapacityWatch:
     """Looks at every write of the operator to a workload."""
 
-    def __init__(self, region: Region, lag: float, fail: Fail) -> None:
-        self._region, self._lag, self._fail = region, lag, fail
+    def __init__(self, region: Region, lag: float, delay: float, fail: Fail) -> None:
+        self._region, self._lag, self._delay, self._fail = region, lag, delay, fail
         self._lost: deque[tuple[float, str]] = deque()
         self._sizes: deque[tuple[float, Sizes]] = deque()
         self._replaced: set[str] = set()
@@ -75,7 +75,7 @@ class CapacityWatch:
 
     def _lost_in(self) -> int:
         """Return how many boxes the world took so lately that the operator may not know."""
-        while self._lost and self._lost[0][0] < self._now - self._lag:
+        while self._lost and self._lost[0][0] < self._now - self._delay:
             self._lost.popleft()
         return len(self._lost)
 

@@ -26,15 +26,16 @@ def chaos(seed: int | str, *, faults: bool = True) -> Scenario:
     versions = _releases(rng, events)
     for _ in range(rng.choice((0, 1, 2, 4, 8))):
         rng.choice(TROUBLES)(rng, events)
-    lag = 3.0
+    lag = delay = 3.0
     if faults and rng.random() < 0.7:
-        lag = _machinery(rng, events)
+        lag, delay = _machinery(rng, events)
     events += _put_right(rng, versions)
     return Scenario(
         "chaos" if faults else "people",
         _drawn_spec(rng),
         tuple(sorted(events, key=lambda e: e.at)),
         lag=lag,
+        delay=delay,
         end=CALM_AT + 6000.0,
     )
 
@@ -249,16 +250,16 @@ TROUBLES = (
 )
 
 
-def _machinery(rng: random.Random, events: list[Event]) -> float:
-    """Faults of the operator's own surroundings; returns how old its knowledge may be."""
-    lag = 3.0
+def _machinery(rng: random.Random, events: list[Event]) -> tuple[float, float]:
+    """Faults of the operator's own surroundings; returns how old what it knows, and what it reads live, may be."""
+    lag = delay = 3.0
     for kind in rng.sample(("calls", "watch", "crash", "clock", "second", "kill"), rng.randint(1, 3)):
         at = rng.uniform(0.0, LAST / 2)
         until = rng.uniform(at, LAST)
         if kind == "watch":
             lag = 45.0
         elif kind in ("calls", "crash", "second"):
-            lag = max(lag, 15.0)
+            lag, delay = max(lag, 15.0), 15.0
         if kind == "clock":
             for _ in range(rng.randint(1, 3)):
                 seconds = rng.choice((-3600.0, -60.0, -7.0, 9.0, 60.0, 3600.0, 86400.0))
@@ -274,7 +275,7 @@ def _machinery(rng: random.Random, events: list[Event]) -> float:
             continue
         events.append(act(at, f"faults: {kind}", _faulty(kind, rng.random())))
         events.append(act(until, f"no more faults: {kind}", _faultless(kind)))
-    return lag
+    return lag, delay
 
 
 def _skewing(seconds: float) -> Callable[[Stage], None]:

@@ -47,7 +47,7 @@ class Run:
         self.processes: list[Process] = []
         self._phase = ""
         self._told: tuple[str, ...] = ()
-        self.capacity = CapacityWatch(region, scenario.lag, self.fail)
+        self.capacity = CapacityWatch(region, scenario.lag, scenario.delay, self.fail)
         self.evidence = EvidenceWatch(region, scenario.lag, self.fail)
         self.delivery = DeliveryWatch(
             region, scenario.lag, self.fail, lambda: [s.replicas for s in self.capacity.recent()]

@@ -48,6 +48,8 @@ class Scenario:
     events: tuple[Event, ...] = ()
     lag: float = 1.0
     """What the operator knows may be so many seconds old (in the calm: the controllers' own delay)."""
+    delay: float = 3.0
+    """What it reads live may be so many seconds old when it acts upon it."""
     end: float = 3600.0
     """By then it must have come to rest."""
     phase: str = ""

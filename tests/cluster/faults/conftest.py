@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from harness import OperatorProcess
 from lab import Lab
 from stale import StaleRuns
 
@@ -16,8 +17,23 @@ def stale_runs() -> Iterator[StaleRuns]:
         yield StaleRuns(lab)
 
 
-@pytest.fixture(scope="module")
-def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """A region for one module, without an operator."""
-    with Lab.running(request.module.__name__.removeprefix("test_faults_").replace("_", "-")) as running:
+@pytest.fixture(scope="session")
+def whole_lab(stale_runs: StaleRuns) -> Iterator[Lab]:
+    """One region for all other modules, one after another."""
+    with Lab.running("faults", traffic=True, users=("ombak", "poor")) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def lab(whole_lab: Lab) -> Iterator[Lab]:
+    """The region without an operator; what a module made in it goes with the module."""
+    yield whole_lab
+    whole_lab.clear()
+
+
+@pytest.fixture(scope="module")
+def operator(lab: Lab, request: pytest.FixtureRequest) -> Iterator[OperatorProcess]:
+    """An operator of the whole region, for modules that do not start their own."""
+    running = lab.run_operator(request.module.__name__.replace("_", "-"))
+    yield running
+    running.stop()

@@ -11,11 +11,10 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, TypeVar
 
 from faultproxy import FaultProxy, Faults
-from harness import OperatorProcess, Shop, install
+from harness import USER, OperatorProcess, Shop, install
 from timeline import Timeline
 
 from ombak.sandbox import Region, wait_for
@@ -44,12 +43,13 @@ class Lab:
         self._thread = threading.Thread(target=self.loop.run_forever, name="lab", daemon=True)
         self._thread.start()
         self._names = itertools.count(1)
+        self._namespaces: list[str] = []
 
     @classmethod
     @contextlib.contextmanager
-    def running(cls, name: str, *, traffic: bool = False) -> Iterator[Lab]:
+    def running(cls, name: str, *, traffic: bool = False, users: Sequence[str] = (USER,)) -> Iterator[Lab]:
         """A lab that lasts as long as the block."""
-        region = Region.start(name, nodes=6, traffic=traffic)
+        region = Region.start(name, nodes=6, traffic=traffic, users=users)
         lab = None
         try:
             lab = cls(region)
@@ -85,21 +85,39 @@ class Lab:
 
     async def shop(self, name: str) -> Shop:
         """A Rollout-to-be in a new namespace."""
-        return await Shop(self.region, self.timeline, f"{name}-{uuid.uuid4().hex[:6]}").open()
+        shop = Shop(self.region, self.timeline, f"{name.lower()}-{uuid.uuid4().hex[:6]}")
+        self._namespaces.append(shop.namespace)
+        return await shop.open()
+
+    def clear(self) -> None:
+        """Begin to delete every namespace that was made."""
+        if self._namespaces:
+            self.region.kubectl("delete", "namespace", "--wait=false", *self._namespaces)
+            self._namespaces.clear()
+
+    def name(self, name: str) -> str:
+        """A name for a process that no other one has: its log is called so."""
+        return f"{name}-{next(self._names)}"
+
+    def run_operator(self, name: str, **options: Any) -> OperatorProcess:
+        """An operator that runs until whoever asked for it stops it."""
+        process = OperatorProcess(self.region, self.name(name), **options)
+        process.start()
+        return process
 
     @contextlib.asynccontextmanager
     async def operator(
-        self, name: str, namespaces: Sequence[str] = (), *, kubeconfig: Path | None = None, dies: bool = False
+        self, name: str, namespaces: Sequence[str] = (), *, dies: bool = False, waits: bool = False, **options: Any
     ) -> AsyncIterator[OperatorProcess]:
         """An operator process of these namespaces (all if none), told to stop at the end of the block.
 
-        Fails if it has ended before, unless it `dies` by the test's own hand.
+        Fails if it has ended before, unless it `dies` by the test's own hand; one that `waits` for something is not
+        waited for. Other options are those of `OperatorProcess`.
         """
         chosen = [part for namespace in namespaces for part in ("--namespace", namespace)]
-        label = f"{name}-{next(self._names)}"
-        process = OperatorProcess(self.region, label, kubeconfig=kubeconfig, options=chosen)
+        process = OperatorProcess(self.region, self.name(name), options=chosen, **options)
         try:
-            await asyncio.to_thread(process.start)
+            await asyncio.to_thread(process.start, wait=not waits)
             yield process
             if not dies:
                 process.process.check()

@@ -10,7 +10,7 @@ from lab import Lab
 
 from ombak.core.memory import load_memory
 
-pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("stale_runs"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 Runs = dict[str, CrashRuns]
 

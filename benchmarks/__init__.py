@@ -1,0 +1,1 @@
+"""Counts and ratios on a real control plane; see README.md beside this file."""

@@ -1,0 +1,185 @@
+"""`ombak alarm`: try alarms before they guard anything."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from ombak.adapters.prometheus_config import ConfigError, PrometheusSources, open_sources
+from ombak.alarms import parser, syntax, template, truth
+from ombak.alarms.errors import ExpressionError
+from ombak.api.duration import parse_duration
+from ombak.api.health import Certainty, State
+from ombak.cli.alarm_backtest import backtest, print_backtest
+from ombak.cli.alarm_eval import evaluate_file, print_evaluations
+from ombak.cli.alarm_files import read_alarms
+from ombak.cli.alarm_lint import lint
+
+_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+_BAD_SYNTAX = 2
+_T = TypeVar("_T")
+
+
+@click.group("alarm")
+def alarm_command() -> None:
+    """Try alarms before they guard anything."""
+
+
+@alarm_command.command("truth")
+@click.argument("expression")
+@click.argument("states", nargs=-1, metavar="[NAME=STATE]...")
+def truth_command(expression: str, states: tuple[str, ...]) -> None:
+    """Say what EXPRESSION is when its alarms are in these states; those that are not named are unknown.
+
+    A STATE is OK, ALARM, INSUFFICIENT_DATA or UNKNOWN. The first line is the result, such as `ALARM Certain`.
+    """
+    try:
+        parsed = parser.parse(expression)
+        children = dict(map(_child, states))
+    except ExpressionError as error:
+        click.echo(error.render(), err=True)
+        raise click.exceptions.Exit(_BAD_SYNTAX) from error
+    found = truth.evaluate(parsed.expression, children)
+    click.echo(f"{found.state} {found.certainty}")
+    named = syntax.references(parsed.expression)
+    for ref in named:
+        child = children.get(ref, truth.unknown("was not given"))
+        click.echo(f"  {_sentence(ref, child, is_contributor=ref in found.contributors)}")
+    if found.certainty is Certainty.Uncertain:
+        click.echo(f"  it could turn out otherwise: {', '.join(map(str, found.unknown))} not known")
+    for warning in parsed.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    for ref in children.keys() - set(named):
+        click.echo(f"warning: {ref} is not in the expression", err=True)
+
+
+def _child(text: str) -> tuple[syntax.Ref, truth.Child]:
+    name, equals, word = text.rpartition("=")
+    if not equals:
+        raise click.BadParameter(f"{text!r} is not NAME=STATE, such as errors=ALARM", param_hint="NAME=STATE")
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    named = parser.parse(f'ALARM("{escaped}")').expression
+    assert isinstance(named, syntax.Is)
+    if word.upper() == "UNKNOWN":
+        return named.ref, truth.unknown("is said to be unknown")
+    try:
+        return named.ref, truth.known(State(word.upper()))
+    except ValueError:
+        states = f"{', '.join(State)} or UNKNOWN"
+        raise click.BadParameter(f"{word!r} is no state; write {states}", param_hint="NAME=STATE") from None
+
+
+def _sentence(ref: syntax.Ref, child: truth.Child, *, is_contributor: bool) -> str:
+    told = " or ".join(sorted(child.reading)) or "unknown"
+    why = f": {child.why}" if child.why else ""
+    return f"{ref} is {told}{why}{', and makes it ALARM' if is_contributor else ''}"
+
+
+@alarm_command.command("lint")
+@click.argument("file", type=_FILE)
+@click.option("--strict", is_flag=True, help="Warnings fail too.")
+def lint_command(file: Path, strict: bool) -> None:
+    """Check the Alarms of FILE without asking anything; exit 1 if one of them is wrong or a trap."""
+    complaints = lint(read_alarms(file))
+    for complaint in complaints:
+        click.echo(f"{file}: {complaint}")
+    errors = sum(complaint.is_error for complaint in complaints)
+    click.echo(f"{errors} errors, {len(complaints) - errors} warnings", err=True)
+    if errors or (strict and complaints):
+        raise click.exceptions.Exit(1)
+
+
+def _prometheus_options(command: Callable[..., None]) -> Callable[..., None]:
+    command = click.option(
+        "--var", "variables", multiple=True, metavar="NAME=VALUE", help="A value for $(NAME); may be repeated."
+    )(command)
+    command = click.option(
+        "--prometheus-config", type=_FILE, help="YAML with every Prometheus, as `ombak run` takes it."
+    )(command)
+    return click.option("--prometheus", metavar="URL", help="Base URL of the Prometheus to ask.")(command)
+
+
+@alarm_command.command("eval")
+@click.argument("file", type=_FILE)
+@_prometheus_options
+@click.option("--at", "at", metavar="TIME", help="A moment, as 2026-01-31T12:00:00Z or as 2h for two hours ago.")
+def eval_command(
+    file: Path, prometheus: str | None, prometheus_config: Path | None, variables: tuple[str, ...], at: str | None
+) -> None:
+    """Evaluate the Alarms of FILE now, or as they would have been at a moment; print every part with its reason."""
+    manifests, context = read_alarms(file), _context(variables)
+    moment = _moment(at) if at is not None else None
+    found = _with_sources(prometheus, prometheus_config, lambda s: evaluate_file(manifests, s.by_name, context, moment))
+    print_evaluations(found)
+
+
+@alarm_command.command("backtest")
+@click.argument("file", type=_FILE)
+@_prometheus_options
+@click.option("--from", "start", required=True, metavar="TIME", help="A moment, or as 1d for a day ago.")
+@click.option("--to", "end", default="0s", metavar="TIME", help="A moment, or as 0s for now (the default).")
+@click.option("--png", type=click.Path(path_type=Path, dir_okay=False), help="Draw it into this file.")
+def backtest_command(
+    file: Path,
+    prometheus: str | None,
+    prometheus_config: Path | None,
+    variables: tuple[str, ...],
+    start: str,
+    end: str,
+    png: Path | None,
+) -> None:
+    """Say when the Alarms of FILE would have fired in the past, how often and for how long."""
+    manifests, context = read_alarms(file), _context(variables)
+    first, last = _moment(start), _moment(end)
+    if first >= last:
+        raise click.UsageError("--from is not before --to")
+    found = _with_sources(
+        prometheus, prometheus_config, lambda s: backtest(manifests, s.by_name, context, (first, last))
+    )
+    print_backtest(found)
+    if png is not None:
+        from ombak.cli.alarm_picture import draw
+
+        draw(found, png)
+        click.echo(f"drawn into {png}", err=True)
+
+
+def _with_sources(
+    url: str | None, config: Path | None, work: Callable[[PrometheusSources], Coroutine[Any, Any, _T]]
+) -> _T:
+    try:
+        sources = open_sources(url, config)
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
+    try:
+        return asyncio.run(work(sources))
+    finally:
+        sources.close()
+
+
+def _context(variables: Sequence[str]) -> template.Context:
+    parts = (text.partition("=") for text in variables)
+    pairs = {name: value for name, _, value in parts}
+    if unknown := pairs.keys() - set(template.KNOWN) | ({"window"} & pairs.keys()):
+        known = ", ".join(name for name in template.KNOWN if name != "window")
+        raise click.UsageError(f"--var {sorted(unknown)[0]} is no variable of a query; there are {known}")
+    return template.Context(**pairs)
+
+
+def _moment(text: str) -> datetime:
+    """A moment as ISO 8601 (UTC where it does not say), or as a time before now."""
+    try:
+        return datetime.now(UTC) - parse_duration(text)
+    except ValueError:
+        pass
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is no moment; write 2026-01-31T12:00:00Z, or 2h for two hours ago"
+        ) from None
+    moment = found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    return moment - timedelta(microseconds=moment.microsecond % 1000)

@@ -1,0 +1,223 @@
+"""`ombak alarm backtest`: when Alarms would have fired, judged point by point with the operator's own rules."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+import click
+
+from ombak.alarms import alerting, metric, template
+from ombak.alarms.definition import ExpressionAlarm, MetricAlarm, RuleAlarm
+from ombak.alarms.errors import AlarmError
+from ombak.alarms.resolve import AlarmKey, Resolution, resolve
+from ombak.alarms.verdict import State, Verdict, unknown_verdict
+from ombak.api.alarm import Comparison
+from ombak.api.duration import format_duration
+from ombak.cli.alarm_files import AlarmManifest
+from ombak.cli.alarm_spark import spark_states, spark_values
+from ombak.runtime.alarm_interest import MetricLeaf, guarded, leaf_of
+from ombak.runtime.alarm_queries import metric_verdict, name_series
+from ombak.runtime.metrics_port import MetricsSource, QueryError
+
+_MOST_POINTS = 5_000
+_MOST_EPISODES = 10
+_RULE_PERIOD = timedelta(seconds=30)
+Span = tuple[datetime, datetime]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Episode:
+    """A stretch of time in one state: ALARM, OK, or unknown (None)."""
+
+    state: State | None
+    start: datetime
+    end: datetime
+    why: str = ""
+
+    @property
+    def length(self) -> timedelta:
+        """How long it lasted."""
+        return self.end - self.start
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Track:
+    """What one Alarm would have said: a verdict for every step; `values` are those of its series by moment."""
+
+    key: AlarmKey
+    start: datetime
+    step: timedelta
+    verdicts: Sequence[Verdict]
+    values: Mapping[str, Sequence[float | None]] = dataclasses.field(default_factory=dict)
+    threshold: float | None = None
+    note: str = ""
+
+    def at(self, moment: datetime) -> Verdict:
+        """The verdict that was the latest at that moment."""
+        return self.verdicts[max(0, min(len(self.verdicts) - 1, (moment - self.start) // self.step))]
+
+    @property
+    def states(self) -> list[State | None]:
+        """What anybody could have acted on; None is unknown."""
+        return [None if verdict.is_unknown else verdict.state for verdict in self.verdicts]
+
+    @property
+    def episodes(self) -> list[Episode]:
+        """The stretches, in order."""
+        found: list[Episode] = []
+        for index, (state, verdict) in enumerate(zip(self.states, self.verdicts, strict=True)):
+            moment = self.start + index * self.step
+            if found and found[-1].state is state:
+                found[-1] = dataclasses.replace(found[-1], end=moment + self.step)
+            else:
+                found.append(Episode(state, moment, moment + self.step, verdict.message))
+        return found
+
+
+async def backtest(
+    manifests: Sequence[AlarmManifest], sources: Mapping[str, MetricsSource], context: template.Context, span: Span
+) -> list[Track]:
+    """The track of every Alarm over a span of time; raises click.ClickException where there is no answer."""
+    registry = {manifest.key: manifest.definition for manifest in manifests}
+    tracks: dict[AlarmKey, Track] = {}
+    for manifest in manifests:
+        definition = manifest.definition
+        own = dataclasses.replace(context, namespace=context.namespace or manifest.key.namespace)
+        if isinstance(definition, MetricAlarm | RuleAlarm):
+            try:
+                tracks[manifest.key] = await _leaf_track(manifest.key, definition, sources, own, span)
+            except (QueryError, AlarmError) as error:
+                raise click.ClickException(f"{manifest.key}: {error}") from error
+    for manifest in manifests:
+        definition = manifest.definition
+        if isinstance(definition, ExpressionAlarm):
+            resolution = resolve(definition.expression, manifest.key.namespace, registry)
+            tracks[manifest.key] = _expression_track(manifest.key, resolution, tracks, span)
+        elif manifest.key not in tracks:
+            raise click.ClickException(f"{manifest.key}: {manifest.problem}")
+    return [tracks[manifest.key] for manifest in manifests]
+
+
+async def _leaf_track(
+    key: AlarmKey,
+    definition: MetricAlarm | RuleAlarm,
+    sources: Mapping[str, MetricsSource],
+    context: template.Context,
+    span: Span,
+) -> Track:
+    note = ""
+    if isinstance(definition, RuleAlarm):
+        definition, note = _from_alerts(definition), _ALERTS_NOTE
+    leaf = leaf_of(definition, context)
+    assert isinstance(leaf, MetricLeaf)
+    source = sources.get(definition.source)
+    if source is None:
+        raise click.ClickException(f"{key}: no Prometheus is configured as {definition.source!r}")
+    values, results = await _judge_all(leaf, source, span)
+    moments = [span[0] + index * leaf.query.period for index in range(len(results))]
+    verdicts = [
+        metric_verdict(key.name, result, moment, leaf.query) for result, moment in zip(results, moments, strict=True)
+    ]
+    if leaf.samples is not None:
+        counted = (await _judge_all(leaf.samples, source, span))[1]
+        samples = leaf.samples
+        verdicts = [
+            guarded(own, metric_verdict(key.name, one, at, samples.query), key.name, one.newest, samples.rule.threshold)
+            for own, one, at in zip(verdicts, counted, moments, strict=True)
+        ]
+    skipped = leaf.query.points - 1
+    shown = {name: points[skipped:] for name, points in values.items()} if not note else {}
+    return Track(key, span[0], leaf.query.period, verdicts, shown, leaf.rule.threshold, note)
+
+
+_ALERTS_NOTE = (
+    "from the series ALERTS, the only past that alerting rules leave: it cannot tell a healthy rule from a broken one"
+)
+
+
+def _from_alerts(alarm: RuleAlarm) -> MetricAlarm:
+    """An alerting rule as a query over its past."""
+    name = (("alertname", alarm.selector.name),) if alarm.selector.name else ()
+    labels = alerting.Selector("ALERTS", (("alertstate", "firing"), *name, *alarm.selector.labels))
+    rule = metric.Rule(Comparison.GREATER, 0, n=1, m=1)
+    return MetricAlarm(f"count({labels}) or vector(0)", _RULE_PERIOD, rule, alarm.source)
+
+
+async def _judge_all(
+    leaf: MetricLeaf, source: MetricsSource, span: Span
+) -> tuple[dict[str, list[float | None]], list[metric.MetricResult]]:
+    """The values of every series from `points - 1` periods before the span on, and the judgement at each step."""
+    period, points = leaf.query.period, leaf.query.points
+    steps = (span[1] - span[0]) // period + 1
+    values = await _fetch(leaf, source, span[0] - (points - 1) * period, steps + points - 1)
+    memory, results = metric.Memory(), []
+    for index in range(steps):
+        window = {name: series[index : index + points] for name, series in values.items()}
+        there = {name: series for name, series in window.items() if any(value is not None for value in series)}
+        results.append(metric.judge(leaf.rule, there, memory))
+        memory = results[-1].memory
+    return values, results
+
+
+async def _fetch(leaf: MetricLeaf, source: MetricsSource, start: datetime, count: int) -> dict[str, list[float | None]]:
+    """`count` values per series from `start` on, in as many queries as Prometheus wants it to be."""
+    period, found = leaf.query.period, dict[str, list[float | None]]()
+    for first in range(0, count, _MOST_POINTS):
+        last = min(first + _MOST_POINTS, count) - 1
+        answer = await source.query_range(leaf.query.text, start + first * period, start + last * period, period)
+        for series in answer.series:
+            values = found.setdefault(name_series(series), [None] * count)
+            for moment, value in series.points:
+                index = round((moment - start.timestamp()) / period.total_seconds())
+                if 0 <= index < count:
+                    values[index] = value
+    return found
+
+
+def _expression_track(key: AlarmKey, resolution: Resolution, tracks: Mapping[AlarmKey, Track], span: Span) -> Track:
+    below = [tracks[leaf] for leaf in resolution.leaves]
+    step = min((track.step for track in below), default=_RULE_PERIOD)
+
+    def verdict_at(moment: datetime) -> Callable[[AlarmKey], Verdict]:
+        def of(leaf: AlarmKey) -> Verdict:
+            found = tracks.get(leaf)
+            return found.at(moment) if found is not None else unknown_verdict(str(leaf), "is not in this file")
+
+        return of
+
+    moments = [span[0] + index * step for index in range((span[1] - span[0]) // step + 1)]
+    return Track(key, span[0], step, [resolution.evaluate(verdict_at(moment), moment) for moment in moments])
+
+
+def print_backtest(tracks: Sequence[Track]) -> None:
+    """For each Alarm a summary, a line of its values, a line of its states, and the times when it fired."""
+    for track in tracks:
+        fired = [episode for episode in track.episodes if episode.state is State.ALARM]
+        unknown = sum((e.length for e in track.episodes if e.state is None), timedelta(0))
+        total = sum((episode.length for episode in fired), timedelta(0))
+        longest = max((episode.length for episode in fired), default=timedelta(0))
+        click.echo(
+            f"{track.key}: fired {len(fired)} times, {_told(total)} in ALARM, longest {_told(longest)}, "
+            f"unknown for {_told(unknown)}"
+        )
+        if track.note:
+            click.echo(f"  note: {track.note}")
+        if track.values:
+            worst = _worst(track)
+            click.echo(f"  {spark_values(worst)}  up to {max((v for v in worst if v is not None), default=0):.6g}")
+        click.echo(f"  {spark_states(track.states)}  # ALARM, . OK, ? unknown")
+        for episode in fired[:_MOST_EPISODES]:
+            click.echo(f"  {episode.start:%Y-%m-%d %H:%M:%S} UTC for {_told(episode.length)}: {episode.why}")
+        if len(fired) > _MOST_EPISODES:
+            click.echo(f"  and {len(fired) - _MOST_EPISODES} times more")
+
+
+def _worst(track: Track) -> list[float | None]:
+    """The largest value of all series at each step."""
+    rows = zip(*track.values.values(), strict=True)
+    return [max((v for v in row if v is not None and math.isfinite(v)), default=None) for row in rows]
+
+
+def _told(length: timedelta) -> str:
+    return format_duration(timedelta(seconds=round(length.total_seconds())))

@@ -1,0 +1,170 @@
+"""`ombak alarm eval`: what Alarms say now, or would have said, with every part and its reason."""
+
+import dataclasses
+import random
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+import click
+
+from ombak.adapters.clock import SystemClock
+from ombak.alarms import syntax, template
+from ombak.alarms.definition import ExpressionAlarm, MetricAlarm
+from ombak.alarms.resolve import AlarmKey, key_of
+from ombak.alarms.verdict import State, Verdict
+from ombak.cli.alarm_files import AlarmManifest
+from ombak.runtime.alarm_interest import MetricLeaf, Wanted
+from ombak.runtime.alarm_service import AlarmService
+from ombak.runtime.alarm_traps import inspect
+from ombak.runtime.clock import Clock
+from ombak.runtime.metrics_port import MetricsSource, QueryError, QueryErrorKind, QueryResult, RulesResult
+
+_OWN = "own"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What one Alarm says, on what it rests, and what is wrong with its query."""
+
+    manifest: AlarmManifest
+    verdict: Verdict
+    parts: tuple[tuple[str, Verdict | None], ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StoppedClock:
+    """A moment in the past, which it stays."""
+
+    moment: datetime
+
+    def now(self) -> datetime:
+        """That moment."""
+        return self.moment
+
+    def monotonic(self) -> float:
+        """No time passes."""
+        return 0.0
+
+
+class PastSource:
+    """A Prometheus asked about its past: its clock says nothing about that, and neither do its rules."""
+
+    def __init__(self, source: MetricsSource) -> None:
+        self._source = source
+
+    async def query_range(self, query: str, start: datetime, end: datetime, step: timedelta) -> QueryResult:
+        """Evaluate over a range."""
+        return dataclasses.replace(await self._source.query_range(query, start, end, step), server_time=None)
+
+    async def query(self, query: str, at: datetime) -> QueryResult:
+        """Evaluate at one moment."""
+        return dataclasses.replace(await self._source.query(query, at), server_time=None)
+
+    async def alert_rules(self) -> RulesResult:
+        """Refuse: the rules API tells the present only."""
+        raise QueryError(QueryErrorKind.FAILED, "the past of an alerting rule cannot be read; leave --at out")
+
+    async def has_series(self, selector: str, start: datetime, end: datetime) -> bool:
+        """Whether any series matched."""
+        return await self._source.has_series(selector, start, end)
+
+    async def scrape_interval(self) -> timedelta | None:
+        """The interval of today."""
+        return await self._source.scrape_interval()
+
+
+async def evaluate_file(
+    manifests: Sequence[AlarmManifest],
+    sources: Mapping[str, MetricsSource],
+    context: template.Context,
+    at: datetime | None,
+) -> list[Evaluation]:
+    """Evaluate every Alarm of a file, as the operator would, at `at` or now."""
+    clock: Clock = SystemClock() if at is None else StoppedClock(at)
+    asked = sources if at is None else {name: PastSource(source) for name, source in sources.items()}
+    service = AlarmService(asked, clock, lambda _: None, rng=random.Random())  # noqa: S311 - spreads polls only
+    for manifest in manifests:
+        service.set_alarm(manifest.key, manifest.spec)
+    for manifest in manifests:
+        service.watch(manifest.key, {_OWN: _wanted(manifest, context)}, is_active=False)
+    await service.poll_due()
+    verdicts = {manifest.key: _verdict(manifest, service) for manifest in manifests}
+    return [
+        Evaluation(
+            manifest,
+            verdicts[manifest.key],
+            _parts(manifest, verdicts),
+            await _warnings(manifest, service, asked, clock),
+        )
+        for manifest in manifests
+    ]
+
+
+def _wanted(manifest: AlarmManifest, context: template.Context) -> Wanted:
+    key, definition = manifest.key, manifest.definition
+    own = dataclasses.replace(context, namespace=context.namespace or key.namespace)
+    expression = (
+        definition.expression
+        if isinstance(definition, ExpressionAlarm)
+        else syntax.Is(State.ALARM, syntax.Ref(key.name))
+    )
+    return Wanted(syntax.print_expression(expression), key.namespace, own)
+
+
+def _verdict(manifest: AlarmManifest, service: AlarmService) -> Verdict:
+    leaf = service.leaves(manifest.key, _OWN).get(manifest.key)
+    is_leaf = leaf is not None and not isinstance(manifest.definition, ExpressionAlarm)
+    return leaf if is_leaf and leaf is not None else service.verdict(manifest.key, _OWN)
+
+
+def _parts(manifest: AlarmManifest, verdicts: Mapping[AlarmKey, Verdict]) -> tuple[tuple[str, Verdict | None], ...]:
+    if not isinstance(manifest.definition, ExpressionAlarm):
+        return ()
+    refs = syntax.references(manifest.definition.expression)
+    keys = ((ref, key_of(ref, manifest.key.namespace)) for ref in refs)
+    return tuple((str(ref), None if key is None else verdicts.get(key)) for ref, key in keys)
+
+
+async def _warnings(
+    manifest: AlarmManifest, service: AlarmService, sources: Mapping[str, MetricsSource], clock: Clock
+) -> tuple[str, ...]:
+    if isinstance(manifest.definition, ExpressionAlarm):
+        return manifest.definition.warnings
+    if not isinstance(manifest.definition, MetricAlarm):
+        return ()
+    found = list(manifest.definition.traps)
+    for leaf, is_empty in service.empty_queries(manifest.key, _OWN).items():
+        if isinstance(leaf, MetricLeaf):
+            source = sources[leaf.query.endpoint]
+            try:
+                found += (await inspect(source, leaf.query.text, clock, is_empty=is_empty)).problems
+            except QueryError as error:
+                found.append(f"its query could not be looked into: {error}")
+    return tuple(dict.fromkeys(found))
+
+
+def print_evaluations(evaluations: Sequence[Evaluation]) -> None:
+    """One block for each Alarm: the state, why, the parts, and the warnings."""
+    for evaluation in evaluations:
+        verdict, definition = evaluation.verdict, evaluation.manifest.definition
+        click.echo(f"{evaluation.manifest.key}: {verdict.state} {verdict.certainty}")
+        click.echo(f"  {verdict.message}")
+        if isinstance(definition, ExpressionAlarm):
+            click.echo(f"  {syntax.print_expression(definition.expression)}")
+        for name, part in evaluation.parts:
+            click.echo(f"  - {name}: {_told(part)}")
+        for series in verdict.contributors if isinstance(definition, MetricAlarm) else ():
+            click.echo(f"  - in ALARM: {series}")
+        for line in verdict.unknown if isinstance(definition, MetricAlarm) else ():
+            click.echo(f"  - unknown: {line}")
+        if verdict.evaluated_at is not None:
+            click.echo(f"  data from {verdict.window_start:%Y-%m-%d %H:%M:%S} to {verdict.evaluated_at:%H:%M:%S} UTC")
+        for warning in evaluation.warnings:
+            click.echo(f"  warning: {warning}")
+
+
+def _told(part: Verdict | None) -> str:
+    if part is None:
+        return "unknown: is not in this file"
+    return f"{part.state} {part.certainty}: {part.message}"

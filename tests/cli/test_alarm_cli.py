@@ -1,0 +1,133 @@
+"""`ombak alarm truth` and `lint`: what a person sees."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ombak.cli.main import main
+
+DAY = Path(__file__).with_name("alarm_day.yaml")
+
+
+def _run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["alarm", *arguments])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "first"),
+    [
+        pytest.param(("ALARM(a)", "a=ALARM"), "ALARM Certain", id="alarm"),
+        pytest.param(("ALARM(a)", "a=ok"), "OK Certain", id="any case"),
+        pytest.param(("ALARM(a)",), "OK Uncertain", id="not named"),
+        pytest.param(("ALARM(a)", "a=UNKNOWN"), "OK Uncertain", id="unknown"),
+        pytest.param(("ALARM(a) OR ALARM(b)", "a=ALARM"), "ALARM Certain", id="however b turns out"),
+        pytest.param(("NOT OK(a)", "a=INSUFFICIENT_DATA"), "ALARM Uncertain", id="no data"),
+        pytest.param(("INSUFFICIENT_DATA(a)", "a=INSUFFICIENT_DATA"), "ALARM Certain", id="known to have no data"),
+        pytest.param(('ALARM("ns/a b") OR ALARM(c=d)', "ns/a b=ALARM", "c=d=OK"), "ALARM Certain", id="odd names"),
+        pytest.param(("AT_LEAST(50%, ALARM, (a, b))", "b=ALARM", "a=OK"), "ALARM Certain", id="at least"),
+    ],
+)
+def test_the_first_line_is_the_truth(arguments: tuple[str, ...], first: str) -> None:
+    """And the exit code says that there is one."""
+    found = _run("truth", *arguments)
+    assert (found.exit_code, found.stdout.splitlines()[0]) == (0, first)
+
+
+def test_why_is_told_alarm_by_alarm() -> None:
+    """Who made it so, and who is not known."""
+    found = _run("truth", "ALARM(a) OR ALARM(b) OR ALARM(c)", "a=ALARM", "b=OK")
+    assert found.stdout.splitlines()[1:] == [
+        "  a is ALARM, and makes it ALARM",
+        "  b is OK",
+        "  c is unknown: was not given",
+    ]
+
+
+def test_bad_syntax_exits_with_2_and_the_caret() -> None:
+    """Under what was found, with what was expected."""
+    found = _run("truth", "ALARM(a) XOR ALARM(b)", "a=OK")
+    assert (found.exit_code, found.stdout) == (2, "")
+    assert found.stderr.splitlines()[0] == "line 1, column 10: found 'XOR', expected one of: AND, OR, end of text"
+    assert found.stderr.splitlines()[1:] == ["  ALARM(a) XOR ALARM(b)", "           ^"]
+
+
+@pytest.mark.parametrize(
+    ("states", "says"),
+    [
+        pytest.param(("a=BAD",), "'BAD' is no state", id="no state"),
+        pytest.param(("a",), "is not NAME=STATE", id="no sign"),
+        pytest.param(("a/b/c/d=OK",), "namespace/name", id="no name"),
+    ],
+)
+def test_a_state_that_cannot_be_read_exits_with_2(states: tuple[str, ...], says: str) -> None:
+    """Nothing is guessed."""
+    found = _run("truth", "ALARM(a)", *states)
+    assert found.exit_code == 2
+    assert says in found.stderr
+
+
+def test_what_could_be_misunderstood_is_warned_of() -> None:
+    """Mixed operators, and a name that the expression does not have; on stderr, for scripts read the rest."""
+    found = _run("truth", "ALARM(a) AND ALARM(b) OR ALARM(c)", "d=OK")
+    assert "AND and OR are mixed" in found.stderr
+    assert "d is not in the expression" in found.stderr
+    assert found.stdout.startswith("OK Uncertain")
+
+
+def test_a_good_file_passes_lint() -> None:
+    """Other kinds in it are nobody's business."""
+    found = _run("lint", str(DAY), "--strict")
+    assert (found.exit_code, found.stdout) == (0, "")
+
+
+def _alarm(name: str, spec: str) -> str:
+    return f"apiVersion: ombak.dev/v1alpha1\nkind: Alarm\nmetadata: {{name: {name}}}\nspec: {spec}\n---\n"
+
+
+def _metric(query: str, more: str = "") -> str:
+    return f"{{metric: {{query: '{query}', comparison: GreaterThanThreshold, threshold: 1{more}}}}}"
+
+
+@pytest.mark.parametrize(
+    ("spec", "code", "says"),
+    [
+        pytest.param(_metric("errors > 0.1"), 1, "the comparison > drops every series", id="comparison"),
+        pytest.param(_metric("rate(errors)"), 1, "rate(errors)\n      ^", id="syntax with the caret"),
+        pytest.param(_metric("up", ", perod: 30s"), 1, "did you mean period?", id="a misspelled field"),
+        pytest.param("{expression: [}", 1, "is not YAML", id="no YAML"),
+        pytest.param("{expression: 'ALARM(a OR'}", 1, "expected ')'", id="expression"),
+        pytest.param("{expression: ALARM(x)}", 1, "part of a cycle", id="cycle"),
+        pytest.param("{expression: ALARM(y)}", 0, "warning: names y, which is not in this file", id="not in the file"),
+        pytest.param("{expression: TRUE AND FALSE OR TRUE}", 0, "warning: AND and OR are mixed", id="mixed"),
+    ],
+)
+def test_lint_complains(tmp_path: Path, spec: str, code: int, says: str) -> None:
+    """Errors fail; warnings fail only if asked to."""
+    file = tmp_path / "alarms.yaml"
+    file.write_text(_alarm("x", spec))
+    found = _run("lint", str(file))
+    assert found.exit_code == code
+    assert says in found.output
+    assert code == 1 or _run("lint", str(file), "--strict").exit_code == 1
+
+
+def test_a_name_twice_is_an_error(tmp_path: Path) -> None:
+    """Also inside a List."""
+    file = tmp_path / "alarms.yaml"
+    one = "{apiVersion: ombak.dev/v1alpha1, kind: Alarm, metadata: {name: x}, spec: {expression: 'TRUE'}}"
+    file.write_text(f"kind: List\nitems: [{one}, {one}]\n")
+    assert "default/x: error: is in the file twice" in _run("lint", str(file)).stdout
+
+
+def test_a_prometheus_has_to_be_named() -> None:
+    """There is no default that could be the wrong one."""
+    found = _run("eval", str(DAY))
+    assert found.exit_code == 2
+    assert "give --prometheus URL or --prometheus-config FILE" in found.stderr
+
+
+def test_an_unknown_variable_is_refused() -> None:
+    """With those that there are."""
+    found = _run("eval", str(DAY), "--prometheus", "http://127.0.0.1:9", "--var", "pod=x")
+    assert "--var pod is no variable of a query; there are namespace, name, pods, zone, artifact" in found.stderr

@@ -1,0 +1,176 @@
+"""The way back: bounded, whatever the boxes do; and what is left when it has ended."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from ombak.api.rollout import Phase
+from ombak.core import back
+from ombak.core.decide import decide
+from ombak.core.memory import Memory, Reverting
+from ombak.core.plan import ClearCommand, RecordRejected, RecordRetry, ScaleFleet
+from ombak.core.snapshot import Snapshot
+from support.snapshots import (
+    ALARM,
+    NOW,
+    UNKNOWN,
+    artifact,
+    changed,
+    fleet,
+    id_of,
+    later,
+    one_box,
+    rollout,
+    snapshot,
+    spec,
+)
+
+V1, V2 = id_of("v1"), id_of("v2")
+REJECTED = (artifact("v1", 1, order=1), artifact("v2", 2, rejected="AlarmFired"))
+
+
+def reverting(**more: Any) -> Memory:
+    """A way back from v2 to v1."""
+    fields: dict[str, Any] = {
+        "source": V2,
+        "target": V1,
+        "began_at": later(-60),
+        "replicas": 10,
+        "high_water": 0,
+        "progress_at": later(-60),
+    }
+    return Memory(reverting=Reverting(**fields | more))
+
+
+HALF = snapshot(
+    spec("v2"),
+    memory=reverting(),
+    artifacts=REJECTED,
+    one_boxes=(one_box("v1"),),
+    fleet=(fleet("v1", 4), fleet("v2", 5)),
+)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({}, id="nothing in the way"),
+        pytest.param({"revert_alarm": ALARM}, id="the alarm still fires"),
+        pytest.param({"revert_alarm": UNKNOWN}, id="Prometheus is down"),
+        pytest.param({"rollout": rollout(spec("v2", paused=True))}, id="paused"),
+        pytest.param({"rollout": rollout(spec("v2"), problem="spec.x is no field")}, id="invalid"),
+        pytest.param({"rollout": rollout(spec("v3"))}, id="a newer version is wanted"),
+        pytest.param({"memory": Memory()}, id="status erased"),
+    ],
+)
+def test_a_revert_waits_for_nothing(fields: dict[str, Any]) -> None:
+    """P3: the next batch goes back in every case."""
+    found = decide(changed(HALF, **fields), NOW)
+
+    assert found.phase is Phase.REVERTING
+    assert [a.after for a in found.actions if isinstance(a, ScaleFleet)] == [2, 7]
+
+
+def test_the_verdict_is_recorded_before_anything_moves() -> None:
+    """A crash in between must not deliver it again."""
+    s = changed(HALF, memory=Memory(), artifacts=(artifact("v1", 1, order=1), artifact("v2", 2)), revert_alarm=ALARM)
+
+    found = decide(s, NOW)
+
+    assert isinstance(found.actions[0], RecordRejected)
+    assert (found.actions[0].artifact, found.rejected, found.queued) == (V2, V2, "")
+
+
+STUCK = changed(HALF, fleet=(fleet("v1", 4, ready=0, available=0), fleet("v2", 5)))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_forced"), [pytest.param(600, False, id="in time"), pytest.param(601, True, id="too late")]
+)
+def test_the_floor_yields_after_a_deadline_without_progress(seconds: int, is_forced: bool) -> None:
+    """P1 yields to P3 by one box, and says so."""
+    s = changed(STUCK, memory=reverting(high_water=99, progress_at=later(-seconds)))
+
+    found = decide(s, NOW)
+
+    assert is_forced == bool(found.memory.reverting and found.memory.reverting.forced)
+    assert is_forced == any(n.reason == "FloorYields" for n in found.notes)
+    assert ([4, 5] if is_forced else []) == [a.after for a in found.actions if isinstance(a, ScaleFleet)]
+
+
+def test_changing_replicas_do_not_move_the_deadline() -> None:
+    """An autoscaler must not keep a stuck revert waiting for ever."""
+    before = reverting(high_water=5, replicas=12, progress_at=later(-500)).reverting
+    assert before is not None
+
+    found = back.observe(STUCK, before, V1, 10, NOW)
+
+    assert (found.replicas, found.progress_at) == (10, later(-500))
+
+
+def test_a_revert_is_over_when_every_box_serves() -> None:
+    """Or had a whole deadline to do so: then it is over all the same."""
+    there = changed(HALF, fleet=(fleet("v1", 9),))
+    away = changed(HALF, fleet=(fleet("v1", 9, available=8),))
+
+    assert decide(there, NOW).phase is Phase.REVERTED
+    assert decide(away, NOW).phase is Phase.REVERTING
+    assert decide(away, NOW + timedelta(minutes=15)).phase is Phase.REVERTED
+
+
+def test_a_version_called_back_by_the_user_is_not_rejected() -> None:
+    """Going back to the stable version in the middle is a revert, and no verdict on the other one."""
+    s = changed(
+        HALF,
+        rollout=rollout(spec("v1")),
+        memory=Memory(),
+        artifacts=(artifact("v1", 1, order=1), artifact("v2", 2)),
+    )
+
+    found = decide(s, NOW)
+
+    assert found.phase is Phase.REVERTING
+    assert not any(isinstance(a, RecordRejected) for a in found.actions)
+
+
+BACK = changed(HALF, memory=Memory(), fleet=(fleet("v1", 9),))
+
+
+@pytest.mark.parametrize(
+    ("command", "retried", "records"),
+    [
+        pytest.param(V2, "", True, id="said for the first time"),
+        pytest.param(V2, V2, False, id="said before: Git keeps saying it"),
+        pytest.param(f"{V2}.2", V2, True, id="said again, in other words"),
+        pytest.param("a1ffffffffff", "", False, id="names nothing"),
+    ],
+)
+def test_a_retry_takes_effect_once(command: str, retried: str, records: bool) -> None:
+    """Commands name an artifact, are idempotent, and are gone when done."""
+    artifacts = (REJECTED[0], artifact("v2", 2, rejected="AlarmFired", retried=retried))
+    s = changed(BACK, artifacts=artifacts, rollout=rollout(spec("v2"), retry=command))
+
+    found = decide(s, NOW).actions
+
+    assert records == any(isinstance(a, RecordRetry) for a in found)
+    assert any(isinstance(a, ClearCommand) for a in found)
+
+
+def test_the_retry_that_helps_is_told() -> None:
+    """P10: who can lift it, and with which command."""
+    found = decide(BACK, NOW)
+
+    assert found.waiting
+    assert found.waiting.command.endswith(f"ombak.dev/retry={V2}")
+
+
+def test_a_first_version_that_fails_is_left_running() -> None:
+    """There is nothing to go back to, and no alarm scales it down."""
+    s: Snapshot = changed(
+        BACK, artifacts=(artifact("v2", 1, rejected="AlarmFired"),), fleet=(fleet("v2", 9),), one_boxes=(one_box("v2"),)
+    )
+
+    found = decide(s, NOW)
+
+    assert (found.phase, found.actions) == (Phase.FAILED, ())
