@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from ombak.alarms.history import Stretch
 from ombak.alarms.verdict import Certainty, State, Verdict
 from ombak.api.common import API_VERSION
 from ombak.core import naming
@@ -191,6 +192,8 @@ class FakeAlarms:
         self.reads: list[tuple[str, bool]] = []
         """Artifact of the release under way, and whether at full rate."""
         self.forgotten: list[Key] = []
+        self.proven: tuple[Stretch, ...] | None = ()
+        self.asked_to_prove: list[Stretch] = []
 
     def verdict(self) -> Verdict:
         at = None if self.is_cold else self._clock.now()
@@ -202,6 +205,10 @@ class FakeAlarms:
         if alarms is None:
             return UNWATCHED
         return Reading(self.verdict(), self.verdict() if alarms.one_box else None, samples=self.samples, poll=POLL)
+
+    def prove(self, rollout: RolloutView, since: datetime, until: datetime) -> tuple[Stretch, ...] | None:
+        self.asked_to_prove.append((since, until))
+        return self.proven
 
     def forget(self, key: Key) -> None:
         self.forgotten.append(key)

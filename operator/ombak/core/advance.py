@@ -71,6 +71,8 @@ def observe(
     else:
         is_up = have >= need and is_done(s, wanted)
     is_up = is_up and need > 0
+    if is_up:
+        step = dataclasses.replace(step, ledger=bakes.backfilled(step.ledger, s, release))
     step = _moved(step, s, have, is_up, asked_of(s, release.artifact) > have, now)
     ledger = bakes.tick(step.ledger, s, is_up and evidence.is_ok and not s.rollout.problem, now)
     # After a restart nothing was evaluated yet, and whether it was unknown in between nobody knows.

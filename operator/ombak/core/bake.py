@@ -53,6 +53,14 @@ def tick(ledger: Ledger, s: Snapshot, is_good: bool, now: datetime) -> Ledger:
     )
 
 
+def backfilled(ledger: Ledger, s: Snapshot, release: Release) -> Ledger:
+    """Return the ledger with the time of a gap that was proven good afterwards, if it was the time of this step."""
+    proof = s.proof
+    if proof is None or (proof.artifact, proof.approved_at) != (release.artifact, release.step.approved_at):
+        return ledger
+    return dataclasses.replace(ledger, accrued=ledger.accrued + proof.length)
+
+
 def missing_samples(bake: Bake, s: Snapshot) -> tuple[str, ...]:
     """Return what the sample quotas still lack, for people; empty when all are met (R78)."""
     lacking = []

@@ -154,6 +154,16 @@ class SignalReading:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Proof:
+    """What was found out about a time in which no process looked: when all was good for a step of a release."""
+
+    artifact: str
+    approved_at: datetime
+    """When that step was approved; another one it says nothing about."""
+    length: timedelta
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything that `decide` may look at."""
 
@@ -173,6 +183,8 @@ class Snapshot:
     template_check: TemplateCheck | None = None
     elapsed: timedelta | None = None
     """Monotonic time since the decision before this one; None for the first one of a process."""
+    proof: Proof | None = None
+    """Bake time of before this process that was proven afterwards; told once."""
     poll: timedelta = timedelta(seconds=15)
     """Alarms of a release are evaluated at least this often; a tick adds at most two of these to a bake."""
     boxes_trouble: str = ""

@@ -2,9 +2,10 @@
 
 import dataclasses
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
+from ombak.alarms.history import Stretch
 from ombak.alarms.verdict import Verdict
 from ombak.core.memory import Release
 from ombak.core.snapshot import RolloutView, SignalReading
@@ -33,6 +34,13 @@ class AlarmBook(Protocol):
         """Return the reading, and keep everything it depends on evaluated from now on.
 
         `release` is what is on its way; with `is_active` at full rate, because something waits for the answer.
+        """
+        ...
+
+    def prove(self, rollout: RolloutView, since: datetime, until: datetime) -> tuple[Stretch, ...] | None:
+        """Return when in a time that is over all was OK that `read` reads; None while that is being found out.
+
+        Never waits either. To be asked again with the same moments until there is an answer.
         """
         ...
 

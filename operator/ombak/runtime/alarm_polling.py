@@ -242,7 +242,7 @@ class QueryPool:
 
     async def _poll(self, query: _Shared) -> None:
         """Ask once, judge, tell, and plan the next time."""
-        asked, at = self._clock.monotonic(), _whole_milliseconds(self._clock.now())
+        asked, at = self._clock.monotonic(), whole_milliseconds(self._clock.now())
         query.again = False
         try:
             changed = await self._ask_and_judge(query, at, asked)
@@ -263,6 +263,12 @@ class QueryPool:
         answer = await self._in_time(ask)
         self._check_skew(answer)
         return query.judge(answer, at, asked)
+
+    async def ask_past(self, key: QueryKey, start: datetime, end: datetime) -> QueryResult:
+        """Ask a question at every period of a time that is over; raises QueryError."""
+        answer = await self._in_time(self._source(key).query_range(key.text, start, end, key.period))
+        self._check_skew(answer)
+        return answer
 
     def _source(self, key: QueryKey | RulesKey) -> MetricsSource:
         source = self._sources.get(key.endpoint)
@@ -317,5 +323,6 @@ class QueryPool:
             self._notify(frozenset(watchers))
 
 
-def _whole_milliseconds(moment: datetime) -> datetime:
+def whole_milliseconds(moment: datetime) -> datetime:
+    """The moment as exactly as Prometheus takes one."""
     return moment - timedelta(microseconds=moment.microsecond % 1000)

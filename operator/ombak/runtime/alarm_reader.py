@@ -3,9 +3,10 @@
 import asyncio
 import dataclasses
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from ombak.alarms import template
+from ombak.alarms.history import Stretch
 from ombak.alarms.signals import worst
 from ombak.alarms.syntax import Is, Ref, print_expression
 from ombak.alarms.verdict import State
@@ -24,6 +25,7 @@ from ombak.runtime.store import Key
 REVERT = "revert"
 ONE_BOX = "oneBox"
 QUOTA_EVERY = timedelta(seconds=15)
+_PROOF_TRIES = 20
 _SLOWEST = timedelta(seconds=15)
 
 
@@ -49,6 +51,14 @@ class _Counted:
     task: asyncio.Task[None] | None = None
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a past is asked for."""
+
+    span: Stretch
+    task: asyncio.Task[tuple[Stretch, ...]]
+
+
 class AlarmReader:
     """Implements `AlarmBook` on the evaluator."""
 
@@ -65,6 +75,7 @@ class AlarmReader:
         self._clock = clock
         self._on_change = on_change
         self._guards = guards or Guards()
+        self._proofs: dict[Key, _Asked] = {}
         self._counted: dict[Key, _Counted] = {}
 
     def read(self, rollout: RolloutView, release: Release | None, *, is_active: bool) -> Reading:
@@ -98,10 +109,41 @@ class AlarmReader:
             found[_Name(REVERT, guard=str(ref))] = Wanted(text, rollout.namespace, context)
         return found
 
+    def prove(self, rollout: RolloutView, since: datetime, until: datetime) -> tuple[Stretch, ...] | None:
+        """Return when all was OK between two moments, None while Prometheus is being asked."""
+        key = (rollout.namespace, rollout.name)
+        if not self._service.is_watching(key):
+            return ((since, until),)  # it rests on nothing
+        asked = self._proofs.get(key)
+        if asked is None or asked.span != (since, until):
+            self._drop_proof(key)
+            asked = self._proofs[key] = _Asked((since, until), asyncio.create_task(self._prove(key, since, until)))
+        if not asked.task.done():
+            return None
+        return asked.task.result()
+
+    async def _prove(self, key: Key, since: datetime, until: datetime) -> tuple[Stretch, ...]:
+        """A Prometheus that is not there now may come back with what it stored; after some tries nothing is proven."""
+        for _ in range(_PROOF_TRIES):
+            try:
+                found = await self._service.ok_stretches(key, since, until)
+            except QueryError:
+                await asyncio.sleep(QUOTA_EVERY.total_seconds())
+                continue
+            self._on_change(key)
+            return found
+        return ()
+
+    def _drop_proof(self, key: Key) -> None:
+        asked = self._proofs.pop(key, None)
+        if asked is not None:
+            asked.task.cancel()
+
     def forget(self, key: Key) -> None:
         """Stop evaluating for a Rollout."""
         self._service.unwatch(key)
         self._drop(key)
+        self._drop_proof(key)
 
     def _drop(self, key: Key) -> None:
         counted = self._counted.pop(key, None)

@@ -13,11 +13,13 @@ from ombak.alarms import metric
 from ombak.alarms.alerting import RuleResult
 from ombak.alarms.definition import Definition, LeafAlarm, MetricAlarm, define
 from ombak.alarms.errors import AlarmError
+from ombak.alarms.history import Stretch
 from ombak.alarms.resolve import AlarmKey, Broken, Resolution
 from ombak.alarms.verdict import Verdict, unknown_verdict
 from ombak.api.alarm import AlarmSpec
+from ombak.runtime.alarm_history import ok_stretches
 from ombak.runtime.alarm_interest import Bound, Leaf, Wanted, Watch, bind, held_back, leaf_verdicts
-from ombak.runtime.alarm_polling import Notify, PollSettings, QueryPool
+from ombak.runtime.alarm_polling import Notify, PollSettings, QueryPool, whole_milliseconds
 from ombak.runtime.clock import Clock
 from ombak.runtime.metrics_port import MetricsSource
 
@@ -128,6 +130,18 @@ class AlarmService:
         """Whether everything that the watcher rests on was asked once: before that, unknown only means early."""
         watch = self._watches.get(watcher)
         return watch is not None and all(map(self._pool.has_looked, watch.questions))
+
+    def is_watching(self, watcher: Hashable) -> bool:
+        """Whether the watcher wants anything."""
+        return watcher in self._watches
+
+    async def ok_stretches(self, watcher: Hashable, since: datetime, until: datetime) -> tuple[Stretch, ...]:
+        """When between two moments all was OK and certain that the watcher rests on; raises QueryError."""
+        watch = self._watches.get(watcher)
+        if watch is None:
+            return ()
+        start, end = whole_milliseconds(since), whole_milliseconds(until)
+        return await ok_stretches(watch, self._pool.ask_past, frozenset(self._warm_at), start, end)
 
     def slowest(self, watcher: Hashable) -> timedelta | None:
         """The longest time between two polls of anything that the watcher rests on; None if it rests on nothing."""

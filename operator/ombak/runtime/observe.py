@@ -7,7 +7,16 @@ from typing import Any
 
 from ombak.core import manifests, naming
 from ombak.core.memory import Memory
-from ombak.core.snapshot import ArtifactView, FleetSet, OneBoxSet, Rejection, RolloutView, Snapshot, TemplateCheck
+from ombak.core.snapshot import (
+    ArtifactView,
+    FleetSet,
+    OneBoxSet,
+    Proof,
+    Rejection,
+    RolloutView,
+    Snapshot,
+    TemplateCheck,
+)
 from ombak.runtime import drift
 from ombak.runtime.alarm_book import Reading
 from ombak.runtime.records import ArtifactRecord, Meta, RolloutRecord, WorkloadRecord
@@ -33,6 +42,7 @@ class Extras:
     reading: Reading
     template_check: TemplateCheck | None = None
     boxes_trouble: str = ""
+    proof: Proof | None = None
     repaired: Mapping[str, drift.Edits] = dataclasses.field(default_factory=dict)
     """What each object still was after we wrote it: such a difference is the API server's doing, no edit."""
 
@@ -76,6 +86,7 @@ def observe(stores: Stores, key: Key, record: RolloutRecord, extras: Extras) -> 
         samples=extras.reading.samples,
         template_check=extras.template_check,
         elapsed=extras.elapsed,
+        proof=extras.proof,
         poll=extras.reading.poll,
         boxes_trouble=extras.boxes_trouble,
     )

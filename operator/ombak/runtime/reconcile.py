@@ -15,10 +15,11 @@ from ombak.core.explain import explain_pods
 from ombak.core.memory import Memory, load_memory, rebased
 from ombak.core.plan import Note, Plan
 from ombak.core.report import Status, failure_of, is_stale, is_urgent, refused, report, unreadable
-from ombak.core.snapshot import RolloutView, Snapshot, TemplateCheck
+from ombak.core.snapshot import Proof, RolloutView, Snapshot, TemplateCheck
 from ombak.runtime import kinds, putback
 from ombak.runtime.alarm_book import AlarmBook
 from ombak.runtime.apply import EARLY, VERDICTS, Applier, Refused, dry_run, read_live
+from ombak.runtime.backfill import Backfill, Gap, gap_before
 from ombak.runtime.clock import Clock
 from ombak.runtime.drift import Edits
 from ombak.runtime.kube_port import ApiError, Conflict, KubeClient, NotFound, Object, mapping
@@ -63,6 +64,10 @@ class Known:
     asked_at: float | None = None
     failure: str = ""
     written_at: float | None = None
+    gap: Gap | None = None
+    """Before this process, of which nothing is known yet."""
+    proof: Proof | None = None
+    """What is known of it, to be told to the next decision."""
     repaired: dict[str, Edits] = dataclasses.field(default_factory=dict)
     children: frozenset[str] = frozenset()
     """Names of owned objects that there were: one that is missing now was deleted by somebody."""
@@ -86,6 +91,7 @@ class Reconciler:
         self._alarms = alarms
         self._clock = clock
         self._recorder = recorder
+        self._backfill = Backfill(client, alarms)
         self._known: dict[Key, Known] = {}
         self._began_at = clock.monotonic()
 
@@ -114,6 +120,9 @@ class Reconciler:
             await self._refresh(key, error)
             raise
         await self._ask_pods(made, known)
+        if known.gap is not None:
+            known.proof = await self._backfill.prove(known.gap, made.s.rollout, known.memory, made.s.poll)
+            known.gap = known.gap if known.proof is None else None
         return self._wake(key, made, known, failure)
 
     def _remember(self, key: Key, record: RolloutRecord) -> Known:
@@ -122,9 +131,11 @@ class Reconciler:
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = Known(load_memory(raw), raw)
+            known.gap = gap_before(known.memory, record, self._clock.now())
             known.failure = failure_of(record.status)
         elif known.recorded != raw:
             known.memory, known.recorded = load_memory(raw), raw
+            known.gap = known.proof = None  # it may be counted in there already
         return known
 
     async def _decide(self, key: Key, record: RolloutRecord, known: Known, mono: float) -> _Pass:
@@ -148,7 +159,7 @@ class Reconciler:
         if check is not None and mono - known.checked_at >= RECHECK_AFTER.total_seconds():
             check = dataclasses.replace(check, is_stale=True)
         elapsed = None if known.seen_at is None else timedelta(seconds=mono - known.seen_at)
-        extras = Extras(known.memory, elapsed, reading, check, known.trouble, known.repaired)
+        extras = Extras(known.memory, elapsed, reading, check, known.trouble, known.proof, known.repaired)
         return observe(self._stores, key, record, extras)
 
     async def _act(self, made: _Pass, known: Known) -> str:
@@ -167,7 +178,7 @@ class Reconciler:
         if is_verdict:  # it is on record, so no later pass would tell of it
             self._record(made)
         wrote = await self._report(made, known, applier, known.failure)
-        known.memory = made.plan.memory
+        known.memory, known.proof = made.plan.memory, None
         if not is_verdict:
             self._record(made)
         if wrote or early or late:

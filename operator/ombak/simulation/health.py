@@ -3,8 +3,9 @@
 import bisect
 import dataclasses
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from ombak.alarms.history import Stretch
 from ombak.alarms.verdict import Certainty, State, Verdict, unknown_verdict
 from ombak.core.memory import Release
 from ombak.core.snapshot import RolloutView
@@ -139,6 +140,15 @@ class SimulatedAlarms:
         if began is None:
             return {}
         return {"calls": max(0.0, (self._clock.now() - began).total_seconds())}
+
+    def prove(
+        self,
+        rollout: RolloutView,  # noqa: ARG002 - the port's
+        since: datetime,  # noqa: ARG002 - the port's
+        until: datetime,  # noqa: ARG002 - the port's
+    ) -> tuple[Stretch, ...] | None:
+        """Prove nothing: this Prometheus keeps no past."""
+        return ()
 
     def forget(self, key: Key) -> None:
         """Stop polling for a Rollout."""
