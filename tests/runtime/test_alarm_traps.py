@@ -26,7 +26,7 @@ COUNT = "max(count_over_time(errors[300s])) and on() (count(errors offset 300s) 
 )
 async def test_why_a_query_is_empty_is_found_out(existing: set[str], says: str) -> None:
     """Down to the label that nothing has."""
-    found = await inspect(FakeSource(existing=existing), SELECTOR, FakeClock(), is_empty=True)
+    found = await inspect(FakeSource(existing=existing), SELECTOR, FakeClock(), is_empty=True, scrape=None)
     assert (says in " ".join(found.problems)) if says else not found.problems
 
 
@@ -45,8 +45,9 @@ async def test_a_window_shorter_than_two_scrapes_is_found(
     query: str, scraped: int | None, counted: float | None, complains: bool
 ) -> None:
     """By what Prometheus tells, else by how many samples there are; what is not known is no complaint."""
-    source = FakeSource({COUNT: {"": constant(counted)}}, scraped=timedelta(seconds=scraped) if scraped else None)
-    found = await inspect(source, query, FakeClock(), is_empty=False)
+    source = FakeSource({COUNT: {"": constant(counted)}})
+    scrape = timedelta(seconds=scraped) if scraped else None
+    found = await inspect(source, query, FakeClock(), is_empty=False, scrape=scrape)
     assert complains == any("two are needed" in problem for problem in found.problems)
 
 

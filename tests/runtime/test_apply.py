@@ -156,11 +156,27 @@ async def test_what_was_left_behind_is_adopted(bench: Bench, kind: Kind) -> None
     bench.rig.edit(kind, name, {"metadata": {"ownerReferences": None}})
     bench.again()
     version = bench.version_of(kind, name)
-    request = await bench.do(plan.Adopt(kind.kind, name, version))
+    await bench.applier.apply(plan.Adopt(kind.kind, name, version))
+    asked, request = bench.rig.kube.take()
+    assert asked.told == f"get Rollout {NAME}"
     assert (request.told, request.version) == (f"patch {kind.kind} {name}", version)
     assert set(request.body) == {"metadata"}
     [owner] = bench.live(kind, name)["metadata"]["ownerReferences"]
     assert (owner["uid"], owner["controller"]) == (bench.record.meta.uid, True)
+
+
+async def test_what_a_rollout_that_goes_leaves_behind_is_not_adopted(bench: Bench) -> None:
+    """P8: the watch may be late, and an owner that is gone would take every box with it."""
+    bench.rig.edit(kinds.REPLICA_SETS, bench.fleet, {"metadata": {"ownerReferences": None}})
+    bench.again()
+    version = bench.version_of(kinds.REPLICA_SETS, bench.fleet)
+    adopt = plan.Adopt("ReplicaSet", bench.fleet, version)
+
+    bench.rig.is_watching = False
+    bench.rig.server.delete("kubectl", kinds.ROLLOUTS, *KEY, propagation="Orphan")
+    with pytest.raises((Conflict, NotFound)):
+        await bench.applier.apply(adopt)
+    assert not bench.live(kinds.REPLICA_SETS, bench.fleet)["metadata"].get("ownerReferences")
 
 
 @pytest.mark.parametrize("kind", [kinds.REPLICA_SETS, kinds.ARTIFACTS], ids=lambda k: k.kind)
@@ -176,7 +192,8 @@ async def test_a_leftover_is_deleted_as_it_was_seen(bench: Bench, kind: Kind) ->
         action.uid,
         action.resource_version,
     )
-    store: Store[Any] = {"ReplicaSet": bench.rig.stores.replica_sets, "Artifact": bench.rig.stores.artifacts}[kind.kind]
+    stores: dict[str, Store[Any]] = {"ReplicaSet": bench.rig.stores.replica_sets}
+    store = (stores | {"Artifact": bench.rig.stores.artifacts})[kind.kind]
     assert store.get((NAMESPACE, name)) is None
     await bench.do(action)
 
