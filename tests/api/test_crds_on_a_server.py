@@ -118,7 +118,7 @@ BAD_ALARMS = [
     pytest.param(
         "spec",
         {"expression": "TRUE", "source": {"name": "mimir"}},
-        ["an expression asks no Prometheus: leave source out"],
+        ["an expression asks no Prometheus; leave source out"],
         id="source-of-an-expression",
     ),
     pytest.param("spec.metric.minSamples", {"query": "calls"}, ["minSamples.count: Required"], id="samples-uncounted"),

@@ -126,12 +126,14 @@ async def test_only_transitions_are_written(world: World) -> None:
     assert status["since"] == "2026-01-01T00:00:44Z"
 
 
-async def test_a_restart_over_a_good_status_writes_nothing(world: World) -> None:
-    """P7: what was said is still so."""
-    world.put("errors", {"metric": METRIC})
+@pytest.mark.parametrize("query", ["errors", "rate(errors[5s])", "errors > 1", 'errors{code="9"}'])
+async def test_a_restart_over_a_status_that_is_still_true_writes_nothing(world: World, query: str) -> None:
+    """P7: also not while nobody has looked into the query again."""
+    spec = {"metric": {**METRIC, "query": query}}
+    world.put("errors", spec)
     status = await world.look("errors")
     fresh = World()
-    fresh.put("errors", {"metric": METRIC}, status)
+    fresh.put("errors", spec, status)
     await fresh.look("errors")
     assert fresh.client.written == []
 

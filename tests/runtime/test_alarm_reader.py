@@ -21,8 +21,8 @@ from ombak.runtime.metrics_port import QueryError, QueryErrorKind
 from ombak.runtime.observe import view_of
 from ombak.runtime.records import decode_rollout
 from ombak.runtime.store import Key
-from support.fake_kube import KEY, NAME, NAMESPACE, spec
 from support.fake_metrics import FakeClock, FakeSource, constant
+from support.rig import KEY, NAME, NAMESPACE, spec
 
 QUERY = 'errors{ns="$(namespace)", name="$(name)", pod=~"$(pods)", version="$(artifact)"}'
 CALLS = 'sum(increase(calls{pod=~"$(pods)"}[$(window)]))'

@@ -56,10 +56,11 @@ async def test_findings_come_later_and_are_kept() -> None:
     told: list[frozenset[Hashable]] = []
     source, clock = FakeSource(scraped=timedelta(seconds=30)), FakeClock()
     inspector = TrapInspector({"": source}, clock, told.append)
-    assert inspector.known("w", "", "rate(errors[30s])", is_empty=False) == Findings()
+    assert inspector.known("w", "", "rate(errors[30s])", is_empty=False) is None
     await asyncio.sleep(0)
     assert told == [frozenset({"w"})]
     first = inspector.known("w", "", "rate(errors[30s])", is_empty=False)
+    assert first is not None
     assert len(first.problems) == 1
     assert first.scrape == timedelta(seconds=30)
     source.scraped = timedelta(seconds=5)
@@ -67,7 +68,7 @@ async def test_findings_come_later_and_are_kept() -> None:
     assert inspector.known("w2", "", "rate(errors[30s])", is_empty=False) == first
     await asyncio.sleep(0)
     assert told[1:] == [frozenset({"w", "w2"})]
-    assert inspector.known("w", "", "rate(errors[30s])", is_empty=False).problems == ()
+    assert inspector.known("w", "", "rate(errors[30s])", is_empty=False) == Findings((), timedelta(seconds=5))
 
 
 async def test_a_failure_is_no_finding() -> None:
@@ -80,4 +81,4 @@ async def test_a_failure_is_no_finding() -> None:
     await asyncio.sleep(0)
     assert told == []
     inspector.forget("w")
-    assert inspector.known("w", "", SELECTOR, is_empty=True) == Findings()
+    assert inspector.known("w", "", SELECTOR, is_empty=True) is None

@@ -29,9 +29,6 @@ class Findings:
     scrape: timedelta | None = None
 
 
-_NOTHING = Findings()
-
-
 @dataclass(slots=True)
 class _Looked:
     """When and how a query was looked into, and who wants to know."""
@@ -120,8 +117,8 @@ class TrapInspector:
         self._turn = asyncio.Semaphore(1)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def known(self, watcher: Hashable, endpoint: str, query: str, *, is_empty: bool) -> Findings:
-        """What is known of a query so far; what is not will be found out, and the watcher then hears of it."""
+    def known(self, watcher: Hashable, endpoint: str, query: str, *, is_empty: bool) -> Findings | None:
+        """What is known of a query; None: nothing yet. It will be found out, and the watcher then hears of it."""
         now, key = self._clock.monotonic(), (endpoint, query)
         before = self._looked.get(key)
         if before is None or self._is_due(before, now, is_empty):
@@ -132,7 +129,7 @@ class TrapInspector:
             task.add_done_callback(self._tasks.discard)
             before = looked
         before.watchers.add(watcher)
-        return before.findings or _NOTHING
+        return before.findings
 
     def forget(self, watcher: Hashable) -> None:
         """The watcher is gone, and what only it asked about."""

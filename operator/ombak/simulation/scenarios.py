@@ -7,7 +7,7 @@ from ombak.core.identity import artifact_id
 from ombak.simulation.chaos import chaos
 from ombak.simulation.pods import Behaviour
 from ombak.simulation.region import template
-from ombak.simulation.scenario import Scenario, Stage, act, spec, wish
+from ombak.simulation.scenario import Scenario, Stage, act, change, scale, spec, wish
 
 GOOD = Behaviour()
 CHANGE_AT = 200.0
@@ -51,6 +51,23 @@ def without_room() -> Scenario:
     )
 
 
+def to_zero_and_back() -> Scenario:
+    """Return a good release that loses all replicas for longer than any deadline; that is not its fault."""
+    made = release("to-zero-and-back")
+    return dataclasses.replace(made, events=(*made.events, scale(300, 0), scale(900, 10)))
+
+
+def invalid_meanwhile() -> Scenario:
+    """Return a release without any bake whose spec is spoilt right after its start: it holds, and scales."""
+    made = release("invalid-meanwhile")
+    none = {"for": "0s"}
+    bakeless = {"strategy": {"oneBox": {"bake": none}, "rolling": {"bake": none}, "bake": none}}
+    spoilt = change(CHANGE_AT + 5, "progressDeadline is spoilt", progressDeadline="banana")
+    fixed = change(700, "progressDeadline is put right", progressDeadline="60s")
+    events = (*made.events, spoilt, scale(400, 12), fixed)
+    return dataclasses.replace(made, spec=made.spec | bakeless, events=events)
+
+
 def stale_watch(seed: int) -> Scenario:
     """Return a release while boxes come and go, and the watch tells of it up to half a minute late."""
 
@@ -82,6 +99,8 @@ NAMED: dict[str, Scenario] = {
         release("two-replicas", replicas=2),
         release("two-replicas-bad", Behaviour(bad_from=2), replicas=2, phase="Reverted"),
         without_room(),
+        to_zero_and_back(),
+        invalid_meanwhile(),
     )
 }
 
