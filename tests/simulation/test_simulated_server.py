@@ -40,8 +40,8 @@ def test_writes_are_conditional_on_the_version_that_was_read(server: Server) -> 
 
     with pytest.raises(Conflict):
         server.replace("ombak", SETS, "shop", "web", old)
+    version = {"resourceVersion": old["metadata"]["resourceVersion"]}
     with pytest.raises(Conflict):
-        version = {"resourceVersion": old["metadata"]["resourceVersion"]}
         server.patch("ombak", SETS, "shop", "web", {"metadata": version, "spec": {"replicas": 1}})
     assert server.get(SETS, "shop", "web")["spec"]["replicas"] == 5
 
