@@ -1,7 +1,7 @@
-"""`python -m benchmarks`: all of them, one after another (about 25 minutes on two cores)."""
+"""`python -m benchmarks`: all of them, one after another (about 30 minutes on two cores)."""
 
 import subprocess
 import sys
 
-for module in ("releases", "cold_start", "reaction"):
+for module in ("releases", "cold_start", "reaction", "alarms"):
     subprocess.run([sys.executable, "-m", f"benchmarks.{module}"], check=True)

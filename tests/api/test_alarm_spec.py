@@ -28,13 +28,22 @@ def test_the_shortest_metric_alarm_has_sensible_defaults() -> None:
         pytest.param({"metric": {**METRIC, "datapointsToAlarm": 3}}, "write M of at most N", id="M above N"),
         pytest.param({"metric": {**METRIC, "period": "0s"}}, "shorter than 1s", id="no period"),
         pytest.param({"metric": {**METRIC, "period": "999ms"}}, "shorter than 1s", id="a short period"),
-        pytest.param(
-            {"metric": {**METRIC, "period": "1h", "evaluationPeriods": 25}}, "more than 1d", id="too long"
-        ),
+        pytest.param({"metric": {**METRIC, "period": "1h", "evaluationPeriods": 25}}, "more than 1d", id="too long"),
         pytest.param({"metric": {**METRIC, "period": 30}}, "90s, 5m or 1h30m", id="a period without a unit"),
         pytest.param({"metric": {**METRIC, "threshold": "nan"}}, "finite", id="a threshold that is no number"),
         pytest.param({"metric": {**METRIC, "comparison": ">"}}, "GreaterThanThreshold", id="a sign"),
         pytest.param({"metric": {**METRIC, "treshold": 1}}, "Extra inputs", id="a misspelled field"),
+        pytest.param({"metric": {**METRIC, "pendingPeriod": "25h"}}, "pendingPeriod is more than 1d", id="pending"),
+        pytest.param({"metric": {**METRIC, "recoveryPeriod": "2d"}}, "recoveryPeriod is more than", id="recovery"),
+        pytest.param({"metric": {**METRIC, "warmUp": "49h"}}, "warmUp is more than 2d", id="warm-up"),
+        pytest.param(
+            {"metric": {**METRIC, "period": "1s", "pendingPeriod": "3h"}}, "write a longer period", id="too many points"
+        ),
+        pytest.param({"metric": {**METRIC, "minSamples": {"query": "x"}}}, "count", id="samples without a count"),
+        pytest.param({"alertingRule": {}}, "selects nothing", id="no rule"),
+        pytest.param({"alertingRule": {"matchLabels": {}}}, "selects nothing", id="no labels"),
+        pytest.param({"alertingRule": {"name": "x"}, "expression": "TRUE"}, "exactly one of", id="rule and expression"),
+        pytest.param({"expression": "TRUE", "source": {"name": "x"}}, "leave source out", id="source"),
         pytest.param({"expression": ""}, "at least 1 character", id="an empty expression"),
     ],
 )

@@ -122,6 +122,15 @@ BAD_ALARMS = [
     pytest.param(
         "spec.metric.datapointsToAlarm", 4, ["datapointsToAlarm (M) is more", "write M of at most N"], id="m-of-n"
     ),
+    pytest.param("spec.alertingRule", {"name": "Errors"}, ["write exactly one of metric"], id="two-facts"),
+    pytest.param("spec.alertingRule", {}, ["alertingRule selects nothing"], id="no-rule"),
+    pytest.param(
+        "spec",
+        {"expression": "TRUE", "source": {"name": "mimir"}},
+        ["an expression asks no Prometheus; leave source out"],
+        id="source-of-an-expression",
+    ),
+    pytest.param("spec.metric.minSamples", {"query": "calls"}, ["minSamples.count: Required"], id="samples-uncounted"),
     pytest.param("spec.metric.period", "0s", ["spec.metric", "period is zero", "such as 30s"], id="period-0"),
     pytest.param("spec.metric.period", "often", ["spec.metric.period", "write for example 90s"], id="period"),
     pytest.param("spec.metric.threshold", "1%", ["spec.metric.threshold", "type number"], id="threshold"),
@@ -189,6 +198,14 @@ def test_the_examples_are_taken(served: Region, namespace: str) -> None:
     said = served.kubectl("apply", "-n", namespace, "--validate=strict", "-f", str(MINIMAL.parent))
 
     assert said.count(" created") == len(said.splitlines())
+
+
+def test_an_alarm_may_be_a_rule_that_there_is_already(served: Region, namespace: str) -> None:
+    """By name or by labels, of a Prometheus of its own."""
+    for rule in ({"name": "Errors"}, {"matchLabels": {"team": "shop"}}):
+        spec = {"alertingRule": rule, "source": {"name": "mimir"}}
+        said = apply(served, namespace, with_field(alarm(), "spec", spec), "--validate=strict")
+        assert said.startswith("alarm.ombak.dev/errors ")
 
 
 def test_an_alarm_needs_no_more_than_a_query_and_a_threshold(served: Region, namespace: str) -> None:

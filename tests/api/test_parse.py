@@ -140,8 +140,8 @@ def test_the_examples_are_right() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "fragment"),
     [
-        pytest.param("metric", ABSENT, "exactly one of metric and expression", id="neither"),
-        pytest.param("expression", "ALARM(a)", "exactly one of metric and expression", id="both"),
+        pytest.param("metric", ABSENT, "exactly one of metric, alertingRule and expression", id="neither"),
+        pytest.param("expression", "ALARM(a)", "exactly one of metric, alertingRule and expression", id="both"),
         pytest.param("metric.datapointsToAlarm", 9, "spec.metric: datapointsToAlarm 9 is more than", id="m-of-n"),
         pytest.param("metric.period", "fast", "spec.metric.period: 'fast' is no duration: write", id="period"),
         pytest.param("metric.comparison", ">", "spec.metric.comparison must be 'Greater", id="comparison"),

@@ -159,18 +159,12 @@ class Shop:
     async def release(self, version: str, behaviour: Mapping[str, str] | None = None, **spec: Any) -> str:
         """Ask for another version, whole, as `kubectl apply` would; returns the artifact's id."""
         wanted = manifests.template(version, behaviour, self.name)
-        # A merge patch would keep the old version's annotations.
-        current = await self.get("Rollout", self.name)
-        current["spec"] |= {"template": wanted, **spec}
-        current.pop("status", None)
-        del current["metadata"]["resourceVersion"]
-        self._remember(await self._put(current))
+        live = (await self.get("Rollout", self.name))["spec"]["template"]
+        # A merge patch would keep the old version's annotations; a whole update would race with the operator's status.
+        gone: dict[str, str | None] = dict.fromkeys(live["metadata"].get("annotations") or {})
+        merged = {**wanted, "metadata": wanted["metadata"] | {"annotations": gone | wanted["metadata"]["annotations"]}}
+        await self.change(template=merged, **spec)
         return artifact_id(wanted)
-
-    async def _put(self, wanted: Json) -> Json:
-        live = await self.get("Rollout", self.name)
-        wanted["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
-        return await self.call("PUT", self.path("Rollout", self.name), wanted)
 
     async def scale(self, replicas: int) -> None:
         """Through `/scale`, as an autoscaler does."""

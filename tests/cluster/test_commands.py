@@ -48,9 +48,10 @@ async def test_a_retry_works_once_and_then_needs_new_words(shop: Shop) -> None:
 
     await shop.annotate(retry=new)
     await shop.until(lambda now: "ombak.dev/retry" not in now.annotations, "the old command to be gone")
+    await shop.scale(4)  # so that there is a status of later than that
     assert (await shop.phase("Reverted")).artifact("stable") == old
-    tries = shop.watcher.phases().count("OneBox")
-    assert tries == 2
+    await shop.sized(4)
+    assert shop.watcher.phases().count("OneBox") == 2
 
     await _as_told(shop)
     await shop.until(lambda now: now.phase == "Stable" and now.artifact("stable") == new, "the third try")
@@ -78,10 +79,11 @@ async def _as_told(shop: Shop) -> None:
 async def test_a_first_version_that_fails_stays_and_its_fix_is_delivered(shop: Shop, fails_by: str) -> None:
     """There is nothing to go back to, so nothing is scaled down; the next version is the way out."""
     behaviour = {"behaviour": "never-ready"} if fails_by == "deadline" else {}
+    deadline = "8s" if fails_by == "deadline" else "60s"
     alarm = manifests.switch(query=manifests.OK if fails_by == "deadline" else manifests.FIRING)
     await shop.create(
         alarm,
-        manifests.rollout(replicas=4, behaviour=behaviour, progressDeadline="8s", alarms=manifests.alarms()),
+        manifests.rollout(replicas=4, behaviour=behaviour, progressDeadline=deadline, alarms=manifests.alarms()),
     )
     failed = await shop.phase("Failed")
 
@@ -97,7 +99,7 @@ async def test_a_first_version_that_fails_stays_and_its_fix_is_delivered(shop: S
     await shop.settled(lambda: has(5), "a fifth box")
 
     await shop.switch(manifests.OK)
-    fixed = await shop.release("1.0.1")
+    fixed = await shop.release("1.0.1", progressDeadline="60s")
     stable = await shop.phase("Stable")
     assert stable.artifact("stable") == fixed
     assert await shop.boxes() == {fixed: 5}

@@ -26,7 +26,7 @@ async def test_kubectl_get_tells_a_person_where_it_stands_in_every_phase(shop: S
     slow = {"ready-after": "4s"}
     await shop.create(
         manifests.switch(),
-        manifests.rollout(replicas=4, behaviour=slow, alarms=manifests.alarms(), progressDeadline="10s"),
+        manifests.rollout(replicas=4, behaviour=slow, alarms=manifests.alarms()),
     )
     await _look(shop, seen, "Installing", "Stable")
     await shop.switch(manifests.FIRING)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+import time
 
 import manifests
 import pytest
 from harness import Shop
 from parallel import alone, side_by_side
-from timeline import RolloutSeen
 
 pytestmark = pytest.mark.cluster
 
@@ -39,21 +38,25 @@ async def test_unknown_alarms_hold_and_neither_promote_nor_revert(shop: Shop) ->
     """No data is not good and not bad: the bake stands still, and says what is missing."""
     await shop.installed(manifests.switch(), manifests.rollout(replicas=3, alarms=manifests.alarms()))
 
-    new = await shop.release("1.1.0", strategy=manifests.strategy("20s"))
-    await shop.until(lambda now: now.phase == "OneBoxBake" and "bake" in now.waits_for, "the one box's bake")
+    new = await shop.release("1.1.0", strategy=manifests.strategy("12s"))
+    began = await shop.until(lambda now: now.phase == "OneBoxBake" and "bake" in now.waits_for, "the one box's bake")
     await shop.switch(manifests.NO_DATA)
+    switched = time.monotonic()
     held = await shop.until(lambda now: "can be evaluated" in now.waits_for, "to hold")
     assert "service" in held.waits_for
     await asyncio.sleep(10)
     later = shop.now
     assert later is not None
     assert later.phase == "OneBoxBake"
-    assert _accrued(later) <= _accrued(held) + timedelta(seconds=1)
 
     await shop.switch(manifests.OK)
+    ended = time.monotonic()
     stable = await shop.phase("Stable")
     assert stable.artifact("stable") == new
     assert shop.watcher.goals(new) == [1, 2, 3]
+    went_on = next(seen for seen in shop.watcher.visits() if seen.phase == "Rolling")
+    # What was known of the alarm when it was switched may have counted for two more looks.
+    assert went_on.at - began.at >= 12 + (ended - switched) - 4
 
 
 @side_by_side
@@ -112,7 +115,7 @@ async def test_without_prometheus_a_bake_holds_and_then_goes_on(shop: Shop) -> N
 
     prometheus = shop.region.prometheus
     await asyncio.to_thread(prometheus.kill)
-    down = asyncio.get_running_loop().time()
+    down = time.monotonic()
     try:
         held = await shop.until(lambda now: "can be evaluated" in now.waits_for, "to hold")
         assert held.phase == "Bake"
@@ -121,9 +124,8 @@ async def test_without_prometheus_a_bake_holds_and_then_goes_on(shop: Shop) -> N
         later = shop.now
         assert later is not None
         assert later.phase == "Bake"
-        assert _accrued(later) <= _accrued(held) + timedelta(seconds=1)
     finally:
-        outage_s = asyncio.get_running_loop().time() - down
+        outage_s = time.monotonic() - down
         await asyncio.to_thread(prometheus.restart)
     stable = await shop.phase("Stable")
 
@@ -131,11 +133,3 @@ async def test_without_prometheus_a_bake_holds_and_then_goes_on(shop: Shop) -> N
     assert "Reverting" not in shop.watcher.phases()
     # Two looks of a second each may have been counted before the outage was known.
     assert stable.at - began.at >= 12 + outage_s - 4
-
-
-def _accrued(seen: RolloutSeen) -> timedelta:
-    """The bake time that the status says is proven; ISO 8601 as pydantic writes it, under an hour here."""
-    told = (seen.release["step"].get("ledger") or {}).get("accrued", "PT0S")
-    text = str(told).removeprefix("PT").removesuffix("S")
-    minutes, _, seconds = text.rpartition("M")
-    return timedelta(minutes=float(minutes or 0), seconds=float(seconds or 0))

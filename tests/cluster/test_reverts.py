@@ -81,9 +81,9 @@ async def test_a_slow_burn_is_caught_in_the_bake(shop: Shop) -> None:
 @side_by_side
 async def test_boxes_that_never_serve_are_taken_back_by_the_deadline(shop: Shop, behaviour: str, cause: str) -> None:
     """No alarm speaks, but the one box does not come up; the message says what its pod says."""
-    old = await shop.installed(manifests.rollout(replicas=10, progressDeadline="25s"))
+    old = await shop.installed(manifests.rollout(replicas=10))
 
-    new = await shop.release("1.1.0", {"behaviour": behaviour, "crash-every": "1s"})
+    new = await shop.release("1.1.0", {"behaviour": behaviour, "crash-every": "1s"}, progressDeadline="25s")
     at_rest = await taken_back(shop, old, new)
 
     assert shop.watcher.judgement().most(new) == 1
@@ -94,11 +94,9 @@ async def test_boxes_that_never_serve_are_taken_back_by_the_deadline(shop: Shop,
 @side_by_side
 async def test_a_ready_count_that_flaps_cannot_move_the_deadline(shop: Shop) -> None:
     """The box comes and goes for ever: it is no progress, and no good moment is long enough for evidence of 7 s."""
-    old = await shop.installed(
-        manifests.service_errors(), manifests.rollout(replicas=10, progressDeadline="6s", alarms=manifests.alarms())
-    )
+    old = await shop.installed(manifests.service_errors(), manifests.rollout(replicas=10, alarms=manifests.alarms()))
 
-    new = await shop.release("1.1.0", {"behaviour": "flap", "flap-every": "2s"})
+    new = await shop.release("1.1.0", {"behaviour": "flap", "flap-every": "2s"}, progressDeadline="6s")
     await taken_back(shop, old, new)
 
     assert shop.watcher.judgement().most(new) == 1

@@ -21,8 +21,8 @@ from ombak.runtime.metrics_port import QueryError, QueryErrorKind
 from ombak.runtime.observe import view_of
 from ombak.runtime.records import decode_rollout
 from ombak.runtime.store import Key
-from support.fake_kube import KEY, NAME, NAMESPACE, spec
 from support.fake_metrics import FakeClock, FakeSource, constant
+from support.rig import KEY, NAME, NAMESPACE, spec
 
 QUERY = 'errors{ns="$(namespace)", name="$(name)", pod=~"$(pods)", version="$(artifact)"}'
 CALLS = 'sum(increase(calls{pod=~"$(pods)"}[$(window)]))'
@@ -201,7 +201,7 @@ async def test_counts_of_one_step_are_not_those_of_the_next(world: World) -> Non
 async def test_a_slow_count_is_not_asked_twice(world: World) -> None:
     """The next one waits for the answer."""
     view, release = _view(strategy={"bake": _quota()}), world.release(bakes_for=90)
-    world.source.delay = 0.001
+    world.source.delay = 3600
     world.reader.read(view, release, is_active=True)
     await asyncio.sleep(0)
     world.clock.advance(QUOTA_EVERY.total_seconds())

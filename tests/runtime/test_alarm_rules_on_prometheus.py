@@ -129,7 +129,7 @@ async def test_the_inspector_of_traps_reads_a_real_one(prometheus: HistoryPromet
         prometheus.now("sick", 0.0, pod=pod)
     source = PrometheusSource(prometheus.url)
     asked = 'sick{pod="p9"} + healthy + sick{pod=~"p."}'
-    found = await inspect(source, asked, SystemClock(), is_empty=True)
+    found = await inspect(source, asked, SystemClock(), is_empty=True, scrape=None)
     source.close()
     assert len(found.problems) == 2
     assert 'no series of sick has pod="p9"' in found.problems[0]

@@ -19,8 +19,9 @@ from ombak.runtime.metrics_port import QueryError, QueryErrorKind
 from ombak.runtime.store import Store
 from ombak.simulation.agenda import Agenda
 from ombak.simulation.server import Server
-from support.fake_kube import NAMESPACE, FakeKube
+from support.fake_kube import FakeKube
 from support.fake_metrics import FakeClock, FakeSource, constant
+from support.rig import NAMESPACE
 
 DOWN = QueryError(QueryErrorKind.UNREACHABLE, "prometheus cannot be reached")
 STATUS = "replace Alarm/status errors"

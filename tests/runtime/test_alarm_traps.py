@@ -26,7 +26,7 @@ COUNT = "max(count_over_time(errors[300s])) and on() (count(errors offset 300s) 
 )
 async def test_why_a_query_is_empty_is_found_out(existing: set[str], says: str) -> None:
     """Down to the label that nothing has."""
-    found = await inspect(FakeSource(existing=existing), SELECTOR, FakeClock(), is_empty=True)
+    found = await inspect(FakeSource(existing=existing), SELECTOR, FakeClock(), is_empty=True, scrape=None)
     assert (says in " ".join(found.problems)) if says else not found.problems
 
 
@@ -45,8 +45,9 @@ async def test_a_window_shorter_than_two_scrapes_is_found(
     query: str, scraped: int | None, counted: float | None, complains: bool
 ) -> None:
     """By what Prometheus tells, else by how many samples there are; what is not known is no complaint."""
-    source = FakeSource({COUNT: {"": constant(counted)}}, scraped=timedelta(seconds=scraped) if scraped else None)
-    found = await inspect(source, query, FakeClock(), is_empty=False)
+    source = FakeSource({COUNT: {"": constant(counted)}})
+    scrape = timedelta(seconds=scraped) if scraped else None
+    found = await inspect(source, query, FakeClock(), is_empty=False, scrape=scrape)
     assert complains == any("two are needed" in problem for problem in found.problems)
 
 
@@ -55,10 +56,11 @@ async def test_findings_come_later_and_are_kept() -> None:
     told: list[frozenset[Hashable]] = []
     source, clock = FakeSource(scraped=timedelta(seconds=30)), FakeClock()
     inspector = TrapInspector({"": source}, clock, told.append)
-    assert inspector.known("w", "", "rate(errors[30s])", is_empty=False) == Findings()
+    assert inspector.known("w", "", "rate(errors[30s])", is_empty=False) is None
     await asyncio.sleep(0)
     assert told == [frozenset({"w"})]
     first = inspector.known("w", "", "rate(errors[30s])", is_empty=False)
+    assert first is not None
     assert len(first.problems) == 1
     assert first.scrape == timedelta(seconds=30)
     source.scraped = timedelta(seconds=5)
@@ -66,7 +68,7 @@ async def test_findings_come_later_and_are_kept() -> None:
     assert inspector.known("w2", "", "rate(errors[30s])", is_empty=False) == first
     await asyncio.sleep(0)
     assert told[1:] == [frozenset({"w", "w2"})]
-    assert inspector.known("w", "", "rate(errors[30s])", is_empty=False).problems == ()
+    assert inspector.known("w", "", "rate(errors[30s])", is_empty=False) == Findings((), timedelta(seconds=5))
 
 
 async def test_a_failure_is_no_finding() -> None:
@@ -79,4 +81,4 @@ async def test_a_failure_is_no_finding() -> None:
     await asyncio.sleep(0)
     assert told == []
     inspector.forget("w")
-    assert inspector.known("w", "", SELECTOR, is_empty=True) == Findings()
+    assert inspector.known("w", "", SELECTOR, is_empty=True) is None

@@ -8,48 +8,13 @@ import pytest
 
 from ombak.core import manifests, naming, plan
 from ombak.core.identity import digest_of
-from ombak.core.memory import Memory
 from ombak.core.plan import Action
-from ombak.core.snapshot import Snapshot
 from ombak.runtime import kinds
-from ombak.runtime.alarm_book import UNWATCHED
-from ombak.runtime.apply import Applier, Refused, dry_run, read_live
+from ombak.runtime.apply import Refused
 from ombak.runtime.kube_port import AlreadyExists, ApiError, Conflict, Kind, NotFound, Object, Unreachable
-from ombak.runtime.observe import Extras, observe
 from ombak.runtime.store import Store
-from ombak.simulation.server import REFUSED
-from support.fake_kube import KEY, NAME, NAMESPACE, Request, Rig, template
-
-
-class Bench:
-    """An installed Rollout, and an applier for one plan on it."""
-
-    def __init__(self, rig: Rig, stable: str) -> None:
-        self.rig, self.stable = rig, stable
-        self.fleet, self.box = naming.fleet(NAME, stable), naming.one_box(NAME)
-        self.version = naming.artifact(NAME, stable)
-        self.again()
-
-    def again(self) -> None:
-        """Look at the cluster anew."""
-        stored = self.rig.stores.rollouts.get(KEY)
-        assert stored is not None
-        self.record = stored.value
-        self.s: Snapshot = observe(self.rig.stores, KEY, self.record, Extras(Memory(), None, UNWATCHED))
-        now = self.rig.clock.now()
-        self.applier = Applier(self.rig.kube, self.rig.stores, self.s, self.record, now)
-
-    async def do(self, action: Action) -> Request:
-        """Apply an action that is one request, and return that."""
-        await self.applier.apply(action)
-        [request] = self.rig.kube.take()
-        return request
-
-    def live(self, kind: Kind, name: str) -> Object:
-        return self.rig.server.get(kind, NAMESPACE, name)
-
-    def version_of(self, kind: Kind, name: str) -> str:
-        return str(self.live(kind, name)["metadata"]["resourceVersion"])
+from support.bench import Bench
+from support.rig import KEY, NAME, NAMESPACE, Rig, template
 
 
 @pytest.fixture
@@ -156,11 +121,27 @@ async def test_what_was_left_behind_is_adopted(bench: Bench, kind: Kind) -> None
     bench.rig.edit(kind, name, {"metadata": {"ownerReferences": None}})
     bench.again()
     version = bench.version_of(kind, name)
-    request = await bench.do(plan.Adopt(kind.kind, name, version))
+    await bench.applier.apply(plan.Adopt(kind.kind, name, version))
+    asked, request = bench.rig.kube.take()
+    assert asked.told == f"get Rollout {NAME}"
     assert (request.told, request.version) == (f"patch {kind.kind} {name}", version)
     assert set(request.body) == {"metadata"}
     [owner] = bench.live(kind, name)["metadata"]["ownerReferences"]
     assert (owner["uid"], owner["controller"]) == (bench.record.meta.uid, True)
+
+
+async def test_what_a_rollout_that_goes_leaves_behind_is_not_adopted(bench: Bench) -> None:
+    """P8: the watch may be late, and an owner that is gone would take every box with it."""
+    bench.rig.edit(kinds.REPLICA_SETS, bench.fleet, {"metadata": {"ownerReferences": None}})
+    bench.again()
+    version = bench.version_of(kinds.REPLICA_SETS, bench.fleet)
+    adopt = plan.Adopt("ReplicaSet", bench.fleet, version)
+
+    bench.rig.is_watching = False
+    bench.rig.server.delete("kubectl", kinds.ROLLOUTS, *KEY, propagation="Orphan")
+    with pytest.raises((Conflict, NotFound)):
+        await bench.applier.apply(adopt)
+    assert not bench.live(kinds.REPLICA_SETS, bench.fleet)["metadata"].get("ownerReferences")
 
 
 @pytest.mark.parametrize("kind", [kinds.REPLICA_SETS, kinds.ARTIFACTS], ids=lambda k: k.kind)
@@ -176,7 +157,8 @@ async def test_a_leftover_is_deleted_as_it_was_seen(bench: Bench, kind: Kind) ->
         action.uid,
         action.resource_version,
     )
-    store: Store[Any] = {"ReplicaSet": bench.rig.stores.replica_sets, "Artifact": bench.rig.stores.artifacts}[kind.kind]
+    stores: dict[str, Store[Any]] = {"ReplicaSet": bench.rig.stores.replica_sets}
+    store = (stores | {"Artifact": bench.rig.stores.artifacts})[kind.kind]
     assert store.get((NAMESPACE, name)) is None
     await bench.do(action)
 
@@ -349,70 +331,3 @@ def test_only_refusals_are_for_people(error: ApiError, is_for_people: bool) -> N
     refused = Refused("ScaleFleet", error)
     assert refused.is_for_people is is_for_people
     assert refused.told().startswith("ScaleFleet was refused by the API server: ")
-
-
-# --- reads ---------------------------------------------------------------------------------------------
-
-
-async def test_the_template_is_checked_by_a_dry_run(bench: Bench) -> None:
-    """A ReplicaSet of no boxes, under a name that nobody has."""
-    assert await dry_run(bench.rig.kube, bench.s, "a1c0ffee0000") == ""
-    [request] = bench.rig.kube.take()
-    assert (request.told, request.dry_run) == (f"check ReplicaSet {NAME}-a1c0ffee0000-check", True)
-    assert request.body["spec"]["replicas"] == 0
-    assert request.body["spec"]["template"]["spec"] == template()["spec"]
-
-
-@pytest.mark.parametrize("code", [400, 403, 422])
-async def test_what_the_dry_run_refuses_is_quoted(bench: Bench, code: int) -> None:
-    """In the server's own words, which name the field."""
-    bench.rig.kube.fail("check", ApiError.of(code, "Invalid", "spec.containers[0].image: Required value"))
-    assert await dry_run(bench.rig.kube, bench.s, "a1") == "spec.containers[0].image: Required value"
-
-
-async def test_an_admission_of_the_server_refuses_the_template_too(bench: Bench) -> None:
-    """The check is a whole creation but for the storing."""
-    bench.rig.change(template=template("2.0.0", **{REFUSED: "no such class"}))
-    bench.again()
-    assert await dry_run(bench.rig.kube, bench.s, "a1") == "no such class"
-
-
-@pytest.mark.parametrize("error", [Unreachable("cut"), ApiError.of(500), ApiError.of(404)], ids=["cut", "500", "404"])
-async def test_a_dry_run_without_an_answer_says_nothing(bench: Bench, error: ApiError) -> None:
-    """It is tried again; a template is not blamed for an outage."""
-    bench.rig.kube.fail("check", error)
-    with pytest.raises(ApiError):
-        await dry_run(bench.rig.kube, bench.s, "a1")
-
-
-async def test_siblings_are_read_one_by_one(bench: Bench) -> None:
-    """From the API server itself and never by a list; those without boxes cannot lose any."""
-    await bench.applier.apply(plan.CreateFleet(bench.stable, "b", 0))
-    bench.rig.settle()
-    bench.rig.kube.take()
-    bench.again()
-    bench.rig.is_watching = False
-    bench.rig.edit(kinds.REPLICA_SETS, bench.fleet, {"spec": {"replicas": 1}})
-    await read_live(bench.rig.kube, bench.rig.stores, bench.s)
-    assert bench.rig.kube.told == [f"get ReplicaSet {bench.fleet}", f"get Deployment {bench.box}"]
-    bench.again()
-    assert [f.desired for f in bench.s.fleet] == [1, 0]
-
-
-async def test_a_sibling_that_is_gone_is_gone_at_once(bench: Bench) -> None:
-    """Without waiting for the watch to say so."""
-    bench.rig.is_watching = False
-    bench.rig.server.delete("kubectl", kinds.REPLICA_SETS, NAMESPACE, bench.fleet)
-    await read_live(bench.rig.kube, bench.rig.stores, bench.s)
-    bench.again()
-    assert (bench.s.fleet, len(bench.s.one_boxes)) == ((), 1)
-
-
-async def test_a_read_that_fails_is_not_taken_for_gone(bench: Bench) -> None:
-    """Nothing is decided on half of the picture."""
-    bench.rig.kube.fail("get Deployment", ApiError.of(500))
-    with pytest.raises(ApiError) as caught:
-        await read_live(bench.rig.kube, bench.rig.stores, bench.s)
-    assert not isinstance(caught.value, NotFound)
-    bench.again()
-    assert len(bench.s.one_boxes) == 1

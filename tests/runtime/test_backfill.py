@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from ombak.core.memory import Ledger
-from support.fake_kube import KEY, Rig, spec, template
+from support.rig import KEY, Rig, spec, template
 
 DOWN = timedelta(minutes=20)
 

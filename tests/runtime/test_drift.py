@@ -13,7 +13,7 @@ from ombak.core.manifests import Manifest
 from ombak.runtime.drift import MANAGER, NONE, drift, edits_of
 from ombak.runtime.observe import view_of
 from ombak.runtime.records import decode_rollout
-from support.fake_kube import NAME, NAMESPACE, spec, template
+from support.rig import NAME, NAMESPACE, spec, template
 
 CONTAINER = 'k:{"name":"app"}'
 

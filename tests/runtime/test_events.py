@@ -19,8 +19,9 @@ from ombak.runtime.observe import view_of
 from ombak.runtime.records import decode_rollout
 from ombak.simulation.agenda import Agenda
 from ombak.simulation.server import Server
-from support.fake_kube import NAME, NAMESPACE, FakeKube, spec
+from support.fake_kube import FakeKube
 from support.fake_metrics import FakeClock
+from support.rig import NAME, NAMESPACE, spec
 
 STARTED = Note("Started", "a1 starts in 1 of 4 boxes.")
 

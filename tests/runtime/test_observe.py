@@ -13,7 +13,7 @@ from ombak.core.snapshot import ArtifactView, Owned, Snapshot, TemplateCheck
 from ombak.runtime import kinds
 from ombak.runtime.alarm_book import UNWATCHED
 from ombak.runtime.observe import Extras, observe
-from support.fake_kube import KEY, NAME, NAMESPACE, Rig
+from support.rig import KEY, NAME, NAMESPACE, Rig
 
 
 def _observed(rig: Rig, **extras: Any) -> Snapshot:

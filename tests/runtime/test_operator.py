@@ -20,8 +20,9 @@ from ombak.runtime.kube_port import ApiError, Kind, Object, TooManyRequests, Unr
 from ombak.runtime.operator import PASS_WITHIN, Operator, Work
 from ombak.simulation.agenda import Agenda
 from ombak.simulation.server import Server
-from support.fake_kube import KEY, NAME, NAMESPACE, FakeKube, follow, spec, template
+from support.fake_kube import FakeKube
 from support.fake_metrics import FakeSource, LoopClock, constant
+from support.rig import KEY, NAME, NAMESPACE, follow, spec, template
 from support.virtual_loop import run_virtual
 
 ALARM = {

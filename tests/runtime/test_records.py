@@ -16,7 +16,7 @@ from ombak.runtime.decode_alarm import decode_alarm
 from ombak.runtime.drift import drift
 from ombak.runtime.observe import view_of
 from ombak.runtime.records import decode_artifact, decode_rollout, decode_workload, owner_of
-from support.fake_kube import KEY, Rig, spec, template
+from support.rig import KEY, Rig, spec, template
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
@@ -78,7 +78,7 @@ Decode = Callable[[Mapping[str, Any]], Any]
 
 
 @pytest.mark.parametrize(("decode", "whole"), _CASES)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_any_object_becomes_a_record(decode: Decode, whole: dict[str, Any], data: st.DataObject) -> None:
     """Fields of any type, missing ones, and objects of another shape altogether."""

@@ -199,7 +199,7 @@ class AlarmSpec(Model):
             ),
             (
                 "!(has(self.source) && has(self.expression))",
-                "an expression asks no Prometheus: leave source out, the Alarms that it names say theirs",
+                "an expression asks no Prometheus; leave source out, the Alarms that it names say theirs",
             ),
         )
     )

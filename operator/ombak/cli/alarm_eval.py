@@ -15,7 +15,7 @@ from ombak.alarms.verdict import State, Verdict
 from ombak.cli.alarm_files import AlarmManifest
 from ombak.runtime.alarm_interest import MetricLeaf, Wanted
 from ombak.runtime.alarm_service import AlarmService
-from ombak.runtime.alarm_traps import inspect
+from ombak.runtime.alarm_traps import common_interval, inspect
 from ombak.runtime.clock import Clock
 from ombak.runtime.metrics_port import MetricsSource, QueryError, QueryErrorKind, QueryResult, RulesResult
 
@@ -138,7 +138,8 @@ async def _warnings(
         if isinstance(leaf, MetricLeaf):
             source = sources[leaf.query.endpoint]
             try:
-                found += (await inspect(source, leaf.query.text, clock, is_empty=is_empty)).problems
+                scrape = await common_interval(source)
+                found += (await inspect(source, leaf.query.text, clock, is_empty=is_empty, scrape=scrape)).problems
             except QueryError as error:
                 found.append(f"its query could not be looked into: {error}")
     return tuple(dict.fromkeys(found))

@@ -190,13 +190,14 @@ def _held_by_people(s: Snapshot) -> Hold | None:
 def _not_proven(s: Snapshot, release: Release, bake: Bake, evidence: Evidence, now: datetime) -> Reject | Hold | None:
     step = release.step
     assert step.available_since is not None
-    if not evidence.covers_since(step.available_since, now):
-        at = evidence.ready_at(step.available_since)
-        return Hold(Waiting("evidence", "alarm data from after this step only", "time", "", max(at, now)))
+    # The bake first: a restart begins evidence anew, and in a bake that is nothing new to tell (P7).
     left = bakes.remaining(bake, step.ledger)
     if left > ZERO:
         told = f"the bake: {bakes.told(bake, step.ledger)} proven good"
         return Hold(Waiting("bake", told, "time, while every alarm is OK", _abort(s, release), now + left))
+    if not evidence.covers_since(step.available_since, now):
+        at = evidence.ready_at(step.available_since)
+        return Hold(Waiting("evidence", "alarm data from after this step only", "time", "", max(at, now)))
     lacking = bakes.missing_samples(bake, s)
     return _too_few_samples(s, release, bake, lacking, now) if lacking else None
 

@@ -94,6 +94,9 @@ def _described(made: Plan, scene: Scene, release: Release, old: str) -> Plan:
 def install(scene: Scene) -> Plan:
     """No version is known to be good here: everything at once, then a bake; what runs is never scaled down."""
     s, wanted = scene.s, scene.heading.artifact
+    unrecorded = start.unrecorded(s)
+    if unrecorded is not None:
+        return _blocked(scene, unrecorded, (), stays(s))
     release = s.memory.release
     if release is not None and release.artifact == wanted and s.artifact(wanted) is not None:
         return _go_on(scene, release, wanted)

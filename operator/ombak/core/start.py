@@ -28,6 +28,20 @@ def _people(s: Snapshot, replicas: int) -> Waiting | None:
     return None
 
 
+def unrecorded(s: Snapshot) -> Waiting | None:
+    """Return the wait for the records of versions that run, or None if there are no other ones than the wanted.
+
+    Whoever deletes Artifacts takes the verdicts with them. What runs then may be all that was good, and what is
+    wanted may have been taken back, so nothing is exchanged until a person has decided.
+    """
+    known = {a.id for a in s.artifacts} | {s.rollout.artifact}
+    lost = next((o for o in (*s.fleet, *s.one_boxes) if (o.desired or o.replicas) and o.artifact not in known), None)
+    if lost is None:
+        return None
+    what = f"the Artifact of {lost.artifact}, which runs in {lost.name} though nothing is recorded of it any more"
+    return Waiting("records", what, "whoever deleted it; or delete that object, to give its boxes up")
+
+
 def paused(rollout: RolloutView) -> Waiting:
     """Return the wait of a Rollout that a person paused."""
     return Waiting("paused", "spec.paused to be lifted", "whoever paused it", commands.unpause(rollout))

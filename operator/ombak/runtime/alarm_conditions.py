@@ -25,12 +25,16 @@ class Said:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Facts:
-    """What there is to say something about: the Alarm as understood, what it rests on, and what was found."""
+    """What there is to say something about: the Alarm as understood, what it rests on, and what was found.
+
+    `traps` is None as long as nobody has looked; `told_sound` is then what was said of it before, if anything was.
+    """
 
     definition: Definition | Broken | None
     resolution: Resolution | None
     verdict: Verdict
-    traps: tuple[str, ...] = ()
+    traps: tuple[str, ...] | None = ()
+    told_sound: Said | None = None
 
 
 def conditions_of(facts: Facts) -> tuple[Said, ...]:
@@ -39,9 +43,18 @@ def conditions_of(facts: Facts) -> tuple[Said, ...]:
     if isinstance(facts.definition, ExpressionAlarm):
         found += _about_expression(facts.definition, facts.resolution)
     if isinstance(facts.definition, MetricAlarm):
-        problems = (*facts.definition.traps, *facts.traps)
-        found.append(_check(SOUND, "NoTrapFound", "Trap", problems))
+        now = _check(SOUND, "NoTrapFound", "Trap", (*facts.definition.traps, *(facts.traps or ())))
+        found.append(facts.told_sound if facts.traps is None and facts.told_sound is not None else now)
     return tuple(found)
+
+
+def told(kind: str, conditions: Iterable[Mapping[str, Any]]) -> Said | None:
+    """What conditions in a status say of this kind."""
+    found = next((each for each in conditions if each.get("type") == kind), None)
+    if found is None:
+        return None
+    status, reason, message = (str(found.get(name) or "") for name in ("status", "reason", "message"))
+    return Said(kind, status, reason, message)
 
 
 def is_template(definition: Definition | Broken | None) -> bool:

@@ -10,7 +10,7 @@ from ombak.alarms.resolve import AlarmKey
 from ombak.alarms.verdict import State, Verdict
 from ombak.api.alarm import AlarmSpec
 from ombak.api.duration import format_duration
-from ombak.runtime.alarm_conditions import Facts, conditions_of, write_conditions
+from ombak.runtime.alarm_conditions import SOUND, Facts, conditions_of, told, write_conditions
 from ombak.runtime.alarm_interest import MetricLeaf, Wanted
 from ombak.runtime.alarm_service import AlarmService
 from ombak.runtime.alarm_traps import Findings, TrapInspector
@@ -28,10 +28,14 @@ _LONGEST = 1024
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Report:
-    """Everything that the status of one Alarm is made of."""
+    """Everything that the status of one Alarm is made of; `detection_latency` as it is written, or empty.
+
+    A restart finds the old status where nobody has looked into the query yet: it must not write what it will take
+    back a moment later.
+    """
 
     facts: Facts
-    detection_latency: timedelta | None = None
+    detection_latency: str = ""
     warm_at: datetime | None = None
 
 
@@ -100,18 +104,23 @@ class AlarmReporter:
         return found[own] if own in found else self._service.verdict(watcher, _STATE)
 
     def _report(self, key: Key, record: AlarmRecord, verdict: Verdict, watcher: object) -> Report:
-        findings = self._findings(record, watcher)
-        scrape = max((each.scrape for each in findings if each.scrape is not None), default=timedelta(0))
-        latency = self._service.detection_latency(watcher, _STATE)
+        findings, latency = self._findings(record, watcher), self._service.detection_latency(watcher, _STATE)
+        found = [each for each in findings if each is not None]
+        is_open, old = len(found) < len(findings), _of_this_generation(record)
+        scrape = max((each.scrape for each in found if each.scrape is not None), default=timedelta(0))
+        traps = tuple(dict.fromkeys(problem for each in found for problem in each.problems))
         facts = Facts(
             definition=self._service.definition(AlarmKey(*key)),
             resolution=self._service.resolution(watcher, _STATE),
             verdict=verdict,
-            traps=tuple(dict.fromkeys(problem for each in findings for problem in each.problems)),
+            traps=None if is_open else traps,
+            told_sound=told(SOUND, map(mapping, listed(old.get("conditions")))),
         )
-        return Report(facts, None if latency is None else latency + scrape, self.warm_at(record))
+        own = "" if latency is None else format_duration(latency + scrape)
+        known = str(old.get("detectionLatency") or own) if is_open else own
+        return Report(facts, known, self.warm_at(record))
 
-    def _findings(self, record: AlarmRecord, watcher: object) -> list[Findings]:
+    def _findings(self, record: AlarmRecord, watcher: object) -> list[Findings | None]:
         if not isinstance(record.spec, AlarmSpec) or record.spec.metric is None:
             return []
         return [
@@ -130,6 +139,11 @@ class AlarmReporter:
         }
         answer = await self._client.replace(ALARMS, meta.namespace, meta.name, body, subresource="status")
         self._alarms.upsert(answer)
+
+
+def _of_this_generation(record: AlarmRecord) -> Mapping[str, Any]:
+    """The status as far as it speaks of the spec as it is now."""
+    return record.status if record.status.get("observedGeneration") == record.meta.generation else {}
 
 
 def _first_warm_at(record: AlarmRecord, warm_up: timedelta, now: datetime) -> datetime:
@@ -154,8 +168,8 @@ def alarm_status(record: AlarmRecord, report: Report, now: datetime) -> Status:
         "unknownChildren": list(verdict.unknown[:_MOST]),
         "message": verdict.message[:_LONGEST],
     }
-    if report.detection_latency is not None:
-        status["detectionLatency"] = format_duration(report.detection_latency)
+    if report.detection_latency:
+        status["detectionLatency"] = report.detection_latency
     if report.warm_at is not None:
         status["warmUpUntil"] = _stamp(report.warm_at)
     said = conditions_of(report.facts)

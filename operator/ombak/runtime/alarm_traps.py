@@ -5,7 +5,6 @@ ever waits for it. What cannot be found out is no complaint.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -30,9 +29,6 @@ class Findings:
     scrape: timedelta | None = None
 
 
-_NOTHING = Findings()
-
-
 @dataclass(slots=True)
 class _Looked:
     """When and how a query was looked into, and who wants to know."""
@@ -43,20 +39,35 @@ class _Looked:
     watchers: set[Hashable] = field(default_factory=set)
 
 
-async def inspect(source: MetricsSource, query: str, clock: Clock, *, is_empty: bool) -> Findings:
-    """Look into a rendered query now; `is_empty`: it gave no series, so find out why. Raises QueryError."""
+async def common_interval(source: MetricsSource) -> timedelta | None:
+    """The interval at which all targets are scraped; None where it is not told, or they differ."""
+    try:
+        return await source.scrape_interval()
+    except QueryError:
+        return None
+
+
+async def inspect(
+    source: MetricsSource, query: str, clock: Clock, *, is_empty: bool, scrape: timedelta | None
+) -> Findings:
+    """Look into a rendered query now; raises QueryError.
+
+    `is_empty`: it gave no series, so find out why; `scrape`: the common interval, None to count samples instead.
+    """
     problems: dict[str, None] = {}
     longest: timedelta | None = None
     for selector in traps.selectors(query):
         if is_empty and (problem := await _why_nothing(source, selector, clock)):
             problems[problem] = None
             continue
-        scrape = await _scrape_interval(source, selector, clock) if selector.range is not None else None
-        if scrape is not None:
-            longest = max(scrape, longest or scrape)
-            if problem := traps.short_window(selector, scrape * _TOLERANCE) and traps.short_window(selector, scrape):
-                problems[problem] = None
-    return Findings(tuple(problems), longest)
+        every = scrape
+        if every is None and selector.range is not None:
+            every = await _counted_interval(source, selector, selector.range, clock)
+        if every is not None and selector.range is not None:
+            longest = max(every, longest or every)
+            if traps.short_window(selector, every * _TOLERANCE):
+                problems[traps.short_window(selector, every)] = None
+    return Findings(tuple(problems), longest or scrape)
 
 
 async def _why_nothing(source: MetricsSource, selector: traps.Selector, clock: Clock) -> str:
@@ -76,16 +87,14 @@ async def _why_nothing(source: MetricsSource, selector: traps.Selector, clock: C
     return traps.nothing_has(selector, None, is_named=True)
 
 
-async def _scrape_interval(source: MetricsSource, selector: traps.Selector, clock: Clock) -> timedelta | None:
-    """How often these series have a sample: what all targets are scraped at, else counted over some time.
+async def _counted_interval(
+    source: MetricsSource, selector: traps.Selector, reach: timedelta, clock: Clock
+) -> timedelta | None:
+    """How often these series have a sample, counted over some time.
 
-    Counted only where they were there at the beginning of that time too, for else there are too few.
+    Only where they were there at the beginning of that time too, for else there are too few.
     """
-    with contextlib.suppress(QueryError):
-        if common := await source.scrape_interval():
-            return common
-    assert selector.range is not None
-    window = min(_MOST_WINDOW, max(_LEAST_WINDOW, 10 * selector.range))
+    window = min(_MOST_WINDOW, max(_LEAST_WINDOW, 10 * reach))
     seconds = f"{window.total_seconds():.0f}s"
     query = f"max(count_over_time({selector}[{seconds}])) and on() (count({selector} offset {seconds}) > 0)"
     answer = await source.query(query, clock.now())
@@ -104,11 +113,12 @@ class TrapInspector:
         self._clock = clock
         self._on_found = on_found
         self._looked: dict[tuple[str, str], _Looked] = {}
+        self._scrapes: dict[str, tuple[float, timedelta | None]] = {}
         self._turn = asyncio.Semaphore(1)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def known(self, watcher: Hashable, endpoint: str, query: str, *, is_empty: bool) -> Findings:
-        """What is known of a query so far; what is not will be found out, and the watcher then hears of it."""
+    def known(self, watcher: Hashable, endpoint: str, query: str, *, is_empty: bool) -> Findings | None:
+        """What is known of a query; None: nothing yet. It will be found out, and the watcher then hears of it."""
         now, key = self._clock.monotonic(), (endpoint, query)
         before = self._looked.get(key)
         if before is None or self._is_due(before, now, is_empty):
@@ -119,7 +129,7 @@ class TrapInspector:
             task.add_done_callback(self._tasks.discard)
             before = looked
         before.watchers.add(watcher)
-        return before.findings or _NOTHING
+        return before.findings
 
     def forget(self, watcher: Hashable) -> None:
         """The watcher is gone, and what only it asked about."""
@@ -141,9 +151,17 @@ class TrapInspector:
             if self._looked.get(key) is not looked:
                 return
             try:
-                found = await inspect(source, query, self._clock, is_empty=looked.while_empty)
+                scrape = await self._scrape(endpoint, source)
+                found = await inspect(source, query, self._clock, is_empty=looked.while_empty, scrape=scrape)
             except QueryError:
                 return
         if found != looked.findings:
             looked.findings = found
             self._on_found(frozenset(looked.watchers))
+
+    async def _scrape(self, endpoint: str, source: MetricsSource) -> timedelta | None:
+        """The common interval of one place; asked now and then only, for the list of targets may be long."""
+        now, before = self._clock.monotonic(), self._scrapes.get(endpoint)
+        if before is None or now - before[0] >= AGAIN_AFTER.total_seconds():
+            self._scrapes[endpoint] = before = now, await common_interval(source)
+        return before[1]

@@ -137,9 +137,22 @@ class Applier:
                 )
             store.discard((namespace, action.name), action.uid)
             return
+        await self._check_owner()
         owner = manifests.owner_reference(self._s.rollout)
         patch: Object = {"metadata": {"resourceVersion": action.resource_version, "ownerReferences": [owner]}}
         store.upsert(await self._client.patch(kind, namespace, action.name, patch))
+
+    async def _check_owner(self) -> None:
+        """Make sure that the Rollout lives; raises `Conflict` or `NotFound`.
+
+        The garbage collector orphans children before the Rollout goes. Owned again by what is gone a moment later,
+        they would be deleted with all their pods (P8).
+        """
+        rollout = self._s.rollout
+        live = await self._client.get(kinds.ROLLOUTS, rollout.namespace, rollout.name)
+        meta = meta_of(live)
+        if meta.uid != rollout.uid or meta.is_deleting:
+            raise Conflict(409, "Conflict", f"{rollout.name} is going, so what it leaves behind stays free")
 
     def _store(self, kind: str) -> Store[Any]:
         stores: dict[str, Store[Any]] = {

@@ -43,7 +43,7 @@ def edits_of(obj: Mapping[str, Any]) -> Edits:
     fields: list[Path] = []
     managers: list[str] = []
     for entry in map(mapping, listed(meta.get("managedFields"))):
-        if entry.get("manager") == MANAGER or entry.get("subresource") == "status":
+        if entry.get("manager") == MANAGER:
             continue
         managed = mapping(mapping(entry.get("fieldsV1")).get("f:spec"))
         found = [p for p in _leaves(managed, ("spec",)) if p not in (("spec",), _SCALED)]

@@ -69,6 +69,8 @@ class Known:
     proof: Proof | None = None
     """What is known of it, to be told to the next decision."""
     repaired: dict[str, Edits] = dataclasses.field(default_factory=dict)
+    has_heard: bool = False
+    """Its alarms were evaluated in this process."""
     children: frozenset[str] = frozenset()
     """Names of owned objects that there were: one that is missing now was deleted by somebody."""
 
@@ -209,6 +211,7 @@ class Reconciler:
     async def _report(self, made: _Pass, known: Known, applier: Applier, failure: str) -> bool:
         """Write the status if it tells something new; returns whether it did."""
         old, now = made.record.status, self._clock.now()
+        known.has_heard = known.has_heard or _knows_alarms(made.s)
         status = report(made.s, made.plan, old, now, failure)
         if not is_urgent(old, status, made.plan.bake_length) and not self._may_write_counts(known, old, status):
             return False
@@ -220,9 +223,8 @@ class Reconciler:
 
     def _is_new_to_alarms(self, s: Snapshot, known: Known) -> bool:
         """The process has just begun: that it knows nothing of the alarms yet is not worth telling."""
-        asked = [v for v in (s.revert_alarm, s.one_box_alarm) if v is not None]
         is_new = self._clock.monotonic() - self._began_at < FIRST_WORDS_AFTER.total_seconds()
-        return is_new and bool(known.recorded) and any(v.evaluated_at is None for v in asked)
+        return is_new and bool(known.recorded) and not known.has_heard and not _knows_alarms(s)
 
     def _may_write_counts(self, known: Known, old: Mapping[str, Any], status: Status) -> bool:
         return is_stale(old, status) and self._counts_wait(known) <= timedelta(0)
@@ -306,6 +308,10 @@ class Reconciler:
         if is_stale(told, report(made.s, made.plan, told, self._clock.now())):
             delays.append(max(timedelta(milliseconds=100), self._counts_wait(known)))
         return min(delays, default=None)
+
+
+def _knows_alarms(s: Snapshot) -> bool:
+    return all(v is None or v.evaluated_at is not None for v in (s.revert_alarm, s.one_box_alarm))
 
 
 def _log(plan: Plan, wrote: bool) -> None:

@@ -79,6 +79,8 @@ class Kubelets:
         self.watchers: list[Callable[[Pod, str], None]] = []
         """Told of every change of a pod: born, ready, available, lost (the world's doing), gone."""
         self.first_served: dict[str, float] = {}
+        self.spoilt: set[str] = set()
+        """Versions whose new boxes do not come up any more: their image is gone."""
 
     def start(self, pod: Pod) -> None:
         """Run a pod that a controller made."""
@@ -106,6 +108,11 @@ class Kubelets:
         self._tell(pod, "lost" if was_available else "waits")
         pod.poke()
 
+    def blink(self, pod: Pod, seconds: float) -> None:
+        """A pod does not serve for a while."""
+        self.lose(pod)
+        self._timeline.call_later(seconds, self._up, pod)
+
     def evict(self, pod: Pod) -> None:
         """Somebody deletes a pod; its controller will make a new one."""
         if pod.is_available:
@@ -125,7 +132,7 @@ class Kubelets:
             self._timeline.call_later(pod.behaviour.ready_after * self._rng.uniform(0.8, 1.2), self._up, pod)
 
     def _up(self, pod: Pod) -> None:
-        if pod.is_gone or pod.is_ready or pod.zone in self._down:
+        if pod.is_gone or pod.is_ready or pod.zone in self._down or pod.artifact in self.spoilt:
             return
         now = pod.ready_since = self._timeline.time()
         self.first_served.setdefault(pod.artifact, now)

@@ -103,7 +103,11 @@ class Region:
         for model in self.controllers.deployments.values():
             sets += model.sets
         return all(s.size == len([p for p in s.pods if not p.is_gone]) for s in sets) and all(
-            p.is_available or p.behaviour.never_ready or p.behaviour.up_for for p in self.kubelets.pods.values()
+            p.is_available
+            or p.behaviour.never_ready
+            or p.behaviour.up_for
+            or (p.artifact in self.kubelets.spoilt and p.born < self.timeline.time() - 60)
+            for p in self.kubelets.pods.values()
         )
 
     def versions(self) -> dict[str, int]:

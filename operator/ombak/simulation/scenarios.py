@@ -1,11 +1,13 @@
 """Scenarios by name: the ones that people should know by heart, and the two that a seed draws."""
 
+import dataclasses
 from collections.abc import Callable
 
+from ombak.core.identity import artifact_id
 from ombak.simulation.chaos import chaos
 from ombak.simulation.pods import Behaviour
 from ombak.simulation.region import template
-from ombak.simulation.scenario import Scenario, spec, wish
+from ombak.simulation.scenario import Scenario, Stage, act, change, scale, spec, wish
 
 GOOD = Behaviour()
 CHANGE_AT = 200.0
@@ -31,6 +33,56 @@ def release(
     )
 
 
+def _spoil(stage: Stage) -> None:
+    stage.region.kubelets.spoilt.add(artifact_id(template("v1", GOOD)))
+
+
+def _blink(stage: Stage) -> None:
+    pods = [p for p in stage.region.kubelets.pods.values() if p.is_available]
+    for pod in stage.rng.sample(pods, min(3, len(pods))):
+        stage.region.kubelets.blink(pod, 10.0)
+
+
+def without_room() -> Scenario:
+    """Return a revert to a version whose boxes do not come up any more: it ends all the same, below the floor."""
+    made = release("revert-without-room", Behaviour(bad_from=7), phase="Reverted")
+    return dataclasses.replace(
+        made, events=(*made.events, act(CHANGE_AT + 60, "the image of v1 is gone", _spoil)), end=4000.0
+    )
+
+
+def to_zero_and_back() -> Scenario:
+    """Return a good release that loses all replicas for longer than any deadline; that is not its fault."""
+    made = release("to-zero-and-back")
+    return dataclasses.replace(made, events=(*made.events, scale(300, 0), scale(900, 10)))
+
+
+def invalid_meanwhile() -> Scenario:
+    """Return a release without any bake whose spec is spoilt right after its start: it holds, and scales."""
+    made = release("invalid-meanwhile")
+    none = {"for": "0s"}
+    bakeless = {"strategy": {"oneBox": {"bake": none}, "rolling": {"bake": none}, "bake": none}}
+    spoilt = change(CHANGE_AT + 5, "progressDeadline is spoilt", progressDeadline="banana")
+    fixed = change(700, "progressDeadline is put right", progressDeadline="60s")
+    events = (*made.events, spoilt, scale(400, 12), fixed)
+    return dataclasses.replace(made, spec=made.spec | bakeless, events=events)
+
+
+def stale_watch(seed: int) -> Scenario:
+    """Return a release while boxes come and go, and the watch tells of it up to half a minute late."""
+
+    def slow(stage: Stage) -> None:
+        stage.faults.watch_lag = 30.0
+
+    def quick(stage: Stage) -> None:
+        stage.faults.watch_lag = 0.05
+
+    made = release("stale-watch", replicas=10)
+    blinks = (act(at, "three boxes stop serving for 10 s", _blink) for at in range(210 + seed % 7, 900, 23))
+    events = (act(CHANGE_AT - 5, "the watch is slow", slow), *blinks, act(900, "the watch is quick again", quick))
+    return dataclasses.replace(made, events=(*made.events, *events), lag=45.0, phase="")
+
+
 NAMED: dict[str, Scenario] = {
     s.name: s
     for s in (
@@ -46,14 +98,18 @@ NAMED: dict[str, Scenario] = {
         release("one-replica-bad", Behaviour(bad_from=1, burns_after=30.0), replicas=1, phase="Reverted"),
         release("two-replicas", replicas=2),
         release("two-replicas-bad", Behaviour(bad_from=2), replicas=2, phase="Reverted"),
+        without_room(),
+        to_zero_and_back(),
+        invalid_meanwhile(),
     )
 }
 
 DRAWN: dict[str, Callable[[int], Scenario]] = {
     "chaos": lambda seed: chaos(seed),
     "people": lambda seed: chaos(seed, faults=False),
+    "stale-watch": stale_watch,
 }
-"""By seed: everything may happen, or everything but faults of the machinery."""
+"""By seed: everything may happen, everything but faults of the machinery, or one thing in particular."""
 
 
 def scenario(name: str, seed: int) -> Scenario:

@@ -8,7 +8,7 @@ import itertools
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -152,6 +152,17 @@ async def eventually(holds: Callable[[], bool], what: str, patience: timedelta =
     while not await asyncio.to_thread(holds):
         assert time.monotonic() < deadline, f"{what} did not come"
         await asyncio.sleep(0.05)
+
+
+async def reads(
+    read: Callable[[], Awaitable[T]], holds: Callable[[T], bool], what: str, patience: timedelta = PATIENCE
+) -> T:
+    """Read something until it is as wanted, and return it; fails if it never is."""
+    deadline = time.monotonic() + patience.total_seconds()
+    while not holds(found := await read()):
+        assert time.monotonic() < deadline, f"{what} did not come: {found}"
+        await asyncio.sleep(0.1)
+    return found
 
 
 async def end_state(shop: Shop) -> dict[str, Any]:

@@ -32,13 +32,6 @@ def test_a_release_survives_an_outage_of_the_api_server(lab: Lab) -> None:
 
         assert await shop.boxes() == {new: 6}
         assert shop.watcher.goals(new)[0] == 1
-        for e in shop.timeline.events(shop.watcher.key):
-            print(
-                e
-                if hasattr(e, "artifact") and not callable(e.artifact)
-                else (e.version, e.phase, e.release.get("step"), e.release.get("position"))
-            )
-        print(await shop.kubectl("get", "rs", "-o", "yaml"))
         shop.watcher.finish(90)
 
     lab.run(scenario())

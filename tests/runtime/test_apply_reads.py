@@ -1,0 +1,84 @@
+"""What is read of the API server itself before a decision: dry runs of templates, and siblings one by one."""
+
+from __future__ import annotations
+
+import pytest
+
+from ombak.core import plan
+from ombak.runtime import kinds
+from ombak.runtime.apply import dry_run, read_live
+from ombak.runtime.kube_port import ApiError, NotFound, Unreachable
+from ombak.simulation.server import REFUSED
+from support.bench import Bench
+from support.rig import NAME, NAMESPACE, Rig, template
+
+
+@pytest.fixture
+async def bench() -> Bench:
+    """Four boxes of one version, stable."""
+    rig = Rig()
+    return Bench(rig, await rig.installed())
+
+
+async def test_the_template_is_checked_by_a_dry_run(bench: Bench) -> None:
+    """A ReplicaSet of no boxes, under a name that nobody has."""
+    assert await dry_run(bench.rig.kube, bench.s, "a1c0ffee0000") == ""
+    [request] = bench.rig.kube.take()
+    assert (request.told, request.dry_run) == (f"check ReplicaSet {NAME}-a1c0ffee0000-check", True)
+    assert request.body["spec"]["replicas"] == 0
+    assert request.body["spec"]["template"]["spec"] == template()["spec"]
+
+
+@pytest.mark.parametrize("code", [400, 403, 422])
+async def test_what_the_dry_run_refuses_is_quoted(bench: Bench, code: int) -> None:
+    """In the server's own words, which name the field."""
+    bench.rig.kube.fail("check", ApiError.of(code, "Invalid", "spec.containers[0].image: Required value"))
+    assert await dry_run(bench.rig.kube, bench.s, "a1") == "spec.containers[0].image: Required value"
+
+
+async def test_an_admission_of_the_server_refuses_the_template_too(bench: Bench) -> None:
+    """The check is a whole creation but for the storing."""
+    bench.rig.change(template=template("2.0.0", **{REFUSED: "no such class"}))
+    bench.again()
+    assert await dry_run(bench.rig.kube, bench.s, "a1") == "no such class"
+
+
+@pytest.mark.parametrize("error", [Unreachable("cut"), ApiError.of(500), ApiError.of(404)], ids=["cut", "500", "404"])
+async def test_a_dry_run_without_an_answer_says_nothing(bench: Bench, error: ApiError) -> None:
+    """It is tried again; a template is not blamed for an outage."""
+    bench.rig.kube.fail("check", error)
+    with pytest.raises(ApiError):
+        await dry_run(bench.rig.kube, bench.s, "a1")
+
+
+async def test_siblings_are_read_one_by_one(bench: Bench) -> None:
+    """From the API server itself and never by a list; those without boxes cannot lose any."""
+    await bench.applier.apply(plan.CreateFleet(bench.stable, "b", 0))
+    bench.rig.settle()
+    bench.rig.kube.take()
+    bench.again()
+    bench.rig.is_watching = False
+    bench.rig.edit(kinds.REPLICA_SETS, bench.fleet, {"spec": {"replicas": 1}})
+    await read_live(bench.rig.kube, bench.rig.stores, bench.s)
+    assert bench.rig.kube.told == [f"get ReplicaSet {bench.fleet}", f"get Deployment {bench.box}"]
+    bench.again()
+    assert [f.desired for f in bench.s.fleet] == [1, 0]
+
+
+async def test_a_sibling_that_is_gone_is_gone_at_once(bench: Bench) -> None:
+    """Without waiting for the watch to say so."""
+    bench.rig.is_watching = False
+    bench.rig.server.delete("kubectl", kinds.REPLICA_SETS, NAMESPACE, bench.fleet)
+    await read_live(bench.rig.kube, bench.rig.stores, bench.s)
+    bench.again()
+    assert (bench.s.fleet, len(bench.s.one_boxes)) == ((), 1)
+
+
+async def test_a_read_that_fails_is_not_taken_for_gone(bench: Bench) -> None:
+    """Nothing is decided on half of the picture."""
+    bench.rig.kube.fail("get Deployment", ApiError.of(500))
+    with pytest.raises(ApiError) as caught:
+        await read_live(bench.rig.kube, bench.rig.stores, bench.s)
+    assert not isinstance(caught.value, NotFound)
+    bench.again()
+    assert len(bench.s.one_boxes) == 1

@@ -1,0 +1,220 @@
+"""What fails is tried again or told, and nothing is claimed that was not done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ombak.alarms.verdict import State
+from ombak.core import naming
+from ombak.runtime import kinds
+from ombak.runtime.kube_port import ApiError, Conflict, NotFound, Unreachable
+from ombak.runtime.reconcile import RECHECK_AFTER
+from support.fake_kube import Died
+from support.outages import OUTAGES
+from support.rig import KEY, NAME, NAMESPACE, Rig, baking, follow, spec, template
+
+pytestmark = pytest.mark.usefixtures("quiet")
+
+FORBIDDEN = ApiError.of(403, "Forbidden", "exceeded quota: pods")
+REFUSALS = [pytest.param(ApiError.of(code, "No", "exceeded quota: pods"), id=str(code)) for code in (400, 403, 422)]
+
+
+@pytest.mark.parametrize("error", OUTAGES)
+@pytest.mark.parametrize(
+    "words", ["check", "get ReplicaSet", "create Artifact", "replace Rollout/status", "replace Deployment"]
+)
+@pytest.mark.parametrize("after", [False, True], ids=["without effect", "after it happened"])
+async def test_what_goes_away_by_itself_is_tried_again(rig: Rig, words: str, error: ApiError, after: bool) -> None:
+    """The pass fails, nothing is told to people, and the next one goes on."""
+    rig.change(template=template("2.0.0"))
+    rig.kube.fail(words, error, after=after)
+    with pytest.raises(ApiError):
+        await rig.reconcile()
+    assert rig.condition("Stalled")["status"] == "False"
+    await rig.go_on()
+    assert rig.boxes() == {rig.wanted: 4}
+    assert (rig.recorder.reasons[-1], rig.recorder.reasons.count("Stable")) == ("Stable", 1)
+
+
+async def test_a_failed_status_write_leaves_the_memory_as_it_was(rig: Rig) -> None:
+    """What is not on record was not decided: no box moves."""
+    rig.change(template=template("2.0.0"))
+    rig.kube.fail("replace Rollout/status", Unreachable("cut"))
+    with pytest.raises(Unreachable):
+        await rig.reconcile()
+    assert rig.boxes() == {rig.stable: 4}
+    assert rig.reconciler._known[KEY].memory.release is None
+
+
+async def test_after_a_conflict_the_rollout_is_read_anew(rig: Rig) -> None:
+    """The watch may be late; the next pass sees what is there now."""
+    rig.is_watching = False
+    rig.change(template=template("2.0.0"))
+    rig.change(template=template("3.0.0"), paused=True)
+    stale = rig.server.get(kinds.ROLLOUTS, *KEY)
+    rig.stores.rollouts.upsert({**stale, "spec": spec("2.0.0"), "metadata": {**stale["metadata"]}})
+    rig.annotate("x", "y")
+    with pytest.raises(Conflict):
+        await rig.reconcile()
+    await rig.reconcile()
+    assert rig.phase == "Blocked"
+    assert rig.boxes() == {rig.stable: 4}
+
+
+async def test_a_rollout_found_gone_is_forgotten(rig: Rig) -> None:
+    """NotFound on the status write: the next pass has nothing to do."""
+    rig.is_watching = False
+    rig.change(template=template("2.0.0"))
+    rig.stores.rollouts.upsert(rig.rollout)
+    rig.server.patch("kubectl", kinds.ROLLOUTS, *KEY, {"metadata": {"finalizers": None}})
+    rig.server.delete("kubectl", kinds.ROLLOUTS, *KEY)
+    with pytest.raises(NotFound):
+        await rig.reconcile()
+    assert rig.stores.rollouts.get(KEY) is None
+    assert await rig.reconcile() is None
+    assert rig.alarms.forgotten == [KEY]
+
+
+@pytest.mark.parametrize("error", REFUSALS)
+async def test_a_refused_fact_is_told_and_nothing_is_done(rig: Rig, error: ApiError) -> None:
+    """The status does not claim what did not happen; it is tried again, and vanishes when allowed."""
+    old = rig.stable
+    rig.change(template=template("2.0.0"))
+    rig.kube.fail("create Artifact", error, times=3)
+    assert await rig.reconcile() == RECHECK_AFTER
+    assert (rig.phase, rig.status["memory"], rig.boxes()) == ("Stable", {}, {old: 4})
+    assert (rig.condition("Stalled")["status"], rig.condition("Stalled")["reason"]) == ("True", "ApplyFailed")
+    assert (rig.condition("Delivered")["status"], rig.condition("Ready")["status"]) == ("False", "True")
+    assert "exceeded quota: pods" in rig.status["message"]
+    since = rig.status["waitingFor"]["since"]
+    rig.kube.take()
+    for _ in range(2):
+        rig.clock.advance(60)
+        assert await rig.reconcile() == RECHECK_AFTER
+    assert [words for words in rig.kube.writes if "status" in words] == []
+    assert rig.status["waitingFor"]["since"] == since
+    await rig.reconcile()
+    assert (rig.condition("Stalled")["status"], rig.phase) == ("False", "OneBox")
+    assert rig.recorder.reasons == ["Started"]
+
+
+async def test_a_refused_verdict_promotes_nothing(rig: Rig) -> None:
+    """A version is stable only when that is on record."""
+    old = rig.stable
+    rig.change(template=template("2.0.0"))
+    rig.kube.fail("patch Artifact/status", FORBIDDEN, times=5)
+    await rig.go_on("Bake")
+    for _ in range(3):
+        await rig.reconcile()
+        rig.clock.advance(60)
+    assert (rig.phase, rig.status["artifacts"]["stable"]) == ("Bake", old)
+    assert rig.condition("Delivered")["status"] == "False"
+    await rig.go_on()
+    assert rig.stable == rig.wanted
+
+
+@pytest.mark.parametrize("error", REFUSALS)
+async def test_a_refused_box_is_told_and_tried_again(rig: Rig, error: ApiError) -> None:
+    """The release stands where it is, Stalled, until somebody lifts what is in the way."""
+    rig.change(template=template("2.0.0"))
+    await rig.go_on("OneBoxBake")
+    rig.kube.fail("create ReplicaSet", error, times=4)
+    rig.clock.advance(15)
+    assert await rig.reconcile() == RECHECK_AFTER
+    stalled = rig.condition("Stalled")
+    assert (stalled["status"], stalled["reason"], rig.phase) == ("True", "ApplyFailed", "Rolling")
+    assert rig.status["message"] == "CreateFleet was refused by the API server: exceeded quota: pods"
+    rig.settle()
+    await rig.reconcile()
+    rig.kube.take()
+    assert await rig.reconcile() == RECHECK_AFTER
+    assert [words for words in rig.kube.writes if "status" in words] == []
+    rig.restart()
+    rig.kube.fail("create ReplicaSet", error)
+    await rig.reconcile()
+    assert [words for words in rig.kube.writes if "status" in words] == []
+    await rig.reconcile()
+    assert rig.condition("Stalled")["status"] == "False"
+    await rig.go_on()
+
+
+async def test_a_strangers_name_stalls_and_goes_on_when_it_is_free(rig: Rig) -> None:
+    """Nothing of the stranger is touched."""
+    rig.change(template=template("2.0.0"))
+    name = f"{NAME}-{rig.wanted}"
+    stranger = {"metadata": {"name": name}, "spec": {"replicas": 1, "template": template()}}
+    rig.server.create("kubectl", kinds.REPLICA_SETS, NAMESPACE, stranger)
+    before = rig.server.get(kinds.REPLICA_SETS, NAMESPACE, name)
+    for _ in range(4):
+        await rig.reconcile()
+        follow(rig.server, kinds.DEPLOYMENTS, rig.server.get(kinds.DEPLOYMENTS, NAMESPACE, f"{NAME}-onebox"))
+        rig.clock.advance(15)
+    assert rig.server.get(kinds.REPLICA_SETS, NAMESPACE, name) == before
+    assert rig.condition("Stalled")["reason"] == "ApplyFailed"
+    assert "already exists" in rig.status["message"]
+    rig.server.delete("kubectl", kinds.REPLICA_SETS, NAMESPACE, name)
+    await rig.go_on()
+
+
+async def test_a_child_that_lost_its_label_is_found_again(rig: Rig) -> None:
+    """Although the watch does not see it any more; no box is made in its place."""
+    name = f"{NAME}-{rig.stable}"
+    rig.edit(kinds.REPLICA_SETS, name, {"metadata": {"labels": {naming.ROLLOUT: None}}})
+    await rig.go_on("Stable")
+    await rig.reconcile()
+    live = rig.server.get(kinds.REPLICA_SETS, NAMESPACE, name)
+    assert (live["metadata"]["labels"][naming.ROLLOUT], live["spec"]["replicas"]) == (NAME, 3)
+    assert rig.condition("Stalled")["status"] == "False"
+
+
+@pytest.mark.parametrize("bad", [False, True], ids=["release", "revert"])
+async def test_a_crash_after_any_request_changes_nothing_in_the_end(bad: bool) -> None:
+    """Killed after each request in turn; the next process comes to the same end, and promotes nothing early."""
+    baseline = await _delivered(bad, None)
+    count = len(baseline.kube.requests)
+    assert count > 20
+    for number in range(count):
+        rig = await _delivered(bad, number)
+        assert (rig.boxes(), rig.phase) == (baseline.boxes(), baseline.phase), number
+        assert rig.clock.wall >= baseline.clock.wall, number
+        assert set(rig.recorder.reasons) <= {*baseline.recorder.reasons, "Returned"}, number
+
+
+async def _delivered(bad: bool, crash: int | None) -> Rig:
+    """Deliver a second version, good or bad in its first batch; with a crash after a request."""
+    rig = Rig()
+    await rig.installed(strategy=baking("30s"))
+    rig.change(template=template("2.0.0"))
+    if crash is not None:
+        _crash_after(rig, crash)
+    for _ in range(60):
+        if bad:
+            rig.alarms.state = State.ALARM if rig.boxes().get(rig.wanted, 0) > 1 else State.OK
+        try:
+            await rig.reconcile()
+        except Died:
+            rig.restart()
+        except ApiError:
+            rig.relist()
+        rig.settle()
+        if rig.phase == ("Reverted" if bad else "Stable") and rig.status["observedGeneration"] == 2:
+            return rig
+        rig.clock.advance(15)
+    raise AssertionError(f"{rig.phase}: {rig.status.get('message')}")
+
+
+def _crash_after(rig: Rig, number: int) -> None:
+    """Let the process die when that request has had its effect."""
+    left, call = number, rig.kube._call
+
+    def counted(request: Any, effect: Any) -> Any:
+        nonlocal left
+        answer = call(request, effect)
+        left -= 1
+        if left == -1:
+            raise Died
+        return answer
+
+    rig.kube._call = counted  # type: ignore[method-assign]

@@ -1,0 +1,112 @@
+"""The monitors see what an operator that breaks its promises does."""
+
+from collections.abc import Callable
+
+import pytest
+
+from ombak.core import naming
+from ombak.runtime import kinds
+from ombak.runtime.kube_port import Object
+from ombak.simulation.agenda import Agenda
+from ombak.simulation.client import OPERATOR
+from ombak.simulation.pods import Behaviour
+from ombak.simulation.process import QuickProcess
+from ombak.simulation.region import NAMESPACE, Region, template
+from ombak.simulation.run import Run
+from ombak.simulation.scenario import Scenario, spec
+
+ZONES = ["a", "b", "c"]
+
+
+def settled(made: Object) -> tuple[Run, Agenda]:
+    """A Rollout that the real operator installed, and that is stable; the operator is gone."""
+    agenda = Agenda()
+    run = Run(Scenario("monitored", made), 1, Region(agenda, 1))
+    run.region.apply(made)
+    operator = QuickProcess(run.region, run.machine, run.faults, run.rng, run.tell)
+    agenda.run_until(300)
+    operator.end()
+    assert run.region.phase == "Stable"
+    assert run.outcome.violations == []
+    return run, agenda
+
+
+def fleets(run: Run) -> list[Object]:
+    """The ReplicaSets of the fleet, by name."""
+    return sorted(run.region.server.all("ReplicaSet"), key=lambda o: o["metadata"]["name"])
+
+
+def shrink(run: Run, index: int, size: int) -> None:
+    """The operator writes a size."""
+    run.region.server.patch(
+        OPERATOR, kinds.REPLICA_SETS, NAMESPACE, fleets(run)[index]["metadata"]["name"], {"spec": {"replicas": size}}
+    )
+
+
+def take_four(run: Run) -> None:
+    """One box more than the floor allows."""
+    shrink(run, 0, 5)
+
+
+def take_two_zones(run: Run) -> None:
+    """A box of each of two zones."""
+    shrink(run, 0, 2)
+    shrink(run, 1, 2)
+
+
+def deliver_unrecorded(run: Run) -> None:
+    """A version that no release on record approves."""
+    made = fleets(run)[0]
+    other = template("v2", Behaviour())
+    labels = made["spec"]["template"]["metadata"]["labels"] | {naming.ARTIFACT: "a1c0aa48c0e0"}
+    other["metadata"]["labels"] = labels
+    body = {"metadata": {**made["metadata"], "name": "more"}, "spec": {**made["spec"], "template": other}}
+    run.region.server.create(OPERATOR, kinds.REPLICA_SETS, NAMESPACE, body)
+
+
+def change_content(run: Run) -> None:
+    """The same version with another content."""
+    made = fleets(run)[0]
+    patch = {"spec": {"template": {"spec": {"hostNetwork": True}}}}
+    run.region.server.patch(OPERATOR, kinds.REPLICA_SETS, NAMESPACE, made["metadata"]["name"], patch)
+
+
+def promote_unproven(run: Run) -> None:
+    """A version is called stable of which there is no release."""
+    name = run.region.server.all("Artifact")[0]["metadata"]["name"]
+    patch = {"status": {"stable": {"order": 2, "at": "2026-01-05T09:00:00Z"}}}
+    run.region.server.patch(OPERATOR, kinds.ARTIFACTS, NAMESPACE, name, patch, subresource="status")
+
+
+@pytest.mark.parametrize(
+    ("zones", "do", "promise"),
+    [
+        pytest.param(None, take_four, "P1", id="below the floor"),
+        pytest.param(ZONES, take_two_zones, "P6", id="two zones at once"),
+        pytest.param(None, deliver_unrecorded, "exposure", id="more than approved"),
+        pytest.param(None, change_content, "P5", id="another content"),
+        pytest.param(None, promote_unproven, "P2", id="promoted without a release"),
+    ],
+)
+def test_a_broken_promise_is_seen(zones: list[str] | None, do: Callable[[Run], None], promise: str) -> None:
+    """At the very write that breaks it."""
+    more = {"zones": zones} if zones else {}
+    run, _ = settled(spec(9 if zones else 10, template("v1", Behaviour()), **more))
+
+    do(run)
+
+    assert [v.split()[0] for v in run.outcome.violations][:1] == [promise]
+
+
+def test_what_the_world_takes_is_not_the_operators_fault() -> None:
+    """Boxes that die count against nobody, nor does their replacement; exchanging what is left does."""
+    run, agenda = settled(spec(10, template("v1", Behaviour())))
+    for pod in list(run.region.kubelets.pods.values())[:5]:
+        run.region.kubelets.lose(pod)
+    agenda.run_until(320)
+    shrink(run, 0, 4)
+    assert run.outcome.violations == []
+
+    shrink(run, 0, 3)
+
+    assert run.outcome.violations[0].startswith("P1")
