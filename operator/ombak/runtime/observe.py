@@ -75,7 +75,7 @@ def observe(stores: Stores, key: Key, record: RolloutRecord, extras: Extras) -> 
         template_check=extras.template_check,
         elapsed=extras.elapsed,
         poll=extras.reading.poll,
-        boxes_trouble=extras.boxes_trouble,
+        boxes_trouble=extras.boxes_trouble or next((w.failure for w in (*sets, *boxes) if w.failure), ""),
     )
 
 

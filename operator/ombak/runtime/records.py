@@ -9,6 +9,8 @@ from typing import Any
 
 import pydantic
 
+from ombak.alarms import parser
+from ombak.alarms.errors import AlarmError
 from ombak.api.artifact import ArtifactStatus
 from ombak.api.parse import parse_rollout_spec, salvage_rollout_spec
 from ombak.api.rollout import RolloutSpec
@@ -81,11 +83,32 @@ def decode_rollout(obj: Mapping[str, Any]) -> RolloutRecord:
         meta=meta_of(obj),
         spec=parsed.spec or salvage_rollout_spec(raw),
         artifact=artifact_id(template) if isinstance(template, dict) else "",
-        problem=parsed.problem,
+        problem=parsed.problem or _unreadable_expression(parsed.spec),
         abort=str(annotations.get(naming.ABORT) or ""),
         retry=str(annotations.get(naming.RETRY) or ""),
         status=mapping(obj.get("status")),
     )
+
+
+def _unreadable_expression(spec: RolloutSpec | None) -> str:
+    """Return what is wrong with an alarm expression, which the CRD cannot tell; empty if nothing is."""
+    alarms = spec.alarms if spec is not None else None
+    if alarms is None:
+        return ""
+    for field, text in (("revert", alarms.revert), ("oneBox", alarms.one_box)):
+        problem = _expression_problem(text) if text is not None else ""
+        if problem:
+            return f"spec.alarms.{field} is no alarm expression; correct it: {problem}"
+    return ""
+
+
+@functools.lru_cache(maxsize=1024)
+def _expression_problem(text: str) -> str:
+    try:
+        parser.parse(text)
+    except AlarmError as error:
+        return str(error)
+    return ""
 
 
 @functools.lru_cache(maxsize=1024)
@@ -153,6 +176,8 @@ class WorkloadRecord:
     annotations: Mapping[str, str]
     edits: drift.Edits
     scaled_by: str
+    failure: str
+    """Why its controller cannot make boxes, such as a quota; empty while it can."""
 
 
 def decode_workload(obj: Mapping[str, Any]) -> WorkloadRecord:
@@ -179,7 +204,14 @@ def decode_workload(obj: Mapping[str, Any]) -> WorkloadRecord:
         annotations=dict(mapping(metadata(obj).get("annotations"))),
         edits=drift.edits_of(obj),
         scaled_by=drift.scaled_by(obj),
+        failure=_failure(status),
     )
+
+
+def _failure(status: Mapping[str, Any]) -> str:
+    conditions = [c for c in listed(status.get("conditions")) if isinstance(c, Mapping)]
+    failing = (c for c in conditions if c.get("type") == "ReplicaFailure" and c.get("status") == "True")
+    return next((str(c.get("message") or "") for c in failing), "")
 
 
 def owner_of(record: WorkloadRecord | ArtifactRecord) -> Key | None:
