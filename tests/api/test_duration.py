@@ -54,6 +54,12 @@ def test_what_no_timedelta_holds_is_refused() -> None:
         parse_duration("999999999d999999999d")
 
 
+def test_a_field_takes_ten_years_at_most() -> None:
+    """A date that far ahead does not exist, and would end every decision in an error."""
+    with pytest.raises(pydantic.ValidationError, match="too long; write at most 3650d"):
+        pydantic.TypeAdapter(Duration).validate_python("99999999d")
+
+
 @given(st.timedeltas(min_value=timedelta(0)))
 def test_what_is_written_is_read_back_the_same(length: timedelta) -> None:
     """To the microsecond, and it fits the pattern of the CRD."""

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+
 from harness import OperatorProcess, Shop, install
+from ombak.sandbox import Region
 from parallel import Outcomes, Scenario
 from timeline import Timeline
-
-from ombak.sandbox import Region
 
 
 @pytest.fixture(scope="session")

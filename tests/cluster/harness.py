@@ -11,15 +11,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import manifests
 import yaml
-from manifests import Manifest
-from timeline import RolloutSeen, Timeline
-from watcher import Watcher
 
+import manifests
+from manifests import Manifest
 from ombak.core.identity import artifact_id
 from ombak.sandbox import Process, Region, wait_for
 from ombak.sandbox.client import Json
+from timeline import RolloutSeen, Timeline
+from watcher import Watcher
 
 ROOT = Path(__file__).parents[2]
 START = timedelta(seconds=60)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 
-import manifests
 import pytest
+
+import manifests
 from harness import Shop
 from parallel import side_by_side
 

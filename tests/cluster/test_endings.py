@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 
-import manifests
 import pytest
-from harness import OperatorProcess, Shop
-from parallel import Outcomes, alone, side_by_side
-from timeline import RolloutSeen
 
+import manifests
+from harness import OperatorProcess, Shop
 from ombak.api.rollout import Phase
 from ombak.sandbox import Region
+from parallel import Outcomes, alone, side_by_side
+from timeline import RolloutSeen
 
 pytestmark = pytest.mark.cluster
 

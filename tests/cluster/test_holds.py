@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 
-import manifests
 import pytest
+
+import manifests
 from harness import Shop
 from parallel import alone, side_by_side
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import manifests
 import pytest
-from harness import Shop
-from parallel import side_by_side
 
+import manifests
+from harness import Shop
 from ombak.core.identity import artifact_id
 from ombak.sandbox.client import ApiStatusError
+from parallel import side_by_side
 
 pytestmark = pytest.mark.cluster
 

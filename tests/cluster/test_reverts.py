@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import manifests
 import pytest
+
+import manifests
 from harness import Shop
 from parallel import side_by_side
 from timeline import RolloutSeen

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from timeline import PodSeen, RolloutSeen, Seen
 from watcher import judge
 

@@ -31,6 +31,7 @@ MIXED = changed(
     one_boxes=(one_box("v2"),),
     fleet=(fleet("v1", 6), fleet("v2", 3)),
 )
+UNPROVEN = changed(NEW, artifacts=(artifact("v1", 1),))
 REJECTED = changed(MIXED, artifacts=(artifact("v1", 1, order=1), artifact("v2", 2, rejected="AlarmFired")))
 BACK = changed(REJECTED, one_boxes=(one_box("v1"),), fleet=(fleet("v1", 9),))
 
@@ -40,6 +41,28 @@ BACK = changed(REJECTED, one_boxes=(one_box("v1"),), fleet=(fleet("v1", 9),))
     [
         pytest.param(changed(STABLE, artifacts=(), fleet=(), one_boxes=()), Course.INSTALL, "v1", id="nothing yet"),
         pytest.param(changed(STABLE, artifacts=(artifact("v1", 1),)), Course.INSTALL, "v1", id="never was good"),
+        pytest.param(UNPROVEN, Course.INSTALL, "v1", id="a change waits for the bake of what serves"),
+        pytest.param(
+            changed(UNPROVEN, fleet=(fleet("v1", 9, ready=2, available=2),)),
+            Course.INSTALL,
+            "v2",
+            id="what hardly serves is replaced",
+        ),
+        pytest.param(
+            changed(UNPROVEN, memory=release("v2")), Course.INSTALL, "v2", id="a replacement under way goes on"
+        ),
+        pytest.param(
+            changed(UNPROVEN, artifacts=(artifact("v1", 1, rejected="AlarmFired"),)),
+            Course.INSTALL,
+            "v2",
+            id="what was taken back is replaced",
+        ),
+        pytest.param(
+            changed(MIXED, artifacts=(artifact("v1", 1), artifact("v2", 2))),
+            Course.INSTALL,
+            "v1",
+            id="all verdicts lost in the middle: what serves most stays",
+        ),
         pytest.param(STABLE, Course.STABLE, "v1", id="what is wanted is stable"),
         pytest.param(NEW, Course.START, "v2", id="another one is wanted"),
         pytest.param(MIXED, Course.FORWARD, "v2", id="status erased in the middle: goes on"),
@@ -129,13 +152,15 @@ def test_a_version_with_another_content_never_flies() -> None:
 
 
 @pytest.mark.parametrize(
-    ("boxes", "version"),
+    ("boxes", "course", "version"),
     [
-        pytest.param((fleet("v1", 4), fleet("v2", 5)), "v1", id="one that was not taken back, if it serves"),
-        pytest.param((fleet("v1", 4, available=0), fleet("v2", 5)), "v2", id="else what serves"),
+        pytest.param(
+            (fleet("v1", 4), fleet("v2", 5)), Course.INSTALL, "v1", id="one that was not taken back, if it serves"
+        ),
+        pytest.param((fleet("v1", 4, available=0), fleet("v2", 5)), Course.FAILED, "v2", id="else what serves"),
     ],
 )
-def test_a_failed_first_version_is_not_spread_further(boxes: tuple[object, ...], version: str) -> None:
+def test_a_failed_first_version_is_not_spread_further(boxes: tuple[object, ...], course: Course, version: str) -> None:
     """Without any good version it stays on what serves best."""
     s = changed(
         snapshot(spec("v2")),
@@ -144,7 +169,7 @@ def test_a_failed_first_version_is_not_spread_further(boxes: tuple[object, ...],
         one_boxes=(one_box("v2"),),
     )
 
-    assert heading(s) == Heading(Course.FAILED, id_of(version), "")
+    assert heading(s) == Heading(course, id_of(version), "")
 
 
 def test_a_rejected_version_that_is_wanted_again_stays_rejected() -> None:

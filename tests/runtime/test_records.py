@@ -123,6 +123,20 @@ def test_an_invalid_rollout_says_so_and_keeps_what_can_be_read() -> None:
     assert (record.spec.replicas, record.spec.paused) == (4, True)
 
 
+def test_an_expression_that_cannot_be_read_is_a_problem_of_the_spec() -> None:
+    """The CRD cannot tell, so the field and the place are named here."""
+    record = decode_rollout({"metadata": _META, "spec": spec(alarms={"revert": "ALARM("})})
+    assert record.problem.startswith("spec.alarms.revert is no alarm expression; correct it: line 1, column")
+
+
+def test_why_no_boxes_can_be_made_is_kept() -> None:
+    """A quota shows in the ReplicaSet, not in any pod."""
+    refused = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota: nopods"}
+    told = {"metadata": _META, "spec": {}, "status": {"conditions": [refused]}}
+    assert decode_workload(told).failure == "exceeded quota: nopods"
+    assert decode_workload({"metadata": _META, "spec": {}}).failure == ""
+
+
 def test_a_rollout_without_a_selector_has_no_spec() -> None:
     """Nothing of it can be trusted; the id of its template is there all the same."""
     raw = spec()

@@ -10,6 +10,8 @@ from pydantic_core import core_schema
 DURATION_PATTERN = r"^(0|([0-9]{1,9}(\.[0-9]{1,6})?(ms|s|m|h|d))+)$"
 """The written form, for the CRD schema: RE2-safe, and the same expression in Python."""
 DURATION_MAX_LENGTH = 64
+LONGEST = timedelta(days=3650)
+"""What a field takes at most: longer ones are slips, and a date that far ahead does not exist."""
 
 _WHOLE = re.compile(DURATION_PATTERN)
 _PART = re.compile(r"([0-9]+)(?:\.([0-9]+))?(ms|[smhd])")
@@ -75,12 +77,16 @@ class _DurationSchema:
 
 def _validate(value: object) -> timedelta:
     if isinstance(value, timedelta):
-        if value < timedelta(0):
-            raise ValueError("a duration cannot be negative")
-        return value
-    if isinstance(value, str):
-        return parse_duration(value)
-    raise ValueError(f"a duration is a text such as 90s, 5m or 1h30m, not {type(value).__name__}")
+        found = value
+    elif isinstance(value, str):
+        found = parse_duration(value)
+    else:
+        raise ValueError(f"a duration is a text such as 90s, 5m or 1h30m, not {type(value).__name__}")
+    if found < timedelta(0):
+        raise ValueError("a duration cannot be negative")
+    if found > LONGEST:
+        raise ValueError(f"{format_duration(found)} is too long; write at most {format_duration(LONGEST)}")
+    return found
 
 
 Duration = Annotated[timedelta, _DurationSchema]

@@ -194,7 +194,7 @@ def _not_proven(s: Snapshot, release: Release, bake: Bake, evidence: Evidence, n
     left = bakes.remaining(bake, step.ledger)
     if left > ZERO:
         told = f"the bake: {bakes.told(bake, step.ledger)} proven good"
-        return Hold(Waiting("bake", told, "time, while every alarm is OK", _abort(s, release), now + left))
+        return Hold(Waiting("bake", told, "time, while every alarm is OK", "", now + left))
     if not evidence.covers_since(step.available_since, now):
         at = evidence.ready_at(step.available_since)
         return Hold(Waiting("evidence", "alarm data from after this step only", "time", "", max(at, now)))

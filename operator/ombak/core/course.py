@@ -3,7 +3,8 @@
 import dataclasses
 from enum import StrEnum
 
-from ombak.core.converge import artifacts_with_boxes
+from ombak.core.capacity import floor_of
+from ombak.core.converge import artifacts_with_boxes, serving_all, serving_of
 from ombak.core.snapshot import ArtifactView, Snapshot
 
 
@@ -56,10 +57,29 @@ def heading(s: Snapshot) -> Heading:
 
 
 def _first_time(s: Snapshot) -> Heading:
-    view = s.artifact(s.rollout.artifact)
+    """No version finished a bake here yet: the wanted one is installed, unless another one serves already."""
+    wanted = s.rollout.artifact
+    serving = _serves_unproven(s)
+    if serving:
+        return Heading(Course.INSTALL, serving, "")
+    view = s.artifact(wanted)
     if view is not None and view.rejection is not None:
         return Heading(Course.FAILED, stays(s) or view.id, "")
-    return Heading(Course.INSTALL, s.rollout.artifact, "")
+    return Heading(Course.INSTALL, wanted, "")
+
+
+def _serves_unproven(s: Snapshot) -> str:
+    """Return a version that serves although it is not proven yet: it finishes its bake, and a change waits for that.
+
+    Where too few boxes serve, of whatever version, the wanted one replaces them at once.
+    """
+    remembered = s.memory.release.artifact if s.memory.release else ""
+    best, spec = stays(s), s.rollout.spec
+    if not best or best == s.rollout.artifact or not _may_fly(s, best) or remembered == s.rollout.artifact:
+        return ""
+    replicas = spec.replicas if spec.replicas is not None else sum(o.desired for o in (*s.fleet, *s.one_boxes))
+    floor = floor_of(spec.strategy.rolling.min_available, replicas)
+    return best if floor and serving_all(s) >= floor and serving_of(s, best) else ""
 
 
 def stays(s: Snapshot) -> str:

@@ -62,12 +62,14 @@ def _stable(scene: Scene) -> Plan:
     notes: tuple[Note, ...] = ()
     if s.memory.reverting is not None:
         notes = (Note("Returned", f"Every box is back on {stable}, as the spec asks."),)
+    problem = s.rollout.problem
     return Plan(
-        phase=Phase.STABLE,
+        phase=Phase.INVALID if problem else Phase.STABLE,
         memory=Memory(),
         actions=(*scene.stay(stable), *retention.leftovers(s, stable, scene.zones)),
         notes=notes,
-        message=f"{stable} runs in every box and finished its bake.",
+        waiting=Waiting("spec", problem, "whoever edits the Rollout") if problem else None,
+        message=problem or f"{stable} runs in every box and finished its bake.",
         current=stable,
         boxes=scene.boxes(stable),
     )

@@ -12,6 +12,8 @@ from ombak.core.snapshot import RolloutView
 Manifest = dict[str, Any]
 ONE_BOX = "onebox"
 FLEET = "fleet"
+NO_DEADLINE = 2**31 - 1
+"""What a Deployment takes for "no progress deadline"."""
 
 
 def owner_reference(rollout: RolloutView) -> Manifest:
@@ -79,6 +81,8 @@ def one_box(
             "replicas": replicas,
             "minReadySeconds": rollout.spec.min_ready_seconds,
             "revisionHistoryLimit": 0,
+            # Deadlines are ours to keep; the default of 600 would forbid a minReadySeconds of as much.
+            "progressDeadlineSeconds": NO_DEADLINE,
             "selector": {"matchLabels": selector},
             "strategy": {
                 "type": "RollingUpdate",

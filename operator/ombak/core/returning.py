@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from ombak.api.rollout import Phase
 from ombak.core import advance, back, commands, layout, plan, retention
-from ombak.core.converge import asked_of, serving_of
+from ombak.core.converge import artifacts_with_boxes, asked_of, serving_of
 from ombak.core.memory import Memory, Release, Reverting
 from ombak.core.plan import Note, Plan, Waiting
 from ombak.core.scene import Scene
@@ -27,7 +27,9 @@ def reject(scene: Scene, release: Release, judgement: advance.Reject) -> Plan:
     note = Note(judgement.reason, f"{release.artifact} is taken back: {judgement.message}", is_warning=True)
     if not target:
         made = _failed_plan(scene, release.artifact, judgement.reason, judgement.message)
-        return dataclasses.replace(made, actions=(record, *made.actions), notes=(note,))
+        # Beside boxes of another version a rejected one must not grow, not even for one pass.
+        kept = made.actions if artifacts_with_boxes(s) == {release.artifact} else ()
+        return dataclasses.replace(made, actions=(record, *kept), notes=(note,))
     reverting = back.begin(s, release.artifact, target, scene.replicas, scene.now)
     made = _go_back(scene, reverting, judgement.message)
     return dataclasses.replace(made, actions=(record, *made.actions), notes=(note, *made.notes))

@@ -88,7 +88,7 @@ def observe(stores: Stores, key: Key, record: RolloutRecord, extras: Extras) -> 
         elapsed=extras.elapsed,
         proof=extras.proof,
         poll=extras.reading.poll,
-        boxes_trouble=extras.boxes_trouble,
+        boxes_trouble=extras.boxes_trouble or next((w.failure for w in (*sets, *boxes) if w.failure), ""),
     )
 
 

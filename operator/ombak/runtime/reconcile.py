@@ -187,6 +187,8 @@ class Reconciler:
             _log(made.plan, wrote)
         for note in putback.notes(made.s, late, known.children):
             self._recorder.record(made.s.rollout, note)
+        if not wrote and made.plan.memory.release is not None and _moves_boxes(late):
+            await self._confirm(made.record, applier.version)
         failure = await self._apply(applier, late)
         deleted = {a.name for a in late if isinstance(a, plan_of.Delete)}
         known.children = (known.children | putback.children(made.s)) - deleted
@@ -195,6 +197,14 @@ class Reconciler:
             known.failure = failure
             await self._report(made, known, applier, failure)
         return failure
+
+    async def _confirm(self, record: RolloutRecord, version: str) -> None:
+        """Raise `Conflict` unless the release is still on record: another operator may have taken it back."""
+        meta = record.meta
+        live = await self._client.get(kinds.ROLLOUTS, meta.namespace, meta.name)
+        if live["metadata"]["resourceVersion"] != version:
+            self._stores.rollouts.upsert(live)
+            raise Conflict(409, "Conflict", "the Rollout is not the one that was decided upon")
 
     async def _apply(self, applier: Applier, actions: Sequence[plan_of.Action]) -> str:
         """Carry out actions; returns what the API server refuses for good, empty if all went well."""
@@ -324,6 +334,10 @@ def _log(plan: Plan, wrote: bool) -> None:
         wrote_status=wrote,
         waits_for=plan.waiting.key if plan.waiting else "",
     )
+
+
+def _moves_boxes(actions: Sequence[plan_of.Action]) -> bool:
+    return any(not isinstance(a, plan_of.ClearCommand) for a in actions)
 
 
 def _follow_clock(known: Known, mono: float, now: datetime) -> None:

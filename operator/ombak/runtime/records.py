@@ -9,7 +9,8 @@ from typing import Any
 
 import pydantic
 
-from ombak.alarms import signals
+from ombak.alarms import parser, signals
+from ombak.alarms.errors import AlarmError
 from ombak.api.artifact import ArtifactStatus
 from ombak.api.parse import parse_rollout_spec, salvage_rollout_spec
 from ombak.api.rollout import RolloutSpec
@@ -83,12 +84,32 @@ def decode_rollout(obj: Mapping[str, Any]) -> RolloutRecord:
         meta=meta_of(obj),
         spec=parsed.spec or salvage_rollout_spec(raw),
         artifact=artifact_id(template) if isinstance(template, dict) else "",
-        problem=parsed.problem or (signals.problem_of(parsed.spec.signals or ()) if parsed.spec else ""),
+        problem=parsed.problem or (_unwatchable(parsed.spec) if parsed.spec is not None else ""),
         abort=str(annotations.get(naming.ABORT) or ""),
         retry=str(annotations.get(naming.RETRY) or ""),
         status=mapping(obj.get("status")),
         labels=dict(mapping(metadata(obj).get("labels"))),
     )
+
+
+def _unwatchable(spec: RolloutSpec) -> str:
+    """Return what is wrong with the signals or an alarm expression, which the CRD cannot tell; empty if nothing is."""
+    alarms = spec.alarms
+    expressions = (("revert", alarms.revert), ("oneBox", alarms.one_box)) if alarms is not None else ()
+    for field, text in expressions:
+        problem = _expression_problem(text) if text is not None else ""
+        if problem:
+            return f"spec.alarms.{field} is no alarm expression; correct it: {problem}"
+    return signals.problem_of(spec.signals or ())
+
+
+@functools.lru_cache(maxsize=1024)
+def _expression_problem(text: str) -> str:
+    try:
+        parser.parse(text)
+    except AlarmError as error:
+        return str(error)
+    return ""
 
 
 @functools.lru_cache(maxsize=1024)
@@ -156,6 +177,8 @@ class WorkloadRecord:
     annotations: Mapping[str, str]
     edits: drift.Edits
     scaled_by: str
+    failure: str
+    """Why its controller cannot make boxes, such as a quota; empty while it can."""
 
 
 def decode_workload(obj: Mapping[str, Any]) -> WorkloadRecord:
@@ -182,7 +205,14 @@ def decode_workload(obj: Mapping[str, Any]) -> WorkloadRecord:
         annotations=dict(mapping(metadata(obj).get("annotations"))),
         edits=drift.edits_of(obj),
         scaled_by=drift.scaled_by(obj),
+        failure=_failure(status),
     )
+
+
+def _failure(status: Mapping[str, Any]) -> str:
+    conditions = [c for c in listed(status.get("conditions")) if isinstance(c, Mapping)]
+    failing = (c for c in conditions if c.get("type") == "ReplicaFailure" and c.get("status") == "True")
+    return next((str(c.get("message") or "") for c in failing), "")
 
 
 def owner_of(record: WorkloadRecord | ArtifactRecord) -> Key | None:

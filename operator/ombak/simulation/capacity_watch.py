@@ -87,7 +87,16 @@ class CapacityWatch:
 
     def _recover(self) -> None:
         there, asked = self._serving({}), self._asked()
-        self._replaced -= {z for z in self._replaced if there.get(z, 0) >= asked.get(z, 0)}
+        self._replaced -= {z for z in self._replaced if there.get(z, 0) >= max(asked.get(z, 0), self._share(z))}
+
+    def _share(self, zone: str) -> int:
+        """Return how many boxes a zone has at least, at any size that the operator may believe in."""
+        zones = self._zones()
+        index = zones.index(zone) if zone in zones else len(zones)
+        return min(s.replicas // len(zones) + (index < s.replicas % len(zones)) for s in self.recent())
+
+    def _zones(self) -> list[str]:
+        return list((self._region.rollout or {"spec": {}})["spec"].get("zones") or [""])
 
     def _workloads(self, instead: dict[str, Object | None]) -> list[tuple[str, Object]]:
         found = {}
@@ -174,11 +183,9 @@ class CapacityWatch:
     def _check_zone(self, zone: str, drop: int, old: Object, new: Object | None) -> None:
         """An exchange (not a scaling down) may begin only where no other zone is in replacement."""
         self._recover()
-        zones = (self._region.rollout or {"spec": {}})["spec"].get("zones") or [""]
-        if self._is_forced() or zone not in zones:
+        if self._is_forced() or zone not in self._zones():
             return
-        index = zones.index(zone)
-        share = min(s.replicas // len(zones) + (index < s.replicas % len(zones)) for s in self.recent())
+        share = self._share(zone)
         shrunk = old["spec"]["replicas"] - (new["spec"]["replicas"] if new else 0)
         surplus = self._asked().get(zone, 0) + shrunk - share
         if drop <= surplus:

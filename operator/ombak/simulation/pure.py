@@ -4,6 +4,7 @@ Nothing is late and nothing fails here; writes are conditional on resource versi
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TypeVar
@@ -15,6 +16,14 @@ from ombak.core.snapshot import ArtifactView, FleetSet, OneBoxSet, Owned, Reject
 OwnedT = TypeVar("OwnedT", bound=Owned)
 EARLY = (plan.Prepare, plan.Adopt, plan.CreateArtifact, plan.RecordStable, plan.RecordRejected, plan.RecordRetry)
 """What is done before the memory is stored."""
+
+
+_VERSIONS = itertools.count(1000)
+
+
+def _version() -> str:
+    """Return a resource version that no object had before, as an API server does."""
+    return str(next(_VERSIONS))
 
 
 def carried_out(s: Snapshot, made: plan.Plan, now: datetime, count: int | None = None) -> Snapshot:
@@ -59,10 +68,6 @@ def applied(s: Snapshot, action: plan.Action, now: datetime) -> Snapshot:
             )
 
 
-def _next(version: str) -> str:
-    return str(int(version) + 1)
-
-
 def _artifacts(
     s: Snapshot,
     action: plan.CreateArtifact | plan.RecordStable | plan.RecordRejected | plan.RecordRetry,
@@ -73,11 +78,11 @@ def _artifacts(
         template = s.rollout.spec.template
         if any(a.name == name for a in s.artifacts):
             return s.artifacts
-        return (*s.artifacts, ArtifactView(action.artifact, name, "1", f"uid-{name}", action.sequence, template))
+        return (*s.artifacts, ArtifactView(action.artifact, name, _version(), f"uid-{name}", action.sequence, template))
     found = []
     for view in s.artifacts:
         if view.id == action.artifact:
-            version = _next(view.resource_version)
+            version = _version()
             match action:
                 case plan.RecordStable(order=order):
                     view = dataclasses.replace(view, resource_version=version, stable_order=order)
@@ -96,7 +101,7 @@ def _one_boxes(s: Snapshot, action: plan.WriteOneBox) -> tuple[OneBoxSet, ...]:
     old = next((b for b in s.one_boxes if b.name == name), None)
     if old is None:
         made = OneBoxSet(
-            name, f"uid-{name}", "1", action.artifact, action.zone, action.replicas, 0, 0, 0, is_current=False
+            name, f"uid-{name}", _version(), action.artifact, action.zone, action.replicas, 0, 0, 0, is_current=False
         )
         return s.one_boxes if action.resource_version else (*s.one_boxes, made)
     if old.resource_version != action.resource_version:
@@ -108,7 +113,7 @@ def _one_boxes(s: Snapshot, action: plan.WriteOneBox) -> tuple[OneBoxSet, ...]:
         surges=action.surge,
         drift="",
         is_current=False,
-        resource_version=_next(old.resource_version),
+        resource_version=_version(),
     )
     return tuple(made if b is old else b for b in s.one_boxes)
 
@@ -119,12 +124,12 @@ def _fleet(s: Snapshot, action: plan.CreateFleet | plan.ScaleFleet | plan.Repair
         if any(f.name == name for f in s.fleet):
             return s.fleet
         made = FleetSet(
-            name, f"uid-{name}", "1", action.artifact, action.zone, action.replicas, 0, 0, 0, is_current=False
+            name, f"uid-{name}", _version(), action.artifact, action.zone, action.replicas, 0, 0, 0, is_current=False
         )
         return (*s.fleet, made)
     size = action.after if isinstance(action, plan.ScaleFleet) else action.replicas
     return tuple(
-        dataclasses.replace(f, desired=size, drift="", is_current=False, resource_version=_next(f.resource_version))
+        dataclasses.replace(f, desired=size, drift="", is_current=False, resource_version=_version())
         if (f.name, f.resource_version) == (action.name, action.resource_version)
         else f
         for f in s.fleet
@@ -147,7 +152,7 @@ def _all_settled(owned: Sequence[OwnedT], never: set[str]) -> tuple[OwnedT, ...]
             ready=0 if o.artifact in never else o.desired,
             available=0 if o.artifact in never else o.desired,
             is_current=True,
-            resource_version=_next(o.resource_version),
+            resource_version=_version(),
         )
         for o in owned
     )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from harness import OperatorProcess
 from lab import Lab
 from stale import StaleRuns
+
+from harness import OperatorProcess
 
 
 @pytest.fixture(scope="session")

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from lab import Lab, end_state, eventually
+
 import manifests
 from faultproxy import Faults, Write
 from harness import Shop
-from lab import Lab, end_state, eventually
-
 from ombak.core.memory import Memory, load_memory
 
 AT_ONCE = 6

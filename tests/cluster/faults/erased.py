@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from lab import Lab, end_state, eventually
+
 import manifests
 from harness import Shop
-from lab import Lab, end_state, eventually
-from timeline import PodSeen
-
 from ombak.core.memory import load_memory
+from timeline import PodSeen
 
 BAKE = timedelta(seconds=4)
 LONG = f"{BAKE.seconds}s"

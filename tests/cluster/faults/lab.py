@@ -15,10 +15,9 @@ from typing import Any, TypeVar
 
 from faultproxy import FaultProxy, Faults
 from harness import USER, OperatorProcess, Shop, install
-from timeline import Timeline
-
 from ombak.sandbox import Region, wait_for
 from ombak.sandbox.client import ApiStatusError
+from timeline import Timeline
 
 T = TypeVar("T")
 

@@ -6,10 +6,11 @@ import asyncio
 import functools
 from typing import Any
 
-import manifests
 import yaml
-from harness import Shop
 from lab import Lab, eventually, reads
+
+import manifests
+from harness import Shop
 
 APP = {"app": manifests.NAME}
 

@@ -14,10 +14,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import timedelta
 
+from lab import Lab, end_state
+
 import manifests
 from faultproxy import Faults
 from harness import Shop
-from lab import Lab, end_state
 
 PATIENCE = timedelta(seconds=270)
 OURS = frozenset({"deployments", "replicasets", "rollouts", "artifacts"})

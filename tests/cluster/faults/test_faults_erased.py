@@ -6,8 +6,9 @@ from concurrent.futures import Future
 
 import pytest
 from erased import BAKE, CASES, Erased, run
-from harness import OperatorProcess
 from lab import Lab
+
+from harness import OperatorProcess
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 

@@ -7,11 +7,11 @@ import time
 from datetime import timedelta
 from typing import Any
 
-import manifests
 import pytest
-from harness import OperatorProcess, Shop
 from lab import Lab, eventually
 
+import manifests
+from harness import OperatorProcess, Shop
 from ombak.core.memory import Ledger, load_memory
 
 pytestmark = pytest.mark.cluster

@@ -6,10 +6,11 @@ import asyncio
 import shutil
 from datetime import UTC, datetime, timedelta
 
-import manifests
 import pytest
-from harness import OperatorProcess
 from lab import Lab
+
+import manifests
+from harness import OperatorProcess
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("operator"), pytest.mark.timeout(600)]
 

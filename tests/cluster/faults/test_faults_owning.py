@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import Future
 
-import manifests
 import pytest
-from harness import ROOT, OperatorProcess, Shop
 from lab import Lab, eventually, reads
 from owning import SCENARIOS, install, said, uids
+
+import manifests
+from harness import ROOT, OperatorProcess, Shop
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 

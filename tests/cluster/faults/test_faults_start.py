@@ -10,12 +10,12 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-import manifests
 import pytest
 import yaml
-from harness import ROOT, OperatorProcess, Shop
 from lab import Lab, eventually
 
+import manifests
+from harness import ROOT, OperatorProcess, Shop
 from ombak.sandbox.audit import WRITE_VERBS
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]

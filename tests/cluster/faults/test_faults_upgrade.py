@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 
-import manifests
 import pytest
-from harness import OperatorProcess, Shop
 from lab import Lab, reads
+
+import manifests
+from harness import OperatorProcess, Shop
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
