@@ -42,7 +42,6 @@ class Lab:
         self._thread = threading.Thread(target=self.loop.run_forever, name="lab", daemon=True)
         self._thread.start()
         self._names = itertools.count(1)
-        self._namespaces: list[str] = []
 
     @classmethod
     @contextlib.contextmanager
@@ -84,15 +83,7 @@ class Lab:
 
     async def shop(self, name: str) -> Shop:
         """A Rollout-to-be in a new namespace."""
-        shop = Shop(self.region, self.timeline, f"{name.lower()}-{uuid.uuid4().hex[:6]}")
-        self._namespaces.append(shop.namespace)
-        return await shop.open()
-
-    def clear(self) -> None:
-        """Begin to delete every namespace that was made."""
-        if self._namespaces:
-            self.region.kubectl("delete", "namespace", "--wait=false", *self._namespaces)
-            self._namespaces.clear()
+        return await Shop(self.region, self.timeline, f"{name.lower()}-{uuid.uuid4().hex[:6]}").open()
 
     def name(self, name: str) -> str:
         """A name for a process that no other one has: its log is called so."""
