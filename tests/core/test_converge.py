@@ -1,6 +1,7 @@
 """From the boxes that are there to those that are wanted."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -105,6 +106,24 @@ def test_a_one_box_without_budget_surges(replicas: int, surges: bool) -> None:
     found = steps(s, wants(replicas, 1, segment=0), replicas)
 
     assert [surges] == [a.surge for a in found if isinstance(a, WriteOneBox)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "surges"),
+    [
+        pytest.param({"ready": 0, "available": 0}, [False], id="known not to be ready: free"),
+        pytest.param({"replicas": 2, "surges": True}, [True], id="surging: the box that serves stays"),
+        pytest.param({"is_current": False, "drift": "spec.minReadySeconds"}, [], id="its controller has not looked"),
+        pytest.param({"updated": 0}, [], id="in the middle of another exchange"),
+    ],
+)
+def test_a_one_box_is_free_only_if_it_is_known_not_to_serve(fields: dict[str, Any], surges: list[bool]) -> None:
+    """Not being sure whether it serves is not the same; that is clear a moment later."""
+    s = snapshot(one_boxes=(one_box("v1", **fields),), fleet=(fleet("v1", 1),))
+
+    found = steps(s, wants(2, 1, segment=0), 2)
+
+    assert surges == [a.surge for a in found if isinstance(a, WriteOneBox)]
 
 
 def test_a_fleet_without_budget_surges_one_box() -> None:

@@ -224,7 +224,7 @@ def _one_box_action(box: OneBoxSet | None, want: Want, room: _Room, is_active: b
         return []
     surge = box.surges
     if is_other and box.desired and want.count:
-        if not is_active and not box.drift:
+        if (not is_active and not box.drift) or not (_is_clear(box) or room.forced):
             return []
         surge = _pay_for_box(box, room)
     elif box.desired > want.count:
@@ -234,12 +234,17 @@ def _one_box_action(box: OneBoxSet | None, want: Want, room: _Room, is_active: b
     return [plan.WriteOneBox(want.zone, want.artifact, want.count, surge, box.resource_version)]
 
 
+def _is_clear(box: OneBoxSet) -> bool:
+    """Its controller is not in the middle of an exchange of which nobody knows what it leaves; a moment later it is."""
+    return box.is_settled or box.surges or box.expendable > 0
+
+
 def _pay_for_box(box: OneBoxSet, room: _Room) -> bool:
     """Book the exchange of a one box, and tell whether it must surge because there is no budget for it."""
-    if not box.serving:
+    if box.expendable:
         return False
     if room.exchange >= 1:
-        room.serving -= 1
+        room.serving -= min(1, box.serving)
         room.forced = 0
         return False
     return True

@@ -90,6 +90,7 @@ class EvidenceWatch:
     def _check(self, release: Object, *, is_last: bool) -> None:
         spec = (self._region.rollout or {})["spec"]
         need = self._need(release, spec)
+        need -= self._lost_lately(release["artifact"])
         since = self._available_since(release["artifact"], need)
         told = f"step {release['step']['number']} of {release['artifact']} ({need} boxes)"
         if since is None:
@@ -102,6 +103,14 @@ class EvidenceWatch:
         proven = sum(end - start for start, end in self._proven(release, need, names))
         if proven + 0.05 + 2 * self._region.rule.period * (self._lag > 1) < for_:
             self._fail("P4", f"{told} is done, and of its bake of {for_:g} s only {proven:.1f} s were good")
+
+    def _lost_lately(self, artifact: str) -> int:
+        """Return how many boxes stopped serving so lately that their controller may not have told."""
+        track = self._tracks.get(artifact)
+        if track is None:
+            return 0
+        pairs = zip(track.times, track.counts, [0, *track.counts], strict=False)
+        return sum(before > count for at, count, before in pairs if at >= self._now - self._lag)
 
     def _need(self, release: Object, spec: Object) -> int:
         """All boxes of the step, but those that churn and those that a smaller fleet has no room for."""
