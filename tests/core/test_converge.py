@@ -95,6 +95,15 @@ def test_counts_of_an_old_generation_do_not_make_boxes_expendable() -> None:
     assert steps(s, wants(10, 3), 10) == ()
 
 
+def test_boxes_taken_and_asked_for_again_do_not_serve_yet() -> None:
+    """A shrink and a grow in short order: the counts are still those of the boxes that are gone."""
+    back = fleet("v1", 4, is_current=False)
+    s = snapshot(one_boxes=(one_box("v1"),), fleet=(back, fleet("v2", 5)))
+
+    assert steps(s, all_on(V1, 10), 10) == ()
+    assert sizes(steps(changed(s, fleet=(fleet("v1", 4), fleet("v2", 5))), all_on(V1, 10), 10)) == [2, 7]
+
+
 @pytest.mark.parametrize(
     ("replicas", "surges"),
     [pytest.param(1, True, id="one"), pytest.param(2, True, id="two"), pytest.param(3, False, id="three")],

@@ -82,7 +82,7 @@ async def _watching(
 
 
 async def test_a_rule_that_fires_and_stops_is_followed(prometheus: HistoryPrometheus) -> None:
-    """OK with nothing to alert about, ALARM with the box that does it, OK again; one that must last for longer than Prometheus has run is not relied upon."""
+    """OK, ALARM with the box that does it, OK; one that must last longer than Prometheus has run is not trusted."""
     async with _watching(prometheus, name="Sick") as until, _watching(prometheus, name="Patient") as patient:
         await until(_is_ok)
         for pod in ("p1", "p2"):

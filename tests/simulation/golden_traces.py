@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from ombak.simulation.__main__ import one
+from ombak.simulation.batches import one
 
 FOLDER = Path(__file__).parent / "golden"
 NAMES = (

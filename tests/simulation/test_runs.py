@@ -2,7 +2,7 @@
 
 import pytest
 
-from ombak.simulation.__main__ import batch, one, replay
+from ombak.simulation.batches import batch, one, replay
 from ombak.simulation.run import Outcome
 from ombak.simulation.scenarios import NAMED
 

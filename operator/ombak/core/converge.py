@@ -139,7 +139,7 @@ def converge(
     """
     room = _Room(
         total=sum(o.desired for o in (*s.fleet, *s.one_boxes)),
-        serving=serving_all(s),
+        serving=sum(o.sure for o in (*s.fleet, *s.one_boxes) if not o.is_deleting),
         limits=limits,
         forced=1 if forced else 0,
     )

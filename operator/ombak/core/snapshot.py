@@ -76,6 +76,15 @@ class Owned:
         return min(self.available, self.desired)
 
     @property
+    def sure(self) -> int:
+        """So many of its boxes serve beyond doubt.
+
+        None as long as its controller has not seen the latest size: after a shrink and a grow in short order the
+        counts are of boxes that the shrink has taken since.
+        """
+        return self.serving if self.is_current else 0
+
+    @property
     def expendable(self) -> int:
         """So many of its boxes are not even ready: a shrink takes those first, so they cost nothing."""
         return max(0, self.desired - self.ready) if self.is_current else 0
@@ -105,6 +114,11 @@ class OneBoxSet(Owned):
         if self.surges or self.is_settled:
             return min(self.available, self.desired)
         return 0
+
+    @property
+    def sure(self) -> int:
+        """A box that surges stays until the new one serves, seen or not."""
+        return self.serving
 
     @property
     def expendable(self) -> int:

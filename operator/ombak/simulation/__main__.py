@@ -1,44 +1,15 @@
 """`python -m ombak.simulation`: replay one run by its seed, or run many and tell what broke."""
 
 import collections
-import logging
-import multiprocessing
 import sys
 
 import click
-import structlog
 
-from ombak.simulation.run import Outcome, loop_run, quick_run
-from ombak.simulation.scenarios import names, scenario
+from ombak.simulation.batches import ENGINES, batch, one, replay
+from ombak.simulation.run import Outcome
+from ombak.simulation.scenarios import names
 
-_RUNS = {"quick": quick_run, "loop": loop_run}
 _SHOWN = 20
-
-
-def one(name: str, seed: int, engine: str) -> Outcome:
-    """Run one scenario quietly."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    return _RUNS[engine](scenario(name, seed), seed)
-
-
-def replay(outcome: Outcome, engine: str) -> str:
-    """Return the command that shows this run again."""
-    return f"python -m ombak.simulation --scenario {outcome.scenario} --engine {engine} --seed {outcome.seed} --trace"
-
-
-def _job(job: tuple[str, int, str]) -> Outcome:
-    outcome = one(*job)
-    outcome.trace.clear()
-    return outcome
-
-
-def batch(name: str, seeds: range, engine: str, jobs: int) -> list[Outcome]:
-    """Run many seeds, on several processes if asked."""
-    work = [(name, seed, engine) for seed in seeds]
-    if jobs <= 1:
-        return [_job(job) for job in work]
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        return list(pool.imap_unordered(_job, work, chunksize=8))
 
 
 def _summary(outcomes: list[Outcome], engine: str) -> None:
@@ -56,7 +27,7 @@ def _summary(outcomes: list[Outcome], engine: str) -> None:
 @click.option("--scenario", "name", type=click.Choice(names()), default="chaos", show_default=True)
 @click.option(
     "--engine",
-    type=click.Choice(sorted(_RUNS)),
+    type=click.Choice(sorted(ENGINES)),
     default="loop",
     show_default=True,
     help="loop: event loop, work queue, calls that take time; quick: none of these, many times as fast.",

@@ -1,0 +1,37 @@
+"""Many runs, on several processes if asked, and the command that shows one of them again."""
+
+import logging
+import multiprocessing
+
+import structlog
+
+from ombak.simulation.run import Outcome, loop_run, quick_run
+from ombak.simulation.scenarios import scenario
+
+ENGINES = {"quick": quick_run, "loop": loop_run}
+
+
+def one(name: str, seed: int, engine: str) -> Outcome:
+    """Run one scenario quietly."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    return ENGINES[engine](scenario(name, seed), seed)
+
+
+def replay(outcome: Outcome, engine: str) -> str:
+    """Return the command that shows this run again."""
+    return f"python -m ombak.simulation --scenario {outcome.scenario} --engine {engine} --seed {outcome.seed} --trace"
+
+
+def _job(job: tuple[str, int, str]) -> Outcome:
+    outcome = one(*job)
+    outcome.trace.clear()
+    return outcome
+
+
+def batch(name: str, seeds: range, engine: str, jobs: int) -> list[Outcome]:
+    """Run many seeds, on several processes if asked."""
+    work = [(name, seed, engine) for seed in seeds]
+    if jobs <= 1:
+        return [_job(job) for job in work]
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        return list(pool.imap_unordered(_job, work, chunksize=8))
