@@ -241,6 +241,14 @@ def test_a_zone_that_is_not_back_keeps_the_others_waiting() -> None:
     assert converge(s, wanted, limits("33%", "66%", 0, 9), ZONES) == ()
 
 
+def test_a_zone_that_a_crash_left_short_keeps_the_others_waiting() -> None:
+    """P6: its boxes were taken, and those that replace them are asked for first."""
+    s = zoned(fleet("v2", 1, zone="a"), fleet("v1", 3, zone="b"), fleet("v1", 3, zone="c"), one="v2")
+    wanted = layout.wants_only(layout.segments(s.rollout.spec, 9), V2)
+
+    assert zone_of(converge(s, wanted, limits("33%", "66%", 0, 9), ZONES), s) == {"a"}
+
+
 def test_a_turn_round_begins_in_the_zone_that_is_under_way() -> None:
     """P6: an alarm in the middle of zone b must not open zone a as well."""
     s = zoned(

@@ -157,7 +157,11 @@ def _active_zone(s: Snapshot, cells: list[_Cell], wanted: tuple[Want, ...], zone
     boxes, there = _one_box_wants(wanted), {b.zone: b for b in s.one_boxes}
     coming = wanted[0].artifact
     changing = [z for z in order if _differs(z, cells, boxes.get(z), there.get(z))]
-    busy = [z for z in order if _is_under_way(z, coming, cells, there.get(z))]
+    busy = [
+        z
+        for z in order
+        if _is_under_way(z, coming, cells, there.get(z)) or _is_short(z, cells, boxes.get(z), there.get(z))
+    ]
     if not busy:
         # Turned round in the middle of an exchange, a zone has boxes away already: it comes first (P6).
         lacking = [z for z in changing if _lacks(z, cells, boxes.get(z), there.get(z))]
@@ -174,6 +178,13 @@ def _is_under_way(zone: str, coming: str, cells: list[_Cell], box: OneBoxSet | N
         return True
     mine = [c.have for c in cells if c.zone == zone and c.artifact == coming and c.want]
     return any(have is not None and have.serving < have.desired for have in mine)
+
+
+def _is_short(zone: str, cells: list[_Cell], want: Want | None, box: OneBoxSet | None) -> bool:
+    """Fewer boxes of the zone are asked for than are wanted there: they were taken, and a crash came in between."""
+    mine = [c for c in cells if c.zone == zone]
+    asked = sum(c.size for c in mine) + (box.desired if box else 0)
+    return asked < sum(c.want for c in mine) + (want.count if want else 0)
 
 
 def _lacks(zone: str, cells: list[_Cell], want: Want | None, box: OneBoxSet | None) -> bool:
