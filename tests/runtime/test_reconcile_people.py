@@ -9,8 +9,8 @@ import pytest
 from ombak.alarms.verdict import State
 from ombak.core import naming
 from ombak.runtime import kinds
+from ombak.runtime.ailments import ASK_EVERY
 from ombak.runtime.kube_port import ApiError
-from ombak.runtime.reconcile import ASK_PODS_EVERY
 from ombak.simulation.server import REFUSED
 from support.outages import OUTAGES
 from support.rig import KEY, NAME, NAMESPACE, Rig, in_phase, template
@@ -84,7 +84,7 @@ async def test_pods_are_asked_only_when_boxes_stay_down(rig: Rig) -> None:
     await rig.reconcile()
     assert not any(r.verb == "list" for r in rig.kube.requests)
     for _ in range(8):
-        rig.clock.advance(ASK_PODS_EVERY.total_seconds() / 3)
+        rig.clock.advance(ASK_EVERY.total_seconds() / 3)
         await rig.reconcile()
     asked = [r for r in rig.kube.requests if r.verb == "list"]
     assert len(asked) == 2
@@ -93,7 +93,7 @@ async def test_pods_are_asked_only_when_boxes_stay_down(rig: Rig) -> None:
     await rig.reconcile()
     assert "ErrImagePull of container app" in rig.status["waitingFor"]["what"]
     await rig.go_on()
-    assert rig.reconciler._known[KEY].trouble == ""
+    assert rig.reconciler._ailments.told(KEY) == ""
 
 
 async def test_pods_that_may_not_be_asked_hold_up_nothing(rig: Rig) -> None:

@@ -8,15 +8,14 @@ from typing import Any, Protocol
 import structlog
 
 from ombak.api.rollout import Phase
-from ombak.core import naming
 from ombak.core import plan as plan_of
 from ombak.core.decide import decide
-from ombak.core.explain import explain_pods
 from ombak.core.memory import Memory, load_memory, rebased
 from ombak.core.plan import Note, Plan
 from ombak.core.report import Status, failure_of, is_stale, is_urgent, refused, report, unreadable
 from ombak.core.snapshot import Proof, RolloutView, Snapshot, TemplateCheck
 from ombak.runtime import kinds, putback
+from ombak.runtime.ailments import Ailments
 from ombak.runtime.alarm_book import AlarmBook
 from ombak.runtime.apply import EARLY, VERDICTS, Applier, Refused, dry_run, read_live
 from ombak.runtime.backfill import Backfill, Gap, gap_before
@@ -33,7 +32,6 @@ COUNTS_AFTER = timedelta(seconds=30)
 """Counts alone are written when the last write is this old: a batch that comes up pod by pod costs no writes."""
 RECHECK_AFTER = timedelta(seconds=55)
 """What the API server refused is tried again this often: a policy or a quota may have changed."""
-ASK_PODS_EVERY = timedelta(seconds=15)
 FIRST_WORDS_AFTER = timedelta(seconds=30)
 """So long a new process waits for a first evaluation of the alarms before it reports that there is none."""
 CLOCKS_AGREE = timedelta(seconds=2)
@@ -60,8 +58,6 @@ class Known:
     """What the wall clock said then."""
     check: TemplateCheck | None = None
     checked_at: float = 0.0
-    trouble: str = ""
-    asked_at: float | None = None
     failure: str = ""
     written_at: float | None = None
     gap: Gap | None = None
@@ -94,6 +90,7 @@ class Reconciler:
         self._clock = clock
         self._recorder = recorder
         self._backfill = Backfill(client, alarms)
+        self._ailments = Ailments(client, clock)
         self._known: dict[Key, Known] = {}
         self._began_at = clock.monotonic()
 
@@ -103,6 +100,7 @@ class Reconciler:
         if stored is None:
             self._known.pop(key, None)
             self._alarms.forget(key)
+            self._ailments.forget(key)
             return None
         record = stored.value
         if record.meta.is_deleting:
@@ -121,7 +119,10 @@ class Reconciler:
         except ApiError as error:
             await self._refresh(key, error)
             raise
-        await self._ask_pods(made, known)
+        if made.plan.wants_trouble:
+            await self._ailments.ask(key, made.plan.current)
+        else:
+            self._ailments.forget(key)
         if known.gap is not None:
             known.proof = await self._backfill.prove(known.gap, made.s.rollout, known.memory, made.s.poll)
             known.gap = known.gap if known.proof is None else None
@@ -161,7 +162,7 @@ class Reconciler:
         if check is not None and mono - known.checked_at >= RECHECK_AFTER.total_seconds():
             check = dataclasses.replace(check, is_stale=True)
         elapsed = None if known.seen_at is None else timedelta(seconds=mono - known.seen_at)
-        extras = Extras(known.memory, elapsed, reading, check, known.trouble, known.proof, known.repaired)
+        extras = Extras(known.memory, elapsed, reading, check, self._ailments.told(key), known.proof, known.repaired)
         return observe(self._stores, key, record, extras)
 
     async def _act(self, made: _Pass, known: Known) -> str:
@@ -287,24 +288,6 @@ class Reconciler:
                 self._stores.rollouts.upsert(await self._client.get(kinds.ROLLOUTS, *key))
             except NotFound:
                 self._stores.rollouts.discard(key, stored.uid)
-
-    async def _ask_pods(self, made: _Pass, known: Known) -> None:
-        """Ask the pods of boxes that do not come up what ails them; only then, and not often."""
-        if not made.plan.wants_trouble:
-            known.trouble, known.asked_at = "", None
-            return
-        mono = self._clock.monotonic()
-        if known.asked_at is not None and mono - known.asked_at < ASK_PODS_EVERY.total_seconds():
-            return
-        known.asked_at = mono
-        rollout = made.s.rollout
-        chosen = f"{naming.ROLLOUT}={rollout.name},{naming.ARTIFACT}={made.plan.current}"
-        try:
-            pods = await self._client.list(kinds.PODS, rollout.namespace, chosen, limit=100)
-        except ApiError as error:
-            log.info("pods were not asked", error=str(error))
-            return
-        known.trouble = explain_pods(pods.get("items") or ())
 
     def _wake(self, key: Key, made: _Pass, known: Known, failure: str) -> timedelta | None:
         """Return when to look again: what the plan says, what was refused may be allowed, and counts that wait."""
