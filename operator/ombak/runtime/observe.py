@@ -92,13 +92,13 @@ def observe(stores: Stores, key: Key, record: RolloutRecord, extras: Extras) -> 
     )
 
 
-def _ownership(meta: Meta, rollout: RolloutView) -> tuple[bool, bool]:
-    """Return whether the object is ours (or nobody's), and whether it has an owner."""
-    return meta.owner_uid in ("", rollout.uid), bool(meta.owner_uid)
+def _ownership(meta: Meta, rollout: RolloutView) -> dict[str, Any]:
+    """Return whether the object is ours (or nobody's), whether it has an owner, and whom, by the names of the views."""
+    is_ours, has_owner = meta.owner_uid in ("", rollout.uid), bool(meta.owner_uid)
+    return {"is_ours": is_ours, "has_owner": has_owner, "owner": meta.owned_by}
 
 
 def _artifact(record: ArtifactRecord, rollout: RolloutView) -> ArtifactView:
-    is_ours, has_owner = _ownership(record.meta, rollout)
     return ArtifactView(
         id=record.id,
         name=record.meta.name,
@@ -107,8 +107,7 @@ def _artifact(record: ArtifactRecord, rollout: RolloutView) -> ArtifactView:
         sequence=record.sequence,
         template=record.template,
         is_genuine=record.is_genuine,
-        is_ours=is_ours,
-        has_owner=has_owner,
+        **_ownership(record.meta, rollout),
         stable_order=record.stable_order,
         rejection=Rejection(*record.rejected) if record.rejected else None,
         retried=record.retried,
@@ -131,8 +130,8 @@ def _one_box(
 
 def _owned(w: WorkloadRecord, rollout: RolloutView) -> dict[str, Any]:
     """Return what Deployments and ReplicaSets have alike, by the names of `Owned`."""
-    is_ours, has_owner = _ownership(w.meta, rollout)
     return {
+        **_ownership(w.meta, rollout),
         "name": w.meta.name,
         "uid": w.meta.uid,
         "resource_version": w.meta.resource_version,
@@ -143,8 +142,6 @@ def _owned(w: WorkloadRecord, rollout: RolloutView) -> dict[str, Any]:
         "ready": w.ready,
         "available": w.available,
         "is_current": w.is_current,
-        "is_ours": is_ours,
-        "has_owner": has_owner,
         "is_deleting": w.meta.is_deleting,
         "scaled_by": w.scaled_by,
     }
