@@ -59,6 +59,8 @@ class Applier:
         self._now = now
         self._version = record.meta.resource_version
         self.repaired: dict[str, drift.Edits] = {}
+        self.applied: list[plan.Action] = []
+        """What was carried out, in order."""
 
     @property
     def key(self) -> Key:
@@ -72,6 +74,10 @@ class Applier:
 
     async def apply(self, action: plan.Action) -> None:
         """Carry out one action; raises `ApiError`."""
+        await self._carry_out(action)
+        self.applied.append(action)
+
+    async def _carry_out(self, action: plan.Action) -> None:
         match action:
             case plan.Prepare():
                 await self._prepare(action)

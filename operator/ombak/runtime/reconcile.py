@@ -36,7 +36,9 @@ from ombak.runtime.defects import Defects
 from ombak.runtime.drift import Edits
 from ombak.runtime.kube_port import ApiError, Conflict, KubeClient, NotFound, Object, mapping
 from ombak.runtime.observe import Extras, Stores, observe, view_of
+from ombak.runtime.putback import PutBacks
 from ombak.runtime.records import RolloutRecord
+from ombak.runtime.removals import Removals
 from ombak.runtime.store import Key
 
 log = structlog.get_logger()
@@ -81,6 +83,7 @@ class Known:
     proof: Proof | None = None
     """What is known of it, to be told to the next decision."""
     repaired: dict[str, Edits] = dataclasses.field(default_factory=dict)
+    removed: Mapping[str, str] = dataclasses.field(default_factory=dict)
     has_heard: bool = False
     """Its alarms were evaluated in this process."""
     children: frozenset[str] = frozenset()
@@ -108,6 +111,8 @@ class Reconciler:
         self._backfill = Backfill(client, alarms)
         self._known: dict[Key, Known] = {}
         self._defects = Defects()
+        self._putbacks = PutBacks(clock)
+        self._removals = Removals(client, clock)
         self._began_at = clock.monotonic()
 
     async def reconcile(self, key: Key) -> timedelta | None:
@@ -121,6 +126,8 @@ class Reconciler:
         stored = self._stores.rollouts.get(key)
         if stored is None:
             self._known.pop(key, None)
+            self._putbacks.forget(key)
+            self._removals.forget(key)
             self._alarms.forget(key)
             return None
         record = stored.value
@@ -169,6 +176,7 @@ class Reconciler:
 
     async def _decide(self, key: Key, record: RolloutRecord, known: Known, mono: float) -> _Pass:
         now = self._clock.now()
+        known.removed = await self._removals.find(view_of(record), self._stores, key)
         s = self._observe(key, record, known, mono)
         plan = decide(s, now)
         if plan.asks:
@@ -188,7 +196,17 @@ class Reconciler:
         if check is not None and mono - known.checked_at >= RECHECK_AFTER.total_seconds():
             check = dataclasses.replace(check, is_stale=True)
         elapsed = None if known.seen_at is None else timedelta(seconds=mono - known.seen_at)
-        extras = Extras(known.memory, elapsed, reading, check, known.trouble, known.proof, known.repaired)
+        extras = Extras(
+            memory=known.memory,
+            elapsed=elapsed,
+            reading=reading,
+            template_check=check,
+            boxes_trouble=known.trouble,
+            proof=known.proof,
+            repaired=known.repaired,
+            removed=known.removed,
+            resting=self._putbacks.resting(key),
+        )
         return observe(self._stores, key, record, extras)
 
     async def _act(self, made: _Pass, known: Known, applier: Applier) -> tuple[Failure, bool]:
@@ -214,11 +232,14 @@ class Reconciler:
             self._record(made)
         if wrote or early or late:
             _log(made.plan, wrote)
-        for note in putback.notes(made.s, late, known.children):
+        for note in self._putbacks.notes(applier.key, made.s, late, known.children):
             self._recorder.record(made.s.rollout, note)
         if not wrote and made.plan.memory.release is not None and _moves_boxes(late):
             await self._confirm(made.record, applier.version)
-        failure = await self._apply(applier, late)
+        try:
+            failure = await self._apply(applier, late)
+        finally:
+            self._putbacks.done(applier.key, (putback.name_of(made.s, action) for action in applier.applied))
         deleted = {a.name for a in late if isinstance(a, plan_of.Delete)}
         known.children = (known.children | putback.children(made.s)) - deleted
         known.repaired |= applier.repaired
@@ -341,7 +362,7 @@ class Reconciler:
         """Return when to look again: what the plan says, what was refused may be allowed, and counts that wait."""
         if failure:
             return RECHECK_AFTER
-        delays = []
+        delays = list(self._putbacks.resting(key).values())
         if made.plan.wake_at is not None:
             delays.append(max(timedelta(0), made.plan.wake_at - self._clock.now()))
         stored = self._stores.rollouts.get(key)
