@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
+import pydantic
 import pytest
 import yaml
 from api_manifests import ABSENT, alarm, rollout, with_field
@@ -228,3 +229,13 @@ def test_whatever_a_field_holds_is_read_without_an_error(path: str, value: objec
     assert salvaged is None or salvaged.paused
     assert salvaged is not None or parsed.spec is None
     assert before == json.dumps(raw)
+
+
+def test_the_schema_is_made_once_for_all_typos(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelled field is read again at every event of the object, and a schema takes as long as many passes."""
+    typo = rollout()["spec"] | {"rollin": {}}
+    first = parse_rollout_spec(typo)
+    monkeypatch.setattr(pydantic.BaseModel, "model_json_schema", None)
+
+    assert parse_rollout_spec(typo) == first
+    assert "rollin is no field" in first.problem

@@ -130,6 +130,34 @@ async def test_what_was_left_behind_is_adopted(bench: Bench, kind: Kind) -> None
     assert (owner["uid"], owner["controller"]) == (bench.record.meta.uid, True)
 
 
+OTHER = {"apiVersion": "v1", "kind": "ConfigMap", "name": "backup", "uid": "u7"}
+
+
+@pytest.mark.parametrize("kind", [kinds.REPLICA_SETS, kinds.DEPLOYMENTS, kinds.ARTIFACTS], ids=lambda k: k.kind)
+async def test_owners_that_control_nothing_stay(bench: Bench, kind: Kind) -> None:
+    """Whoever put them there counts on them for the garbage collection; adopting adds ours."""
+    name = {"ReplicaSet": bench.fleet, "Deployment": bench.box, "Artifact": bench.version}[kind.kind]
+    bench.rig.edit(kind, name, {"metadata": {"ownerReferences": [OTHER]}})
+    bench.again()
+    await bench.applier.apply(plan.Adopt(kind.kind, name, bench.version_of(kind, name)))
+    other, ours = bench.live(kind, name)["metadata"]["ownerReferences"]
+    assert (other, ours["uid"]) == (OTHER, bench.record.meta.uid)
+
+
+async def test_owners_that_control_nothing_stay_when_an_object_is_written_whole(bench: Bench) -> None:
+    """A repair, and each new version of the one box."""
+    for kind, name in ((kinds.REPLICA_SETS, bench.fleet), (kinds.DEPLOYMENTS, bench.box)):
+        owners = bench.live(kind, name)["metadata"]["ownerReferences"]
+        bench.rig.edit(kind, name, {"metadata": {"ownerReferences": [*owners, OTHER]}})
+    bench.again()
+    fleet, box = bench.version_of(kinds.REPLICA_SETS, bench.fleet), bench.version_of(kinds.DEPLOYMENTS, bench.box)
+    await bench.applier.apply(plan.RepairFleet(bench.fleet, fleet, bench.stable, "", 3))
+    await bench.applier.apply(plan.WriteOneBox("", bench.stable, 1, surge=True, resource_version=box))
+    for kind, name in ((kinds.REPLICA_SETS, bench.fleet), (kinds.DEPLOYMENTS, bench.box)):
+        uids = [owner["uid"] for owner in bench.live(kind, name)["metadata"]["ownerReferences"]]
+        assert sorted(uids) == sorted([OTHER["uid"], bench.record.meta.uid])
+
+
 async def test_what_a_rollout_that_goes_leaves_behind_is_not_adopted(bench: Bench) -> None:
     """P8: the watch may be late, and an owner that is gone would take every box with it."""
     bench.rig.edit(kinds.REPLICA_SETS, bench.fleet, {"metadata": {"ownerReferences": None}})
@@ -244,10 +272,15 @@ async def test_a_version_whose_artifact_is_gone_can_only_be_sized(bench: Bench) 
         await bench.applier.apply(plan.CreateFleet(bench.stable, "b", 1))
     refused = Refused("CreateFleet", caught.value)
     assert refused.is_for_people
-    assert bench.version in refused.told()
+    assert bench.version in refused.failure.message
 
 
 def _child(bench: Bench, kind: str) -> tuple[Action, Kind, str]:
+    if kind == "Artifact":
+        bench.rig.change(template=template("2.0.0"))
+        bench.again()
+        wanted = bench.record.artifact
+        return plan.CreateArtifact(wanted, 2), kinds.ARTIFACTS, naming.artifact(NAME, wanted)
     if kind == "ReplicaSet":
         return plan.CreateFleet(bench.stable, "b", 2), kinds.REPLICA_SETS, naming.fleet(NAME, bench.stable, "b")
     return plan.WriteOneBox("b", bench.stable, 1, surge=False), kinds.DEPLOYMENTS, naming.one_box(NAME, "b")
@@ -272,43 +305,65 @@ async def test_one_of_that_name_that_is_ours_is_taken_up(bench: Bench, child: st
 
 
 @CHILDREN
-async def test_one_that_lost_its_label_gets_it_back(bench: Bench, child: str) -> None:
+@pytest.mark.parametrize("label", [naming.ROLLOUT, naming.BOX])
+async def test_one_that_lost_its_label_gets_it_back(bench: Bench, child: str, label: str) -> None:
     """The watch selects by it; without it the object would be in the way for ever."""
     action, kind, name = _child(bench, child)
     await bench.applier.apply(action)
-    bench.rig.edit(kind, name, {"metadata": {"labels": {naming.ROLLOUT: None}}})
+    before = bench.live(kind, name)["metadata"]["labels"]
+    bench.rig.edit(kind, name, {"metadata": {"labels": {label: None}}})
     bench.rig.kube.take()
     with pytest.raises(Conflict):
         await bench.applier.apply(action)
     assert bench.rig.kube.told[-1] == f"patch {child} {name}"
-    assert bench.live(kind, name)["metadata"]["labels"][naming.ROLLOUT] == NAME
+    assert bench.live(kind, name)["metadata"]["labels"] == before
     bench.again()
     assert name in {o.name for o in (*bench.s.fleet, *bench.s.one_boxes)}
 
 
-@CHILDREN
+@pytest.mark.parametrize("child", ["ReplicaSet", "Deployment", "Artifact"])
 @pytest.mark.parametrize(
-    "meta",
+    ("meta", "whose"),
     [
-        pytest.param({}, id="nobody's"),
-        pytest.param({"labels": {naming.ROLLOUT: "other"}}, id="another Rollout's leftover"),
+        pytest.param({}, "not made for this Rollout", id="nobody's"),
         pytest.param(
-            {"labels": {naming.ROLLOUT: NAME}, "ownerReferences": [{"uid": "u9", "controller": True}]},
+            {"labels": {naming.ROLLOUT: "other"}}, "not made for this Rollout", id="another Rollout's leftover"
+        ),
+        pytest.param(
+            {
+                "labels": {naming.ROLLOUT: NAME},
+                "ownerReferences": [{"uid": "u9", "controller": True, "kind": "CronJob", "name": "nightly"}],
+            },
+            "belongs to CronJob nightly",
             id="owned by another",
         ),
     ],
 )
-async def test_one_of_that_name_that_is_a_strangers_is_told(bench: Bench, child: str, meta: Object) -> None:
-    """And not touched."""
+async def test_one_of_that_name_that_is_a_strangers_is_told(bench: Bench, child: str, meta: Object, whose: str) -> None:
+    """With its owner and the way out, and it is not touched."""
     action, kind, name = _child(bench, child)
     stranger: Object = {"metadata": {"name": name} | meta, "spec": {"replicas": 1, "template": template()}}
     bench.rig.server.create("kubectl", kind, NAMESPACE, stranger)
     before = bench.live(kind, name)
     with pytest.raises(AlreadyExists) as caught:
         await bench.applier.apply(action)
-    assert Refused(type(action).__name__, caught.value).is_for_people
+    refused = Refused(type(action).__name__, caught.value)
+    assert (refused.is_for_people, refused.failure.reason) == (True, "Conflict")
+    assert whose in refused.failure.message
+    assert refused.failure.message.startswith(f"{child} {name} ")
+    assert refused.failure.command == f"kubectl -n {NAMESPACE} delete {child.lower()} {name}"
     assert bench.rig.kube.writes == [f"create {child} {name}"]
     assert bench.live(kind, name) == before
+
+
+async def test_one_of_that_name_that_is_going_is_waited_for(bench: Bench) -> None:
+    """The garbage collector is about to take what an earlier Rollout of that name had: nobody needs to act."""
+    action, kind, name = _child(bench, "ReplicaSet")
+    going = {"name": name, "finalizers": ["example.com/wait"]}
+    bench.rig.server.create("kubectl", kind, NAMESPACE, {"metadata": going, "spec": {"replicas": 1, "template": {}}})
+    bench.rig.server.delete("kubectl", kind, NAMESPACE, name)
+    with pytest.raises(Conflict):
+        await bench.applier.apply(action)
 
 
 @pytest.mark.parametrize(
@@ -330,4 +385,4 @@ def test_only_refusals_are_for_people(error: ApiError, is_for_people: bool) -> N
     """Everything else goes away by itself, and is tried again."""
     refused = Refused("ScaleFleet", error)
     assert refused.is_for_people is is_for_people
-    assert refused.told().startswith("ScaleFleet was refused by the API server: ")
+    assert refused.failure.message.startswith("ScaleFleet was refused by the API server: ")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-import json
 from typing import Any
 
 import pytest
 
 from ombak.core import manifests, naming
 from ombak.core.manifests import Manifest
-from ombak.runtime.drift import MANAGER, NONE, drift, edits_of
+from ombak.runtime.drift import MANAGER, drift, edits_of, missing
 from ombak.runtime.observe import view_of
 from ombak.runtime.records import decode_rollout
 from support.rig import NAME, NAMESPACE, spec, template
@@ -65,17 +64,26 @@ def _told(live: dict[str, Any]) -> str:
     return drift(edits_of(live), _wanted())
 
 
+def _is_edited(live: dict[str, Any]) -> bool:
+    return bool(edits_of(live).fields or edits_of(live).labels)
+
+
+def _missed(live: dict[str, Any]) -> list[str]:
+    return list(missing(_wanted()["spec"]["template"], live["spec"]["template"], "spec.template"))
+
+
 def _pod(live: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = live["spec"]["template"]["spec"]
     return found
 
 
 def test_defaults_are_no_drift() -> None:
-    """What the API server fills in belongs to whoever wrote the object; nothing is kept of it."""
+    """What the API server fills in belongs to whoever wrote the object."""
     live = _defaulted(_wanted())
     assert live["spec"] != _wanted()["spec"]
-    assert edits_of(live) == NONE
+    assert not _is_edited(live)
     assert _told(live) == ""
+    assert _missed(live) == []
 
 
 def test_an_edited_field_is_drift() -> None:
@@ -83,8 +91,16 @@ def test_an_edited_field_is_drift() -> None:
     live = _defaulted(_wanted())
     _pod(live)["containers"][0]["image"] = "registry.example/evil:1"
     _managed(live, "kubectl-edit", _in_container({"image": {}}))
-    assert _told(live).startswith("spec.template.spec.containers")
-    assert _told(live).endswith("image set by kubectl-edit")
+    assert _told(live) == "spec.template.spec.containers[app].image set by kubectl-edit"
+
+
+def test_an_edit_is_told_with_its_own_author() -> None:
+    """Others who manage something else, or the same value, have nothing to do with it."""
+    live = _defaulted(_wanted())
+    _managed(live, "argocd", {"minReadySeconds": {}})
+    _pod(live)["containers"][0]["image"] = "registry.example/evil:1"
+    _managed(live, "kubectl-edit", _in_container({"image": {}}))
+    assert _told(live).endswith("set by kubectl-edit")
 
 
 @pytest.mark.parametrize(
@@ -150,7 +166,7 @@ def test_another_owner_of_equal_values_is_no_drift(fields: dict[str, Any]) -> No
     """Server-side apply of the same values makes a second owner and changes nothing."""
     live = _defaulted(_wanted())
     _managed(live, "argocd", fields)
-    assert edits_of(live) != NONE
+    assert _is_edited(live)
     assert _told(live) == ""
 
 
@@ -160,7 +176,7 @@ def test_a_size_is_no_drift(subresource: str) -> None:
     live = _defaulted(_wanted())
     live["spec"]["replicas"] = 9
     _managed(live, "kubectl", {"replicas": {}}, subresource)
-    assert (edits_of(live), _told(live)) == (NONE, "")
+    assert (_is_edited(live), _told(live)) == (False, "")
 
 
 @pytest.mark.parametrize(
@@ -175,14 +191,26 @@ def test_who_manages_nothing_of_the_spec_changed_nothing(entry: dict[str, Any]) 
     """Controllers write status and annotations all the time."""
     live = _defaulted(_wanted())
     live["metadata"]["managedFields"].append({"manager": "kube-controller-manager", "operation": "Update", **entry})
-    assert edits_of(live) == NONE
+    assert not _is_edited(live)
 
 
 def test_a_foreign_label_is_drift() -> None:
     """A stray Deployment that selects by it would adopt the object."""
     live = _defaulted(_wanted())
     live["metadata"]["labels"]["app"] = NAME
-    assert _told(live).startswith("label app")
+    assert _told(live) == "label app set by somebody"
+    fields = {"f:metadata": {"f:labels": {"f:app": {}}}}
+    live["metadata"]["managedFields"].append({"manager": "kubectl-label", "operation": "Update", "fieldsV1": fields})
+    assert _told(live) == "label app set by kubectl-label"
+
+
+@pytest.mark.parametrize(("value", "told"), [(None, "removed by somebody"), ("a1other", "set by somebody")])
+def test_a_label_of_ours_that_the_object_lost_is_drift(value: str | None, told: str) -> None:
+    """The pods still carry it, by which it is known."""
+    live = _defaulted(_wanted())
+    del live["metadata"]["labels"][naming.ARTIFACT]
+    live["metadata"]["labels"] |= {naming.ARTIFACT: value} if value else {}
+    assert _told(live) == f"label {naming.ARTIFACT} {told}"
 
 
 def test_labels_of_ours_are_no_drift() -> None:
@@ -192,11 +220,50 @@ def test_labels_of_ours_are_no_drift() -> None:
     assert _told(live) == ""
 
 
-def test_edits_are_kept_only_where_somebody_edited() -> None:
-    """Memory is for the few that were; the size is left out, so that scaling does not make it another edit."""
+def test_the_size_is_left_out_of_what_is_kept() -> None:
+    """So that scaling does not make it another edit."""
     live = _defaulted(_wanted())
     _managed(live, "kubectl-edit", {"minReadySeconds": {}})
     first = edits_of(live)
     live["spec"]["replicas"] = 50
     assert edits_of(live) == first
-    assert "replicas" not in json.loads(first.live)["spec"]
+    assert "replicas" not in first.spec
+    assert first.spec["template"] == live["spec"]["template"]
+
+
+@pytest.mark.parametrize(
+    ("remove", "path"),
+    [
+        pytest.param(lambda app: app.pop("env"), ".env", id="a whole list"),
+        pytest.param(lambda app: app["env"].pop(), ".env[LEVEL]", id="an element"),
+        pytest.param(lambda app: app["env"][0].pop("value"), ".env[LEVEL].value", id="a value"),
+        pytest.param(lambda app: app["ports"].pop(), ".ports[8080]", id="by another key"),
+        pytest.param(lambda app: app.update(name="other"), "", id="a container"),
+    ],
+)
+def test_what_is_missing_is_found(remove: Any, path: str) -> None:
+    """In lists by what tells their elements apart; one more element in front changes nothing."""
+    live = _defaulted(_wanted())
+    assert _missed(live) == []
+    remove(_pod(live)["containers"][0])
+    _pod(live)["containers"].insert(0, {"name": "side", "image": "x"})
+    assert _missed(live) == [f"spec.template.spec.containers[app]{path}"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "live"),
+    [
+        pytest.param({"a": None, "b": "", "c": 0, "d": [], "e": {}}, {}, id="empty values"),
+        pytest.param({"a": "1000m"}, {"a": "1"}, id="another spelling"),
+        pytest.param({"a": [{"b": 1}]}, {"a": [{"b": 1, "c": 2}]}, id="defaults in an element without a key"),
+        pytest.param({"args": ["a", "b"]}, {"args": ["c"]}, id="plain values"),
+    ],
+)
+def test_what_the_api_server_makes_of_a_value_is_not_missed(wanted: Any, live: Any) -> None:
+    """Only whether there is a value counts."""
+    assert list(missing(wanted, live, "spec")) == []
+
+
+def test_false_is_a_value() -> None:
+    """`automountServiceAccountToken: false` is no default."""
+    assert list(missing({"a": False}, {}, "spec")) == ["spec.a"]

@@ -9,11 +9,11 @@ import pytest
 from ombak.alarms.verdict import State
 from ombak.core import naming
 from ombak.runtime import kinds
-from ombak.runtime.kube_port import ApiError, Conflict, NotFound, Unreachable
+from ombak.runtime.kube_port import ApiError, Conflict, Kind, NotFound, Object, Unreachable
 from ombak.runtime.reconcile import RECHECK_AFTER
 from support.fake_kube import Died
 from support.outages import OUTAGES
-from support.rig import KEY, NAME, NAMESPACE, Rig, baking, follow, spec, template
+from support.rig import KEY, NAME, NAMESPACE, Rig, baking, spec, template
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -140,22 +140,43 @@ async def test_a_refused_box_is_told_and_tried_again(rig: Rig, error: ApiError) 
     await rig.go_on()
 
 
-async def test_a_strangers_name_stalls_and_goes_on_when_it_is_free(rig: Rig) -> None:
-    """Nothing of the stranger is touched."""
-    rig.change(template=template("2.0.0"))
-    name = f"{NAME}-{rig.wanted}"
-    stranger = {"metadata": {"name": name}, "spec": {"replicas": 1, "template": template()}}
-    rig.server.create("kubectl", kinds.REPLICA_SETS, NAMESPACE, stranger)
-    before = rig.server.get(kinds.REPLICA_SETS, NAMESPACE, name)
-    for _ in range(4):
+@pytest.mark.parametrize("kind", [kinds.REPLICA_SETS, kinds.DEPLOYMENTS, kinds.ARTIFACTS], ids=lambda k: k.kind)
+async def test_a_strangers_name_is_a_conflict_and_goes_on_when_it_is_free(kind: Kind) -> None:
+    """Though the watch does not see it: nothing of the stranger is touched, and the status says what to do."""
+    rig = Rig()
+    rig.apply()
+    names = {"Deployment": f"{NAME}-onebox"}
+    name = names.get(kind.kind, f"{NAME}-{rig.wanted}")
+    owner = {"kind": "Helper", "name": "tool", "uid": "u9", "controller": True}
+    stranger: Object = {"metadata": {"name": name, "ownerReferences": [owner]}, "spec": {"replicas": 1, "template": {}}}
+    rig.server.create("kubectl", kind, NAMESPACE, stranger)
+    before = rig.server.get(kind, NAMESPACE, name)
+    for _ in range(6):
         await rig.reconcile()
-        follow(rig.server, kinds.DEPLOYMENTS, rig.server.get(kinds.DEPLOYMENTS, NAMESPACE, f"{NAME}-onebox"))
-        rig.clock.advance(15)
-    assert rig.server.get(kinds.REPLICA_SETS, NAMESPACE, name) == before
-    assert rig.condition("Stalled")["reason"] == "ApplyFailed"
-    assert "already exists" in rig.status["message"]
-    rig.server.delete("kubectl", kinds.REPLICA_SETS, NAMESPACE, name)
+        rig.clock.advance(60)
+    assert rig.server.get(kind, NAMESPACE, name) == before
+    stalled, waiting = rig.condition("Stalled"), rig.status["waitingFor"]
+    assert (stalled["status"], stalled["reason"]) == ("True", "Conflict")
+    assert stalled["message"] == waiting["what"] == rig.status["message"]
+    assert waiting["what"].startswith(f"{kind.kind} {name} to be out of the way: it belongs to Helper tool")
+    assert waiting["command"] == f"kubectl -n {NAMESPACE} delete {kind.kind.lower()} {name}"
+    rig.kube.take()
+    assert await rig.reconcile() == RECHECK_AFTER
+    assert rig.kube.writes == [f"create {kind.kind} {name}"]
+    rig.server.delete("kubectl", kind, NAMESPACE, name)
     await rig.go_on()
+    assert rig.condition("Stalled")["status"] == "False"
+
+
+async def test_a_labelled_stranger_is_a_conflict_too(rig: Rig) -> None:
+    """The same words, whichever way it was found."""
+    name = f"{NAME}-{rig.stable}"
+    owner = {"kind": "Helper", "name": "tool", "uid": "u9", "controller": True}
+    rig.edit(kinds.REPLICA_SETS, name, {"metadata": {"ownerReferences": [owner]}})
+    await rig.reconcile()
+    assert (rig.phase, rig.condition("Stalled")["reason"]) == ("Invalid", "Conflict")
+    assert "belongs to Helper tool" in rig.status["message"]
+    assert rig.status["waitingFor"]["command"].endswith(f"delete replicaset {name}")
 
 
 async def test_a_child_that_lost_its_label_is_found_again(rig: Rig) -> None:

@@ -160,6 +160,36 @@ def test_of_several_wake_ups_the_earliest_stays(delays: list[int], woken: list[f
     assert woken == run_virtual(scenario())
 
 
+@pytest.mark.parametrize(
+    ("planned", "at_least", "woken"),
+    [
+        pytest.param(10, 40, [40], id="put off"),
+        pytest.param(50, 40, [40], id="the later plan changes nothing"),
+        pytest.param(0.1, 0, [0.1], id="nothing was asked for"),
+    ],
+)
+def test_a_pause_that_was_asked_for_puts_off_what_was_planned(
+    planned: float, at_least: float, woken: list[float]
+) -> None:
+    """A Retry-After is kept although the plan wanted to look again before; a mere back-off yields to the plan."""
+
+    async def scenario() -> list[float]:
+        queue, at = make_queue(), []
+
+        async def handle(key: str) -> None:
+            at.append(asyncio.get_running_loop().time())
+
+        queue.add_after("a", planned * SECOND)
+        queue.retry("a", at_least * SECOND)
+        work = asyncio.create_task(queue.run(handle))
+        await asyncio.sleep(60)
+        queue.shutdown()
+        await work
+        return at
+
+    assert woken == run_virtual(scenario())
+
+
 @given(seed=st.integers(0, 1000))
 def test_back_off_doubles_within_its_jitter_and_ends_with_forget(seed: int) -> None:
     """Each pause lies in the upper half of its doubling step, under the cap."""

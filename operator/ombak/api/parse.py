@@ -7,6 +7,7 @@ nothing that runs (P9): the problem names the field and the fix, and scaling goe
 import copy
 import dataclasses
 import difflib
+import functools
 import re
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
@@ -122,11 +123,16 @@ def _advice(model: type[pydantic.BaseModel], error: ErrorDetails) -> str:
 
 
 def _unknown_field(model: type[pydantic.BaseModel], name: str) -> str:
+    close = difflib.get_close_matches(name, _field_names(model), n=1)
+    return f" is no field; remove it, or did you mean {close[0]}?" if close else " is no field; remove it"
+
+
+@functools.cache
+def _field_names(model: type[pydantic.BaseModel]) -> tuple[str, ...]:
+    """Every field at any depth, as the user writes it; kept, for the schema costs more than a hundred decodes."""
     document = model.model_json_schema(by_alias=True)
     parts = (document, *document.get("$defs", {}).values())
-    names = {name for part in parts for name in part.get("properties", ())}
-    close = difflib.get_close_matches(name, sorted(names), n=1)
-    return f" is no field; remove it, or did you mean {close[0]}?" if close else " is no field; remove it"
+    return tuple(sorted({name for part in parts for name in part.get("properties", ())}))
 
 
 def _known(raw: object, error: ErrorDetails) -> Path:

@@ -18,6 +18,11 @@ def scale_up(rollout: RolloutView) -> str:
     return _kubectl(rollout, "scale") + " --replicas=1"
 
 
+def delete(rollout: RolloutView, kind: str, name: str) -> str:
+    """Remove an object beside the Rollout."""
+    return f"kubectl -n {rollout.namespace} delete {kind.lower()} {name}"
+
+
 def abort(rollout: RolloutView, artifact: str) -> str:
     """Take back what is on its way."""
     return _kubectl(rollout, "annotate") + f" --overwrite {naming.ABORT}={artifact}"

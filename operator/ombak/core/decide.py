@@ -18,10 +18,9 @@ def decide(s: Snapshot, now: datetime) -> Plan:
     """Return what to do about a Rollout now. Raises nothing for any snapshot."""
     if s.rollout.is_deleting:
         return Plan(Phase.STABLE, s.memory, message="It is being deleted.")
-    problem = conflict(s)
-    if problem:
-        waiting = Waiting("conflict", problem, "whoever owns that object, by deleting or renaming it")
-        return _with_wait(Plan(Phase.INVALID, s.memory, waiting=waiting, message=problem), s, now)
+    waiting = conflict(s)
+    if waiting is not None:
+        return _with_wait(Plan(Phase.INVALID, s.memory, waiting=waiting, message=waiting.what, is_loud=True), s, now)
     replicas = live_replicas(s)
     spec = s.rollout.spec
     scene = Scene(

@@ -1,9 +1,10 @@
 """Owning and leaving: the finalizer, objects left behind, names that belong to others, people's commands."""
 
-from ombak.core import naming, plan
+from ombak.core import commands, naming, plan
 from ombak.core.course import in_flight, newest_good
 from ombak.core.identity import digest_of
-from ombak.core.snapshot import Snapshot
+from ombak.core.plan import Waiting
+from ombak.core.snapshot import RolloutView, Snapshot
 
 
 def live_replicas(s: Snapshot) -> int:
@@ -13,24 +14,36 @@ def live_replicas(s: Snapshot) -> int:
     return sum(o.desired for o in (*s.fleet, *s.one_boxes)) or 1
 
 
-def conflict(s: Snapshot) -> str:
-    """Return which object stands in the way, empty if none does."""
-    for owned in (*s.fleet, *s.one_boxes):
-        if not owned.is_ours:
-            return f"{owned.name} to be out of the way: it has another owner, and is not touched"
-    for view in s.artifacts:
-        if not view.is_ours:
-            return f"Artifact {view.name} to be out of the way: it has another owner, and is not touched"
+def conflict(s: Snapshot) -> Waiting | None:
+    """Return the wait for an object that stands in the way, None if none does."""
+    kinds = (("ReplicaSet", s.fleet), ("Deployment", s.one_boxes), ("Artifact", s.artifacts))
+    for kind, there in kinds:
+        for found in there:
+            if not found.is_ours:
+                return in_the_way(s.rollout, kind, found.name, found.owner)
     return _collision(s)
 
 
-def _collision(s: Snapshot) -> str:
+def in_the_way(rollout: RolloutView, kind: str, name: str, owner: str) -> Waiting:
+    """Return the wait for an object of somebody else that has a name of ours; `owner` is empty where it has none."""
+    whose = f"it belongs to {owner}" if owner else "it was not made for this Rollout"
+    what = f"{kind} {name} to be out of the way: {whose}, so it is not touched; delete it, or make it by another name"
+    return _conflict(rollout, kind, name, what)
+
+
+def _conflict(rollout: RolloutView, kind: str, name: str, what: str) -> Waiting:
+    who = "whoever owns that object, by deleting or renaming it"
+    return Waiting("conflict", what, who, commands.delete(rollout, kind, name))
+
+
+def _collision(s: Snapshot) -> Waiting | None:
     view = s.artifact(s.rollout.artifact)
     if view is None or s.rollout.problem:
-        return ""
+        return None
     if view.is_genuine and digest_of(dict(view.template)) == digest_of(s.rollout.spec.template):
-        return ""
-    return f"Artifact {view.name} to be deleted: its content is not what its name says"
+        return None
+    what = f"Artifact {view.name} to be deleted: its content is not what its name says"
+    return _conflict(s.rollout, "Artifact", view.name, what)
 
 
 def housekeeping(s: Snapshot, replicas: int) -> tuple[plan.Action, ...]:

@@ -1,5 +1,6 @@
 """What people and `kubectl wait` read: the status of a Rollout, and when a change of it is worth a write."""
 
+import dataclasses
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,11 +25,34 @@ _IN_FLIGHT = {
     Phase.REVERTING,
 }
 _STALLED = {Phase.REVERTED, Phase.FAILED, Phase.INVALID}
-_REFUSED = "ApplyFailed"
+REFUSED = "ApplyFailed"
+CONFLICT = "Conflict"
+DEFECT = "Defect"
+_FAILURES = (REFUSED, CONFLICT, DEFECT)
 _COUNTS = ("replicas", "readyReplicas", "availableReplicas", "updatedReplicas", "selector")
 
 
-def report(s: Snapshot, plan: Plan, old: Mapping[str, Any], now: datetime, failure: str = "") -> Status:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a plan was not carried out, for people; false where nothing stood in its way.
+
+    `reason` is that of the condition `Stalled`, `who` can lift it, with `command` if there is one.
+    """
+
+    message: str = ""
+    reason: str = REFUSED
+    who: str = "whoever may change what the API server refuses"
+    command: str = ""
+
+    def __bool__(self) -> bool:
+        """Something failed."""
+        return bool(self.message)
+
+
+NO_FAILURE = Failure()
+
+
+def report(s: Snapshot, plan: Plan, old: Mapping[str, Any], now: datetime, failure: Failure = NO_FAILURE) -> Status:
     """Return the whole status; times of conditions stay as they were while their state does."""
     owned = (*s.fleet, *s.one_boxes)
     status: Status = {
@@ -43,7 +67,7 @@ def report(s: Snapshot, plan: Plan, old: Mapping[str, Any], now: datetime, failu
             {"stable": plan.stable, "current": plan.current, "queued": plan.queued, "rejected": plan.rejected}
         ),
         "progress": _filled({"boxes": plan.boxes, "step": plan.step, "bake": plan.bake}),
-        "message": failure or plan.message,
+        "message": failure.message or plan.message,
         "memory": dump_memory(plan.memory),
         "conditions": _conditions(s, plan, old, now, failure),
     }
@@ -72,10 +96,10 @@ def _signal(signal: SignalReading) -> dict[str, object]:
     return {"name": signal.name, "service": _alarm(signal.service), "oneBox": _alarm(signal.one_box)}
 
 
-def _refusal(failure: str, old: Mapping[str, Any], now: datetime) -> dict[str, str]:
+def _refusal(failure: Failure, old: Mapping[str, Any], now: datetime) -> dict[str, str]:
     before = old.get("waitingFor") or {}
-    since = before["since"] if before.get("what") == failure else _stamp(now)
-    return {"what": failure, "since": since, "who": "whoever may change what the API server refuses"}
+    since = before["since"] if before.get("what") == failure.message else _stamp(now)
+    return _filled({"what": failure.message, "since": since, "who": failure.who, "command": failure.command})
 
 
 def _waiting(plan: Plan) -> dict[str, str]:
@@ -97,7 +121,7 @@ def _stamp(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _conditions(s: Snapshot, plan: Plan, old: Mapping[str, Any], now: datetime, failure: str) -> list[Status]:
+def _conditions(s: Snapshot, plan: Plan, old: Mapping[str, Any], now: datetime, failure: Failure) -> list[Status]:
     before = {c.get("type"): c for c in old.get("conditions") or [] if isinstance(c, Mapping)}
     return [
         _condition(kind, value, reason, message, before.get(kind), s.rollout.generation, now)
@@ -120,7 +144,7 @@ def _condition(
     }
 
 
-def _facts(s: Snapshot, plan: Plan, failure: str) -> list[tuple[str, bool, str, str]]:
+def _facts(s: Snapshot, plan: Plan, failure: Failure) -> list[tuple[str, bool, str, str]]:
     """Return the table phase -> conditions: kstatus's three, and whether the wanted version is delivered."""
     phase, told = plan.phase, plan.message
     spec = s.rollout.spec
@@ -128,14 +152,13 @@ def _facts(s: Snapshot, plan: Plan, failure: str) -> list[tuple[str, bool, str, 
     serves, floor = serving_all(s), floor_of(spec.strategy.rolling.min_available, wanted)
     enough = serves >= floor
     stalled = phase in _STALLED or plan.is_loud or bool(failure)
-    stalled_by = (
-        _REFUSED if failure else (plan.waiting.key.capitalize() if plan.is_loud and plan.waiting else phase.value)
-    )
+    loud = plan.waiting.key.capitalize() if plan.is_loud and plan.waiting else phase.value
+    stalled_by = failure.reason if failure else loud
     delivered = phase is Phase.STABLE
     return [
         ("Ready", enough, "Serving" if enough else "TooFewBoxes", f"{serves} boxes serve, at least {floor} must."),
         ("Reconciling", phase in _IN_FLIGHT, phase.value, told if phase in _IN_FLIGHT else ""),
-        ("Stalled", stalled, stalled_by if stalled else "Going", (failure or told) if stalled else ""),
+        ("Stalled", stalled, stalled_by if stalled else "Going", (failure.message or told) if stalled else ""),
         ("Delivered", delivered, phase.value, "" if delivered else told),
         ("SpecValid", not s.rollout.problem, "Invalid" if s.rollout.problem else "Valid", s.rollout.problem),
     ]
@@ -199,6 +222,8 @@ def _accrued(memory: Memory) -> timedelta:
 def unreadable(generation: int, problem: str, old: Mapping[str, Any], now: datetime) -> Status:
     """Return the status of a Rollout of whose spec nothing can be trusted: what was known stays, and Stalled."""
     invalid = "Invalid"
+    if failure_of(old):
+        old = {name: value for name, value in old.items() if name != "waitingFor"}
     facts = [
         ("Stalled", True, invalid, problem),
         ("Delivered", False, invalid, problem),
@@ -207,17 +232,38 @@ def unreadable(generation: int, problem: str, old: Mapping[str, Any], now: datet
     return _amended(old, facts, generation, now) | {"phase": Phase.INVALID.value, "message": problem}
 
 
-def refused(generation: int, failure: str, old: Mapping[str, Any], now: datetime) -> Status:
+def refused(generation: int, failure: Failure, old: Mapping[str, Any], now: datetime) -> Status:
     """Return the status when the API server took no record of what was to be done, and so nothing was done."""
-    facts = [("Stalled", True, _REFUSED, failure), ("Delivered", False, _REFUSED, failure)]
-    told = {"message": failure, "waitingFor": _refusal(failure, old, now)}
+    delivered = ("Delivered", False, failure.reason, failure.message)
+    return _failed(generation, failure, old, now, delivered)
+
+
+def defective(generation: int, failure: Failure, old: Mapping[str, Any], now: datetime) -> Status:
+    """Return the status when a pass came to no end: whatever was known stays."""
+    return _failed(generation, failure, old, now)
+
+
+def _failed(
+    generation: int, failure: Failure, old: Mapping[str, Any], now: datetime, *more: tuple[str, bool, str, str]
+) -> Status:
+    facts = [("Stalled", True, failure.reason, failure.message), *more]
+    told = {"message": failure.message, "waitingFor": _refusal(failure, old, now)}
     return {"phase": Phase.BLOCKED.value} | _amended(old, facts, generation, now) | told
 
 
-def failure_of(status: Mapping[str, Any]) -> str:
-    """Return what the status says that the API server refuses, empty if nothing."""
+def failure_of(status: Mapping[str, Any]) -> Failure:
+    """Return the failure that a status tells."""
     conditions = [c for c in status.get("conditions") or [] if isinstance(c, Mapping)]
-    return next((str(status.get("message") or "") for c in conditions if c.get("reason") == _REFUSED), "")
+    stalled = next((c for c in conditions if c.get("type") == "Stalled"), {})
+    waiting = status.get("waitingFor") or {}
+    if stalled.get("reason") not in _FAILURES or waiting.get("what") != status.get("message"):
+        return NO_FAILURE
+    return Failure(
+        str(status.get("message") or ""),
+        str(stalled["reason"]),
+        str(waiting.get("who") or ""),
+        str(waiting.get("command") or ""),
+    )
 
 
 def _amended(old: Mapping[str, Any], facts: list[tuple[str, bool, str, str]], generation: int, now: datetime) -> Status:

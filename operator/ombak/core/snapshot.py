@@ -34,6 +34,8 @@ class ArtifactView:
     is_ours: bool = True
     """This Rollout owns it, or nobody does."""
     has_owner: bool = True
+    owner: str = ""
+    """Kind and name of its controlling owner, for people."""
     stable_order: int = 0
     """0: never finished a bake here; of several the highest is the latest."""
     rejection: Rejection | None = None
@@ -64,6 +66,8 @@ class Owned:
     """Its controller has seen the latest spec (`observedGeneration`)."""
     is_ours: bool = True
     has_owner: bool = True
+    owner: str = ""
+    """Kind and name of its controlling owner, for people."""
     is_deleting: bool = False
     drift: str = ""
     """What somebody else changed in it, empty when nothing."""

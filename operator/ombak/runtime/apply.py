@@ -2,11 +2,14 @@
 
 import contextlib
 import dataclasses
+import json
 from datetime import datetime
 from typing import Any
 
 from ombak.core import manifests, naming, plan
-from ombak.core.snapshot import Snapshot
+from ombak.core.ownership import in_the_way
+from ombak.core.report import CONFLICT, Failure
+from ombak.core.snapshot import RolloutView, Snapshot
 from ombak.runtime import drift, kinds
 from ombak.runtime.kube_port import (
     AlreadyExists,
@@ -18,10 +21,12 @@ from ombak.runtime.kube_port import (
     KubeClient,
     NotFound,
     Object,
+    mapping,
+    metadata,
 )
 from ombak.runtime.observe import Stores
-from ombak.runtime.records import RolloutRecord, meta_of
-from ombak.runtime.store import Store
+from ombak.runtime.records import Meta, RolloutRecord, meta_of
+from ombak.runtime.store import Key, Store
 
 VERDICTS = (plan.RecordStable, plan.RecordRejected, plan.RecordRetry)
 EARLY = (plan.Prepare, plan.Adopt, plan.CreateArtifact, *VERDICTS)
@@ -35,6 +40,14 @@ class VersionLostError(Invalid):
         super().__init__(422, "VersionLost", f"Artifact {name} is gone, so no boxes of it can be made; apply it again")
 
 
+class NameTakenError(AlreadyExists):
+    """An object of somebody else has one of our names; `failure` says so to people."""
+
+    def __init__(self, failure: Failure, error: AlreadyExists) -> None:
+        super().__init__(error.status, error.reason, error.message)
+        self.failure = failure
+
+
 class Applier:
     """Carries out the actions of one plan, in order; answers to writes go into the stores at once."""
 
@@ -46,6 +59,13 @@ class Applier:
         self._now = now
         self._version = record.meta.resource_version
         self.repaired: dict[str, drift.Edits] = {}
+        self.applied: list[plan.Action] = []
+        """What was carried out, in order."""
+
+    @property
+    def key(self) -> Key:
+        """The Rollout."""
+        return (self._record.meta.namespace, self._record.meta.name)
 
     @property
     def version(self) -> str:
@@ -54,6 +74,10 @@ class Applier:
 
     async def apply(self, action: plan.Action) -> None:
         """Carry out one action; raises `ApiError`."""
+        await self._carry_out(action)
+        self.applied.append(action)
+
+    async def _carry_out(self, action: plan.Action) -> None:
         match action:
             case plan.Prepare():
                 await self._prepare(action)
@@ -93,7 +117,7 @@ class Applier:
     async def _create(self, kind: Kind, body: Object) -> Object:
         """Create a child; one of that name that is ours after all is taken up, and decided upon anew.
 
-        Ours may have lost the label by which it is watched: it gets that back.
+        Ours may have lost the labels by which it is watched: it gets them back. One that is going is waited for.
         """
         namespace, name = self._s.rollout.namespace, body["metadata"]["name"]
         try:
@@ -101,14 +125,19 @@ class Applier:
         except AlreadyExists as error:
             found = await self._client.get(kind, namespace, name)
             meta, rollout = meta_of(found), self._s.rollout
-            if not (meta.owner_uid == rollout.uid or (not meta.owner_uid and meta.rollout == rollout.name)):
-                raise
-            if meta.rollout != rollout.name:
-                labels = {naming.ROLLOUT: rollout.name}
-                patch: Object = {"metadata": {"resourceVersion": meta.resource_version, "labels": labels}}
-                found = await self._client.patch(kind, namespace, name, patch)
-            self._store(kind.kind).upsert(found)
+            is_ours = meta.owner_uid == rollout.uid or (not meta.owner_uid and meta.rollout == rollout.name)
+            if not is_ours and not meta.is_deleting:
+                raise NameTakenError(_in_the_way(rollout, kind, meta), error) from error
+            if is_ours:
+                await self._take_up(kind, found, body["metadata"]["labels"])
             raise Conflict(409, "AlreadyExists", error.message) from error
+
+    async def _take_up(self, kind: Kind, found: Object, labels: dict[str, str]) -> None:
+        meta = meta_of(found)
+        if not labels.items() <= mapping(metadata(found).get("labels")).items():
+            patch: Object = {"metadata": {"resourceVersion": meta.resource_version, "labels": labels}}
+            found = await self._client.patch(kind, meta.namespace, meta.name, patch)
+        self._store(kind.kind).upsert(found)
 
     async def _record_verdict(self, action: plan.RecordStable | plan.RecordRejected | plan.RecordRetry) -> None:
         stamp = self._now.isoformat()
@@ -138,9 +167,15 @@ class Applier:
             store.discard((namespace, action.name), action.uid)
             return
         await self._check_owner()
-        owner = manifests.owner_reference(self._s.rollout)
-        patch: Object = {"metadata": {"resourceVersion": action.resource_version, "ownerReferences": [owner]}}
+        owners = self._owners(kind, action.name)
+        patch: Object = {"metadata": {"resourceVersion": action.resource_version, "ownerReferences": owners}}
         store.upsert(await self._client.patch(kind, namespace, action.name, patch))
+
+    def _owners(self, kind: Kind, name: str) -> list[Object]:
+        """Return the owner references of a child of ours: those of others that control nothing stay."""
+        stored = self._store(kind.kind).get((self._s.rollout.namespace, name))
+        others = [] if stored is None else stored.value.meta.other_owners
+        return [*map(json.loads, others), manifests.owner_reference(self._s.rollout)]
 
     async def _check_owner(self) -> None:
         """Make sure that the Rollout lives; raises `Conflict` or `NotFound`.
@@ -203,6 +238,7 @@ class Applier:
         if stored is not None:
             body["metadata"]["annotations"] = dict(stored.value.annotations)
             body["metadata"]["finalizers"] = list(stored.value.meta.finalizers)
+            body["metadata"]["ownerReferences"] = self._owners(kind, name)
         body["metadata"]["resourceVersion"] = version
         answer = await self._client.replace(kind, namespace, name, body)
         self.repaired[name] = drift.edits_of(answer)
@@ -266,8 +302,16 @@ class Refused:
         """Trying again will not help: somebody has to change something."""
         return self.error.status in (400, 403, 422) or isinstance(self.error, AlreadyExists)
 
-    def told(self) -> str:
-        """Return one sentence."""
+    @property
+    def failure(self) -> Failure:
+        """What people are told."""
+        if isinstance(self.error, NameTakenError):
+            return self.error.failure
         if isinstance(self.error, VersionLostError):
-            return f"{self.error.message}."
-        return f"{self.action} was refused by the API server: {self.error.message}"
+            return Failure(f"{self.error.message}.")
+        return Failure(f"{self.action} was refused by the API server: {self.error.message}")
+
+
+def _in_the_way(rollout: RolloutView, kind: Kind, meta: Meta) -> Failure:
+    waiting = in_the_way(rollout, kind.kind, meta.name, meta.owned_by)
+    return Failure(waiting.what, CONFLICT, waiting.who, waiting.command)

@@ -1,7 +1,7 @@
 """Step 1 of a reconcile: from the stores to one frozen snapshot."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -45,6 +45,10 @@ class Extras:
     proof: Proof | None = None
     repaired: Mapping[str, drift.Edits] = dataclasses.field(default_factory=dict)
     """What each object still was after we wrote it: such a difference is the API server's doing, no edit."""
+    removed: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """What others took out of each object, in words."""
+    resting: Collection[str] = ()
+    """Objects in which no edit is looked for now."""
 
 
 def view_of(record: RolloutRecord) -> RolloutView:
@@ -78,8 +82,8 @@ def observe(stores: Stores, key: Key, record: RolloutRecord, extras: Extras) -> 
         rollout=rollout,
         memory=extras.memory,
         artifacts=artifacts,
-        fleet=tuple(_fleet(w, rollout, templates, extras.repaired) for w in sets),
-        one_boxes=tuple(_one_box(w, rollout, templates, extras.repaired) for w in boxes),
+        fleet=tuple(_fleet(w, rollout, templates, extras) for w in sets),
+        one_boxes=tuple(_one_box(w, rollout, templates, extras) for w in boxes),
         revert_alarm=extras.reading.revert,
         one_box_alarm=extras.reading.one_box,
         signals=extras.reading.signals,
@@ -92,13 +96,13 @@ def observe(stores: Stores, key: Key, record: RolloutRecord, extras: Extras) -> 
     )
 
 
-def _ownership(meta: Meta, rollout: RolloutView) -> tuple[bool, bool]:
-    """Return whether the object is ours (or nobody's), and whether it has an owner."""
-    return meta.owner_uid in ("", rollout.uid), bool(meta.owner_uid)
+def _ownership(meta: Meta, rollout: RolloutView) -> dict[str, Any]:
+    """Return whether the object is ours (or nobody's), whether it has an owner, and whom, by the names of the views."""
+    is_ours, has_owner = meta.owner_uid in ("", rollout.uid), bool(meta.owner_uid)
+    return {"is_ours": is_ours, "has_owner": has_owner, "owner": meta.owned_by}
 
 
 def _artifact(record: ArtifactRecord, rollout: RolloutView) -> ArtifactView:
-    is_ours, has_owner = _ownership(record.meta, rollout)
     return ArtifactView(
         id=record.id,
         name=record.meta.name,
@@ -107,32 +111,29 @@ def _artifact(record: ArtifactRecord, rollout: RolloutView) -> ArtifactView:
         sequence=record.sequence,
         template=record.template,
         is_genuine=record.is_genuine,
-        is_ours=is_ours,
-        has_owner=has_owner,
+        **_ownership(record.meta, rollout),
         stable_order=record.stable_order,
         rejection=Rejection(*record.rejected) if record.rejected else None,
         retried=record.retried,
     )
 
 
-def _fleet(
-    w: WorkloadRecord, rollout: RolloutView, artifacts: Mapping[str, ArtifactView], repaired: Mapping[str, drift.Edits]
-) -> FleetSet:
-    changed = _drift(w, rollout, artifacts.get(w.artifact), repaired, is_fleet=True)
+def _fleet(w: WorkloadRecord, rollout: RolloutView, artifacts: Mapping[str, ArtifactView], extras: Extras) -> FleetSet:
+    changed = _drift(w, rollout, artifacts.get(w.artifact), extras, is_fleet=True)
     return FleetSet(**_owned(w, rollout), drift=changed)
 
 
 def _one_box(
-    w: WorkloadRecord, rollout: RolloutView, artifacts: Mapping[str, ArtifactView], repaired: Mapping[str, drift.Edits]
+    w: WorkloadRecord, rollout: RolloutView, artifacts: Mapping[str, ArtifactView], extras: Extras
 ) -> OneBoxSet:
-    changed = _drift(w, rollout, artifacts.get(w.artifact), repaired, is_fleet=False)
+    changed = _drift(w, rollout, artifacts.get(w.artifact), extras, is_fleet=False)
     return OneBoxSet(**_owned(w, rollout), drift=changed, updated=w.updated, surges=w.surges)
 
 
 def _owned(w: WorkloadRecord, rollout: RolloutView) -> dict[str, Any]:
     """Return what Deployments and ReplicaSets have alike, by the names of `Owned`."""
-    is_ours, has_owner = _ownership(w.meta, rollout)
     return {
+        **_ownership(w.meta, rollout),
         "name": w.meta.name,
         "uid": w.meta.uid,
         "resource_version": w.meta.resource_version,
@@ -143,26 +144,23 @@ def _owned(w: WorkloadRecord, rollout: RolloutView) -> dict[str, Any]:
         "ready": w.ready,
         "available": w.available,
         "is_current": w.is_current,
-        "is_ours": is_ours,
-        "has_owner": has_owner,
         "is_deleting": w.meta.is_deleting,
         "scaled_by": w.scaled_by,
     }
 
 
 def _drift(
-    w: WorkloadRecord,
-    rollout: RolloutView,
-    artifact: ArtifactView | None,
-    repaired: Mapping[str, drift.Edits],
-    *,
-    is_fleet: bool,
+    w: WorkloadRecord, rollout: RolloutView, artifact: ArtifactView | None, extras: Extras, *, is_fleet: bool
 ) -> str:
     """Return what others changed; nothing where the version is not known, for then nothing could be put back."""
-    if w.edits == drift.NONE or artifact is None or repaired.get(w.meta.name) == w.edits:
+    name = w.meta.name
+    if artifact is None or name in extras.resting or extras.repaired.get(name) == w.edits:
         return ""
+    removed = extras.removed.get(name, "")
+    if not w.edits.fields and not w.edits.labels:
+        return removed
     if is_fleet:
         wanted = manifests.fleet(rollout, artifact.template, w.artifact, w.zone, w.desired)
     else:
         wanted = manifests.one_box(rollout, artifact.template, w.artifact, w.zone, w.desired, w.surges)
-    return drift.drift(w.edits, wanted)
+    return drift.drift(w.edits, wanted) or removed

@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from ombak.alarms.resolve import AlarmKey
+from ombak.api.duration import format_duration
 from ombak.runtime import kinds
 from ombak.runtime.alarm_interest import DEFAULT_ENDPOINT
 from ombak.runtime.alarm_reader import AlarmReader
@@ -143,13 +144,24 @@ class Operator:
                 delay = self._queue.retry(work, least)
                 log.info("will try again", error=str(error) or "it took too long", after=str(delay))
                 return
-            except Exception:
+            except Exception as error:
                 # A mistake of ours in one pass must not end the operator for everybody else.
                 log.exception("a pass failed", after=str(self._queue.retry(work)))
+                await self._tell_defect(work, error)
                 return
         self._queue.forget(work)
         if wake is not None:
             self._queue.add_after(work, wake)
+
+    async def _tell_defect(self, work: Work, error: Exception) -> None:
+        """Put it into the Rollout's status, as well as that goes: the log has it in any case."""
+        if work.kind != kinds.ROLLOUTS.kind:
+            return
+        try:
+            async with asyncio.timeout(PASS_WITHIN.total_seconds()):
+                await self._rollouts.tell_defect(work.key, error, format_duration(PATIENCE.cap))
+        except Exception as why:
+            log.warning("the defect is not in the status", error=repr(why))
 
     async def _reconcile(self, work: Work) -> timedelta | None:
         if work.kind == kinds.ALARMS.kind:

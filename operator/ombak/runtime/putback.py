@@ -1,12 +1,103 @@
-"""What others did to objects that we own, told when it is put back, so that nobody wonders where an edit went."""
+"""What others did to objects that we own, told when it is put back, so that nobody wonders where an edit went.
 
-from collections.abc import Iterable, Set
+One Event for one edit, however often putting it back has to be tried. Where the same object is changed again and again
+(another controller wants it otherwise) it is put back more and more seldom: two programs that answer each other would
+load the API server for nothing.
+"""
 
+import dataclasses
+from collections.abc import Iterable, Mapping, Set
+from datetime import timedelta
+
+from ombak.api.duration import format_duration
 from ombak.core import naming, plan
 from ombak.core.plan import Action, Note
 from ombak.core.snapshot import Owned, Snapshot
+from ombak.runtime.clock import Clock
+from ombak.runtime.store import Key
 
 REASON = "PutBack"
+AT_ONCE = 3
+"""So many edits of one object in a row are put back at once."""
+FIRST_REST, LONGEST_REST = timedelta(seconds=10), timedelta(minutes=10)
+FORGOTTEN_AFTER = timedelta(minutes=30)
+"""An edit after so long begins a new row."""
+
+
+@dataclasses.dataclass(slots=True)
+class _Edited:
+    """What was done to one object; times are monotonic seconds."""
+
+    pending: str = ""
+    """The edit that was told and is not put back yet."""
+    count: int = 0
+    at: float = 0.0
+
+    @property
+    def rest(self) -> timedelta:
+        """How long after the last edit the next one is left as it is."""
+        return min(LONGEST_REST, FIRST_REST * 2 ** min(self.count - AT_ONCE, 16)) if self.count >= AT_ONCE else _NONE
+
+
+_NONE = timedelta(0)
+
+
+class PutBacks:
+    """The edits of each Rollout's objects. To be used from one event loop only."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._edited: dict[Key, dict[str, _Edited]] = {}
+
+    def forget(self, key: Key) -> None:
+        """The Rollout is gone."""
+        self._edited.pop(key, None)
+
+    def notes(self, key: Key, s: Snapshot, actions: Iterable[Action], seen: Set[str]) -> tuple[Note, ...]:
+        """Return a note for each edit that a plan puts back and that was not told yet.
+
+        `seen` are the names of the objects that there were before.
+        """
+        there: dict[str, Owned] = {o.name: o for o in (*s.fleet, *s.one_boxes)}
+        found = []
+        for action in actions:
+            name = name_of(s, action)
+            why = _why(there.get(name), action, is_lost=name in seen) if name else ""
+            if why and self._is_new(key, name, why):
+                found.append(Note(REASON, f"{name}: {why}; {self._fate(key, name)}.", is_warning=True))
+        return tuple(found)
+
+    def _is_new(self, key: Key, name: str, why: str) -> bool:
+        edited = self._edited.setdefault(key, {}).setdefault(name, _Edited())
+        if edited.pending == why:
+            return False
+        mono = self._clock.monotonic()
+        is_row = mono - edited.at <= FORGOTTEN_AFTER.total_seconds()
+        edited.pending, edited.at, edited.count = why, mono, edited.count + 1 if is_row else 1
+        return True
+
+    def _fate(self, key: Key, name: str) -> str:
+        rest = self._edited[key][name].rest
+        if not rest:
+            return "it is put back, since Ombak owns it"
+        seldom = f"not for {format_duration(rest)}, because somebody keeps changing it"
+        return f"it is put back, since Ombak owns it, and the next time {seldom}"
+
+    def done(self, key: Key, names: Iterable[str]) -> None:
+        """These objects are as they should be: whatever is found in them from now on is another edit."""
+        for name in names:
+            if name in self._edited.get(key, {}):
+                self._edited[key][name].pending = ""
+
+    def resting(self, key: Key) -> Mapping[str, timedelta]:
+        """Return the objects whose edits are left as they are for now, and for how long."""
+        mono = self._clock.monotonic()
+        left = {
+            name: edited.rest - timedelta(seconds=mono - edited.at)
+            for name, edited in self._edited.get(key, {}).items()
+            if not edited.pending
+        }
+        return {name: rest for name, rest in left.items() if rest > _NONE}
 
 
 def children(s: Snapshot) -> frozenset[str]:
@@ -14,19 +105,8 @@ def children(s: Snapshot) -> frozenset[str]:
     return frozenset(o.name for o in (*s.fleet, *s.one_boxes))
 
 
-def notes(s: Snapshot, actions: Iterable[Action], seen: Set[str]) -> tuple[Note, ...]:
-    """Return one note for each object that a plan puts back; `seen` are the names that there were before."""
-    there: dict[str, Owned] = {o.name: o for o in (*s.fleet, *s.one_boxes)}
-    found = []
-    for action in actions:
-        name = _name(s, action)
-        why = _why(there.get(name), action, is_lost=name in seen) if name else ""
-        if why:
-            found.append(Note(REASON, f"{name}: {why}; it is put back, since Ombak owns it.", is_warning=True))
-    return tuple(found)
-
-
-def _name(s: Snapshot, action: Action) -> str:
+def name_of(s: Snapshot, action: Action) -> str:
+    """Return the name of the box set that an action writes, empty if it writes none."""
     rollout = s.rollout.name
     match action:
         case plan.WriteOneBox(zone=zone):

@@ -12,7 +12,18 @@ from ombak.core import plan as plan_of
 from ombak.core.decide import decide
 from ombak.core.memory import Memory, load_memory, rebased
 from ombak.core.plan import Note, Plan
-from ombak.core.report import Status, failure_of, is_stale, is_urgent, refused, report, unreadable
+from ombak.core.report import (
+    NO_FAILURE,
+    Failure,
+    Status,
+    defective,
+    failure_of,
+    is_stale,
+    is_urgent,
+    refused,
+    report,
+    unreadable,
+)
 from ombak.core.snapshot import Proof, RolloutView, Snapshot, TemplateCheck
 from ombak.runtime import kinds, putback
 from ombak.runtime.ailments import Ailments
@@ -20,10 +31,13 @@ from ombak.runtime.alarm_book import AlarmBook
 from ombak.runtime.apply import EARLY, VERDICTS, Applier, Refused, dry_run, read_live
 from ombak.runtime.backfill import Backfill, Gap, gap_before
 from ombak.runtime.clock import Clock
+from ombak.runtime.defects import Defects
 from ombak.runtime.drift import Edits
 from ombak.runtime.kube_port import ApiError, Conflict, KubeClient, NotFound, Object, mapping
 from ombak.runtime.observe import Extras, Stores, observe, view_of
+from ombak.runtime.putback import PutBacks
 from ombak.runtime.records import RolloutRecord
+from ombak.runtime.removals import Removals
 from ombak.runtime.store import Key
 
 log = structlog.get_logger()
@@ -58,13 +72,14 @@ class Known:
     """What the wall clock said then."""
     check: TemplateCheck | None = None
     checked_at: float = 0.0
-    failure: str = ""
+    failure: Failure = NO_FAILURE
     written_at: float | None = None
     gap: Gap | None = None
     """Before this process, of which nothing is known yet."""
     proof: Proof | None = None
     """What is known of it, to be told to the next decision."""
     repaired: dict[str, Edits] = dataclasses.field(default_factory=dict)
+    removed: Mapping[str, str] = dataclasses.field(default_factory=dict)
     has_heard: bool = False
     """Its alarms were evaluated in this process."""
     children: frozenset[str] = frozenset()
@@ -92,13 +107,24 @@ class Reconciler:
         self._backfill = Backfill(client, alarms)
         self._ailments = Ailments(client, clock)
         self._known: dict[Key, Known] = {}
+        self._defects = Defects()
+        self._putbacks = PutBacks(clock)
+        self._removals = Removals(client, clock)
         self._began_at = clock.monotonic()
 
     async def reconcile(self, key: Key) -> timedelta | None:
         """Do one pass; returns after which time to look again at the latest. Raises `ApiError` to be tried again."""
+        self._defects.begin(key)
+        wake = await self._pass(key)
+        self._defects.end(key)
+        return wake
+
+    async def _pass(self, key: Key) -> timedelta | None:
         stored = self._stores.rollouts.get(key)
         if stored is None:
             self._known.pop(key, None)
+            self._putbacks.forget(key)
+            self._removals.forget(key)
             self._alarms.forget(key)
             self._ailments.forget(key)
             return None
@@ -108,14 +134,18 @@ class Reconciler:
             return None
         known = self._remember(key, record)
         if record.spec is None:
-            await self._tell_unreadable(record, known)
+            # Nothing of such a spec can be trusted, so nothing that runs is touched.
+            status = unreadable(record.meta.generation, record.problem, record.status, self._clock.now())
+            known.failure = NO_FAILURE
+            await self._tell(record, known, status, record.meta.resource_version)
             return None
         mono, now = self._clock.monotonic(), self._clock.now()
         _follow_clock(known, mono, now)
         made = await self._decide(key, record, known, mono)
         known.seen_at, known.seen_now = mono, now
+        applier = Applier(self._client, self._stores, made.s, record, self._clock.now())
         try:
-            failure = await self._act(made, known)
+            failure, is_told = await self._act(made, known, applier)
         except ApiError as error:
             await self._refresh(key, error)
             raise
@@ -126,6 +156,10 @@ class Reconciler:
         if known.gap is not None:
             known.proof = await self._backfill.prove(known.gap, made.s.rollout, known.memory, made.s.poll)
             known.gap = known.gap if known.proof is None else None
+        # Last of all, so that a defect on the way here is not taken back before it is mended.
+        if failure != known.failure and not is_told:
+            known.failure = failure
+            await self._report(made, known, applier, failure)
         return self._wake(key, made, known, failure)
 
     def _remember(self, key: Key, record: RolloutRecord) -> Known:
@@ -143,6 +177,7 @@ class Reconciler:
 
     async def _decide(self, key: Key, record: RolloutRecord, known: Known, mono: float) -> _Pass:
         now = self._clock.now()
+        known.removed = await self._removals.find(view_of(record), self._stores, key)
         s = self._observe(key, record, known, mono)
         plan = decide(s, now)
         if plan.asks:
@@ -162,21 +197,33 @@ class Reconciler:
         if check is not None and mono - known.checked_at >= RECHECK_AFTER.total_seconds():
             check = dataclasses.replace(check, is_stale=True)
         elapsed = None if known.seen_at is None else timedelta(seconds=mono - known.seen_at)
-        extras = Extras(known.memory, elapsed, reading, check, self._ailments.told(key), known.proof, known.repaired)
+        extras = Extras(
+            memory=known.memory,
+            elapsed=elapsed,
+            reading=reading,
+            template_check=check,
+            boxes_trouble=self._ailments.told(key),
+            proof=known.proof,
+            repaired=known.repaired,
+            removed=known.removed,
+            resting=self._putbacks.resting(key),
+        )
         return observe(self._stores, key, record, extras)
 
-    async def _act(self, made: _Pass, known: Known) -> str:
+    async def _act(self, made: _Pass, known: Known, applier: Applier) -> tuple[Failure, bool]:
         """Facts on record first, then the status that says what is meant, then what moves boxes.
 
-        Returns what the API server refuses for good, empty if all went well.
+        Returns what the API server refuses for good, and whether the status says so already.
         """
-        applier = Applier(self._client, self._stores, made.s, made.record, self._clock.now())
         early = [a for a in made.plan.actions if isinstance(a, EARLY)]
         late = [a for a in made.plan.actions if not isinstance(a, EARLY)]
         failure = await self._apply(applier, early)
         if failure:
-            await self._tell_refused(made, known, applier, failure)
-            return failure
+            # A fact could not be put on record, so nothing was done: the rest of the status stands.
+            status = refused(made.s.rollout.generation, failure, made.record.status, self._clock.now())
+            known.failure = NO_FAILURE
+            await self._tell(made.record, known, status, applier.version)
+            return failure, True
         is_verdict = any(isinstance(a, VERDICTS) for a in early)
         if is_verdict:  # it is on record, so no later pass would tell of it
             self._record(made)
@@ -186,18 +233,18 @@ class Reconciler:
             self._record(made)
         if wrote or early or late:
             _log(made.plan, wrote)
-        for note in putback.notes(made.s, late, known.children):
+        for note in self._putbacks.notes(applier.key, made.s, late, known.children):
             self._recorder.record(made.s.rollout, note)
         if not wrote and made.plan.memory.release is not None and _moves_boxes(late):
             await self._confirm(made.record, applier.version)
-        failure = await self._apply(applier, late)
+        try:
+            failure = await self._apply(applier, late)
+        finally:
+            self._putbacks.done(applier.key, (putback.name_of(made.s, action) for action in applier.applied))
         deleted = {a.name for a in late if isinstance(a, plan_of.Delete)}
         known.children = (known.children | putback.children(made.s)) - deleted
         known.repaired |= applier.repaired
-        if failure != known.failure:
-            known.failure = failure
-            await self._report(made, known, applier, failure)
-        return failure
+        return failure, False
 
     async def _confirm(self, record: RolloutRecord, version: str) -> None:
         """Raise `Conflict` unless the release is still on record: another operator may have taken it back."""
@@ -207,19 +254,20 @@ class Reconciler:
             self._stores.rollouts.upsert(live)
             raise Conflict(409, "Conflict", "the Rollout is not the one that was decided upon")
 
-    async def _apply(self, applier: Applier, actions: Sequence[plan_of.Action]) -> str:
-        """Carry out actions; returns what the API server refuses for good, empty if all went well."""
+    async def _apply(self, applier: Applier, actions: Sequence[plan_of.Action]) -> Failure:
+        """Carry out actions; returns what the API server refuses for good."""
         for action in actions:
+            self._defects.changes(applier.key)
             try:
                 await applier.apply(action)
             except ApiError as error:
                 refusal = Refused(type(action).__name__, error)
                 if not refusal.is_for_people:
                     raise
-                return refusal.told()
-        return ""
+                return refusal.failure
+        return NO_FAILURE
 
-    async def _report(self, made: _Pass, known: Known, applier: Applier, failure: str) -> bool:
+    async def _report(self, made: _Pass, known: Known, applier: Applier, failure: Failure) -> bool:
         """Write the status if it tells something new; returns whether it did."""
         old, now = made.record.status, self._clock.now()
         known.has_heard = known.has_heard or _knows_alarms(made.s)
@@ -259,19 +307,23 @@ class Reconciler:
         known.written_at = self._clock.monotonic()
         return answer
 
-    async def _tell_unreadable(self, record: RolloutRecord, known: Known) -> None:
-        """Say what is wrong with a spec of which nothing can be trusted; nothing that runs is touched."""
-        status = unreadable(record.meta.generation, record.problem, record.status, self._clock.now())
-        if status == record.status:
-            return
-        self._stores.rollouts.upsert(await self._write_status(record, known, record.meta.resource_version, status))
+    async def _tell(self, record: RolloutRecord, known: Known, status: Status, version: str) -> None:
+        """Write a status in which little is new, if anything is."""
+        if status != record.status:
+            self._stores.rollouts.upsert(await self._write_status(record, known, version, status))
 
-    async def _tell_refused(self, made: _Pass, known: Known, applier: Applier, failure: str) -> None:
-        """A fact could not be put on record, so nothing was done: say so, and let the rest of the status stand."""
-        old = made.record.status
-        status = refused(made.s.rollout.generation, failure, old, self._clock.now())
-        if status != old:
-            applier.took(await self._write_status(made.record, known, applier.version, status))
+    async def tell_defect(self, key: Key, error: Exception, at_most: str) -> None:
+        """Say, once, that a pass ended in a mistake of ours. Raises `ApiError`."""
+        stored, known = self._stores.rollouts.get(key), self._known.get(key)
+        if stored is None or known is None or stored.value.meta.is_deleting:
+            return
+        record, failure = stored.value, self._defects.failure(key, error, at_most)
+        if self._defects.is_told(key, failure):
+            return
+        status = defective(record.meta.generation, failure, record.status, self._clock.now())
+        known.failure = failure
+        await self._tell(record, known, status, record.meta.resource_version)
+        self._defects.told(key, failure)
 
     def _record(self, made: _Pass) -> None:
         """An Event for each transition."""
@@ -289,11 +341,11 @@ class Reconciler:
             except NotFound:
                 self._stores.rollouts.discard(key, stored.uid)
 
-    def _wake(self, key: Key, made: _Pass, known: Known, failure: str) -> timedelta | None:
+    def _wake(self, key: Key, made: _Pass, known: Known, failure: Failure) -> timedelta | None:
         """Return when to look again: what the plan says, what was refused may be allowed, and counts that wait."""
         if failure:
             return RECHECK_AFTER
-        delays = []
+        delays = list(self._putbacks.resting(key).values())
         if made.plan.wake_at is not None:
             delays.append(max(timedelta(0), made.plan.wake_at - self._clock.now()))
         stored = self._stores.rollouts.get(key)

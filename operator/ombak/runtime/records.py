@@ -36,6 +36,10 @@ class Meta:
     """The uid of the controlling owner, empty if there is none."""
     rollout: str
     """The label that says whose it is."""
+    owned_by: str = ""
+    """Kind and name of the controlling owner, for people."""
+    other_owners: tuple[str, ...] = ()
+    """Owner references that control nothing, as JSON: they are their writers', and stay."""
 
     @property
     def owner(self) -> Key | None:
@@ -46,7 +50,8 @@ class Meta:
 def meta_of(obj: Mapping[str, Any]) -> Meta:
     """Read the metadata of any object."""
     meta = metadata(obj)
-    owners = (o for o in listed(meta.get("ownerReferences")) if mapping(o).get("controller"))
+    owners = [mapping(o) for o in listed(meta.get("ownerReferences"))]
+    controller: Mapping[str, Any] = next((o for o in owners if o.get("controller")), {})
     return Meta(
         namespace=str(meta.get("namespace") or ""),
         name=str(meta.get("name") or ""),
@@ -55,8 +60,10 @@ def meta_of(obj: Mapping[str, Any]) -> Meta:
         generation=whole(meta.get("generation")),
         is_deleting=bool(meta.get("deletionTimestamp")),
         finalizers=tuple(map(str, listed(meta.get("finalizers")))),
-        owner_uid=next((str(o.get("uid")) for o in owners), ""),
+        owner_uid=str(controller.get("uid") or ""),
         rollout=str(mapping(meta.get("labels")).get(naming.ROLLOUT) or ""),
+        owned_by=f"{controller.get('kind')} {controller.get('name')}" if controller else "",
+        other_owners=tuple(json.dumps(o) for o in owners if o and not o.get("controller")),
     )
 
 

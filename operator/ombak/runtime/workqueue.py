@@ -3,7 +3,8 @@
 - A key that is added many times before its turn is worked on once (`_dirty`).
 - A key is worked on by one worker at a time; added meanwhile, it gets another turn (`_processing`).
 - `add_after` wakes a key later; of several wishes the earliest stays, for an early wake-up is harmless (the
-  reconcile looks at the world and finds nothing to do) and a late one is not.
+  reconcile looks at the world and finds nothing to do) and a late one is not. Only a pause that the server asked
+  for (`retry` with `at_least`) puts off what was planned before; news (`add`) gets its turn even then.
 - Failures back off per key, with jitter: one broken object costs little, and a crowd does not return at once.
 
 Time is the event loop's own clock: timers have to run on it anyway, and tests give the loop a virtual one.
@@ -66,9 +67,15 @@ class WorkQueue(Generic[K]):
         self._timers[key] = loop.call_at(due, self._fire, key)
 
     def retry(self, key: K, at_least: timedelta = timedelta(0)) -> timedelta:
-        """Give a failed key another turn after its back-off, or `at_least` if longer; returns the pause."""
+        """Give a failed key another turn after its back-off, or `at_least` if longer; returns the pause.
+
+        A wake-up planned for before `at_least` is put off: whoever asked for that pause is to have it.
+        """
         self._failures[key] = self._failures.get(key, 0) + 1
         delay = max(at_least, self._backoff.delay(self._failures[key], self._rng))
+        planned = self._timers.get(key)
+        if planned is not None and planned.when() < asyncio.get_running_loop().time() + at_least.total_seconds():
+            self._timers.pop(key).cancel()
         self.add_after(key, delay)
         return delay
 
