@@ -186,7 +186,10 @@ def _essence(status: Mapping[str, Any], memory: Memory) -> object:
         status.get("artifacts") or {},
         memory.wait and memory.wait.key,
         release
-        and (release.artifact, release.mode, release.position, release.step.number, release.unknown_since is None),
+        and (
+            *(release.artifact, release.mode, release.position, release.step.number),
+            *(release.unknown_since is None, release.baseline),
+        ),
         reverting and (reverting.source, reverting.target, reverting.forced),
         conditions,
     )
