@@ -48,7 +48,9 @@ Y, SILENT = measured("y", b=1.0), measured("y", b=None)
         pytest.param("ALARM(x) OR ALARM(y)", {"x": BAD, "y": Y}, [A, B], id="two alarms"),
         pytest.param("ALARM(x) OR ALARM(y)", {"x": FINE, "y": Y}, [B], id="one of them"),
         pytest.param("ALARM(x) AND NOT ALARM(y)", {"x": BAD, "y": measured("y", b=0.0)}, [A, "y OK"], id="and not"),
-        pytest.param("INSUFFICIENT_DATA(y) OR ALARM(x)", {"x": BAD, "y": SILENT}, ["y INSUFFICIENT_DATA", A], id="gone"),
+        pytest.param(
+            "INSUFFICIENT_DATA(y) OR ALARM(x)", {"x": BAD, "y": SILENT}, ["y INSUFFICIENT_DATA", A], id="gone"
+        ),
         pytest.param("NOT OK(y) OR ALARM(x)", {"x": BAD, "y": SILENT}, [A], id="what is undecided is no cause"),
         pytest.param("AT_LEAST(1, ALARM, (x, y))", {"x": BAD, "y": Y}, [A, B], id="at least"),
         pytest.param("ALARM(x)", {"x": FINE}, [], id="nothing is in ALARM"),
