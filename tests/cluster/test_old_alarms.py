@@ -9,6 +9,8 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+import yaml
+
 import manifests
 from harness import Shop
 from parallel import side_by_side
@@ -88,11 +90,28 @@ async def test_an_abort_lets_a_newer_version_past_an_old_alarm(shop: Shop) -> No
 
 @side_by_side
 async def test_what_stands_in_the_way_of_show_is_one_sentence(shop: Shop) -> None:
-    """No such Rollout, and no rights."""
-    nothing = await show(shop, "rollout/nothing")
-    stranger = await show(shop, "rollout/front-end", kubeconfig=shop.region.kubeconfig_for("somebody"))
+    """No such Rollout, no rights, and no valid login."""
+    asked = {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "spec": {"expirationSeconds": 600}}
+    account = f"/api/v1/namespaces/{shop.namespace}/serviceaccounts"
+    await shop.call("POST", account, {"kind": "ServiceAccount", "metadata": {"name": "somebody"}})
+    token = (await shop.call("POST", f"{account}/somebody/token", asked))["status"]["token"]
+    admin = yaml.safe_load(shop.region.kubeconfig.read_text())
+    files = {}
+    for name, secret in (("stranger", token), ("nobody", "nonsense")):
+        config = {**admin, "users": [{"name": admin["users"][0]["name"], "user": {"token": secret}}]}
+        files[name] = shop.region.workdir.logs / f"{shop.namespace}-{name}.yaml"
+        files[name].write_text(yaml.safe_dump(config))
 
-    assert (nothing.returncode, stranger.returncode) == (1, 1)
-    assert "no Rollout nothing is in namespace" in nothing.stderr
-    assert "ask for the rights get and list" in stranger.stderr
-    assert len(stranger.stderr.splitlines()) == 1
+    nothing = await show(shop, "rollout/nothing")
+    stranger = await show(shop, "rollout/front-end", kubeconfig=files["stranger"])
+    nobody = await show(shop, "rollout/front-end", kubeconfig=files["nobody"])
+
+    said = (
+        (nothing, "no Rollout nothing is in namespace"),
+        (stranger, "ask for the rights get and list"),
+        (nobody, "does not accept these credentials"),
+    )
+    for found, sentence in said:
+        assert found.returncode == 1
+        assert sentence in found.stderr
+        assert len(found.stderr.splitlines()) == 1, found.stderr
