@@ -225,6 +225,40 @@ async def test_with_a_prometheus_it_is_asked_now(cluster: Cluster) -> None:
     assert any("could not be evaluated" in line for line in shown)
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        pytest.param({"alarms": {"revert": "ALARM(a XOR"}}, "why: it cannot be understood", id="no expression"),
+        pytest.param(
+            {"signals": [ERRORS | {"ratio": {"bad": "rate(x[1m])", "total": "x"}}]},
+            "note: its spec is invalid: spec.signals[0].ratio.bad: ",
+            id="no selector",
+        ),
+        pytest.param(
+            {"alarms": None, "unwatched": "a batch job"},
+            "nothing watches it, so no alarm can take it back",
+            id="nothing",
+        ),
+    ],
+)
+async def test_what_is_wrong_with_the_spec_is_told(cluster: Cluster, changes: dict[str, Any], told: str) -> None:
+    """In its place; the rest is shown."""
+    cluster.rollout(**changes)
+
+    shown = lines(await cluster.show())
+
+    assert any(line.startswith(told) for line in shown), shown
+
+
+async def test_a_way_back_is_told(cluster: Cluster) -> None:
+    """No alarm decides any more."""
+    back = {"source": "a1c0ffee0123", "target": "a1decade4567", "beganAt": SINCE, "replicas": 4}
+    memory = {"reverting": back | {"highWater": 0, "progressAt": SINCE}}
+    cluster.rollout({"phase": "Reverting", "memory": memory})
+
+    assert "it is on its way back already, whatever the alarms say" in lines(await cluster.show())
+
+
 async def test_an_operator_that_has_not_looked_is_noted(cluster: Cluster) -> None:
     """A status of an older spec says nothing of this one."""
     cluster.rollout({"observedGeneration": 0})

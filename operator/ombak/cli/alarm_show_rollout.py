@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from ombak.adapters.clock import SystemClock
+from ombak.alarms.errors import AlarmError
 from ombak.alarms.resolve import AlarmKey, Resolution
 from ombak.alarms.signals import define_signal
 from ombak.alarms.verdict import Contributor, Verdict
@@ -55,6 +56,8 @@ class RolloutShown:
     phase: str
     boxes: str
     flying: str
+    """The version on its way, empty if there is none."""
+    is_going_back: bool
     waits: str
     command: str
     together: Mapping[str, Said]
@@ -113,6 +116,7 @@ async def show_rollout(
         phase=str(status.get("phase") or "not looked at yet"),
         boxes=str(mapping(status.get("progress")).get("boxes") or ""),
         flying=memory.release.artifact if memory.release else "",
+        is_going_back=memory.reverting is not None,
         waits=str(waits.get("what") or ""),
         command=str(waits.get("command") or ""),
         together={part: said_by_status(mapping(told[part])) for part in (REVERT, ONE_BOX) if told.get(part)},
@@ -154,11 +158,15 @@ def _signal(name: WatchName, signal: Signal, wanted: Wanted, verdict: Verdict | 
     views = {str(mapping(each).get("name")): mapping(each) for each in listed(scene.status.get("signals"))}
     field = "service" if name.part == REVERT else ONE_BOX
     told = said_by_status(mapping(views.get(signal.name, {}).get(field)))
-    alarm = define_signal(signal, wanted.context)
+    title = f"signal {signal.name} {_WHOSE[name.part]}"
+    try:
+        alarm = define_signal(signal, wanted.context)
+    except AlarmError as error:
+        return AlarmShown(title, Said(why=str(error)))
     said = said_by_verdict(verdict, _since(told, verdict)) if verdict is not None else told
     latency = scene.service.detection_latency(_WATCHER, str(name))
     return AlarmShown(
-        title=f"signal {signal.name} {_WHOSE[name.part]}",
+        title=title,
         said=said if said.state else dataclasses.replace(said, why=_NOT_TOLD),
         facts=leaf_facts(alarm),
         latency="" if latency is None else f"{format_duration(latency)}, and the wait for a scrape",

@@ -36,6 +36,8 @@ def _outcome(shown: RolloutShown) -> Iterator[str]:
     against, named = shown.against, shown.flying
     if not shown.watches:
         yield "nothing watches it, so no alarm can take it back"
+    elif shown.is_going_back:
+        yield "it is on its way back already, whatever the alarms say"
     elif named:
         yield f"right now {_some(against) or 'no alarm'} would take {named} back"
         if shown.old:
