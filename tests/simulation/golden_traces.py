@@ -18,6 +18,7 @@ NAMES = (
     "one-replica-bad",
     "two-replicas",
     "two-replicas-bad",
+    "old-alarm-and-a-new-one",
 )
 _TIME = re.compile(r"^ *(\d+)\.(\d\d)  ")
 

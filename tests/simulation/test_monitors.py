@@ -4,14 +4,16 @@ from collections.abc import Callable
 
 import pytest
 
+from ombak.alarms.verdict import State
 from ombak.core import naming
 from ombak.runtime import kinds
 from ombak.runtime.kube_port import Object
 from ombak.simulation.agenda import Agenda
 from ombak.simulation.client import OPERATOR
+from ombak.simulation.health import OUTSIDE, REVERT, Evaluation
 from ombak.simulation.pods import Behaviour
 from ombak.simulation.process import QuickProcess
-from ombak.simulation.region import NAMESPACE, Region, template
+from ombak.simulation.region import NAME, NAMESPACE, Region, template
 from ombak.simulation.run import Run
 from ombak.simulation.scenario import Scenario, spec
 
@@ -96,6 +98,45 @@ def test_a_broken_promise_is_seen(zones: list[str] | None, do: Callable[[Run], N
     do(run)
 
     assert [v.split()[0] for v in run.outcome.violations][:1] == [promise]
+
+
+def held() -> tuple[Run, Agenda]:
+    """A first install that the real operator holds because of an old alarm; the operator is gone."""
+    agenda = Agenda()
+    made = spec(10, template("v1", Behaviour(bad_from=1, burns_after=300.0)))
+    run = Run(Scenario("monitored", made), 1, Region(agenda, 1))
+    run.region.apply(made)
+    run.region.health.ambient.add(REVERT)
+    run.region.health.look()
+    operator = QuickProcess(run.region, run.machine, run.faults, run.rng, run.tell)
+    agenda.run_until(100)
+    assert run.region.is_held
+    operator.end()
+    assert run.outcome.violations == []
+    return run, agenda
+
+
+def test_a_rejection_by_an_old_alarm_is_seen() -> None:
+    """An operator that takes a version back for what was there before it."""
+    run, _ = held()
+    name = run.region.server.all("Artifact")[0]["metadata"]["name"]
+    patch = {"status": {"rejected": {"reason": "AlarmFired", "message": "x", "at": "2026-01-05T09:00:00Z"}}}
+
+    run.region.server.patch(OPERATOR, kinds.ARTIFACTS, NAMESPACE, name, patch, subresource="status")
+
+    assert [v.split()[0] for v in run.outcome.violations] == ["baseline"]
+
+
+def test_a_hold_in_spite_of_a_new_contributor_is_seen() -> None:
+    """An operator that goes on holding when the version itself is in ALARM too."""
+    run, _ = held()
+    artifact = run.region.status["artifacts"]["current"]
+    run.region.health.read_at = {REVERT: Evaluation(run.now, State.ALARM, frozenset({OUTSIDE, artifact}))}
+    patch = {"status": {"message": "as before"}}
+
+    run.region.server.patch(OPERATOR, kinds.ROLLOUTS, NAMESPACE, NAME, patch, subresource="status")
+
+    assert [v.split()[0] for v in run.outcome.violations] == ["baseline"]
 
 
 def test_what_the_world_takes_is_not_the_operators_fault() -> None:

@@ -205,9 +205,9 @@ class FakeApiServer:
         same = where == collection or (
             where.split("/")[-1] == collection.split("/")[-1] and ("/namespaces/" not in collection)
         )
-        wanted = [pair.split("=") for pair in request.query.get("labelSelector", "").split(",") if pair]
+        wanted = [pair.partition("=") for pair in request.query.get("labelSelector", "").split(",") if pair]
         labels = obj["metadata"].get("labels") or {}
-        return same and all(labels.get(key) == value for key, value in wanted)
+        return same and all(key in labels and (not equals or labels[key] == value) for key, equals, value in wanted)
 
 
 async def send(response: web.StreamResponse, event: Object) -> None:

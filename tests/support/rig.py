@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ombak.alarms.history import Stretch
-from ombak.alarms.verdict import Certainty, State, Verdict
+from ombak.alarms.verdict import Certainty, Contributor, State, Verdict
 from ombak.api.common import API_VERSION
 from ombak.core import naming
 from ombak.core.memory import Release
@@ -39,6 +39,7 @@ class FakeAlarms:
         self.state = State.OK
         self.certainty = Certainty.Certain
         self.message = ""
+        self.causes: tuple[Contributor, ...] = ()
         self.is_cold = False
         self.samples: dict[str, float | None] = {}
         self.reads: list[tuple[str, bool]] = []
@@ -49,7 +50,8 @@ class FakeAlarms:
 
     def verdict(self) -> Verdict:
         at = None if self.is_cold else self._clock.now()
-        return Verdict(self.state, self.certainty, at, timedelta(seconds=1), message=self.message)
+        causes = self.causes if self.state is State.ALARM else ()
+        return Verdict(self.state, self.certainty, at, timedelta(seconds=1), message=self.message, causes=causes)
 
     def read(self, rollout: RolloutView, release: Release | None, *, is_active: bool) -> Reading:
         self.reads.append((release.artifact if release else "", is_active))

@@ -121,6 +121,16 @@ class Access:
         )
 
 
+def namespace_of(kubeconfig: Path | None = None, context: str | None = None) -> str:
+    """The namespace that the context of a kubeconfig names, as kubectl takes it; `default` where it names none."""
+    try:
+        found, active = config.list_kube_config_contexts(str(kubeconfig) if kubeconfig else None)
+    except (config.ConfigException, yaml.YAMLError, OSError, ValueError, KeyError, TypeError):
+        return "default"  # whatever is wrong with the file, whoever opens it will say
+    chosen = next((each for each in found if each["name"] == context), None) if context else active
+    return str(((chosen or {}).get("context") or {}).get("namespace") or "default")
+
+
 def _proxy_of_environment(server: str) -> str | None:
     """The proxy that the environment asks for, looked up once: aiohttp would read netrc and more at each request."""
     url = urlsplit(server)

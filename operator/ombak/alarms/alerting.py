@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from ombak.alarms import lookback
 from ombak.alarms.errors import AlarmError
-from ombak.alarms.verdict import Certainty, State, Verdict, unknown_verdict
+from ombak.alarms.verdict import Certainty, Contributor, State, Verdict, unknown_verdict
 
 STALE_AFTER = 3
 """Intervals of its group after which a rule that was not evaluated is late."""
@@ -139,6 +139,8 @@ class RuleResult:
             contributors=self.contributors,
             unknown=tuple(f"{name}: {why}" for why in self.unknown),
             message=f"{name}: {self.message}",
+            causes=tuple(Contributor(name, alert) for alert in self.contributors),
+            unclear=(name,) if self.unknown else (),
         )
 
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from ombak.alarms import truth
 from ombak.alarms.syntax import Expression, Ref, references
-from ombak.alarms.verdict import Certainty, State, Verdict
+from ombak.alarms.verdict import Certainty, Contributor, State, Verdict
 
 _SHOWN = 3
 """Children whose message is quoted; the others are counted."""
@@ -46,6 +46,8 @@ def combine(
         contributors=_contributors(value, children),
         unknown=_unknown(value, known, children),
         message=_message(value, known, children),
+        causes=_causes(value, children),
+        unclear=_unclear(value, children),
     )
 
 
@@ -67,6 +69,31 @@ def _contributors(value: truth.Truth, children: Mapping[Ref, Part]) -> tuple[str
     for ref in value.contributors:
         part = children[ref]
         names.update(dict.fromkeys(part.verdict.contributors if part.is_expression else (part.name,)))
+    return tuple(names)
+
+
+def _causes(value: truth.Truth, children: Mapping[Ref, Part]) -> tuple[Contributor, ...]:
+    """Down to the series of what is in ALARM; what counts in another state, as in `INSUFFICIENT_DATA(x)`, by that."""
+    found: dict[Contributor, None] = {}
+    for ref in value.causes:
+        part = children[ref]
+        own = part.verdict.causes if part.verdict.state is State.ALARM else ()
+        found.update(dict.fromkeys(own or (Contributor(part.name, part.verdict.state.value),)))
+    return tuple(found)
+
+
+def _unclear(value: truth.Truth, children: Mapping[Ref, Part]) -> tuple[str, ...]:
+    """Where the whole is uncertain, also what would be a cause if it were not; where it is OK for sure, nothing."""
+    if value.state is State.OK and value.certainty is Certainty.Certain:
+        return ()
+    names: dict[str, None] = {}
+    for ref in value.unknown:
+        part = children.get(ref)
+        names[str(ref) if part is None else part.name] = None
+    for part in children.values():
+        names.update(dict.fromkeys(part.verdict.unclear))
+        if value.certainty is Certainty.Uncertain:
+            names.update(dict.fromkeys(cause.alarm for cause in part.verdict.causes))
     return tuple(names)
 
 

@@ -133,4 +133,6 @@ def worst(verdicts: Sequence[Verdict]) -> Verdict | None:
         contributors=tuple(dict.fromkeys(name for v in telling for name in v.contributors)),
         unknown=tuple(dict.fromkeys(line for v in telling for line in v.unknown)),
         message="; ".join(dict.fromkeys(verdict.message for verdict in telling if verdict.message)),
+        causes=tuple(dict.fromkeys(cause for v in telling for cause in v.causes)),
+        unclear=tuple(dict.fromkeys(name for v in verdicts for name in v.unclear)),
     )

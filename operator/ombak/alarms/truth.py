@@ -66,13 +66,15 @@ def unknown(why: str) -> Child:
 class Truth:
     """The value of an expression.
 
-    `contributors` are the children in ALARM that made it ALARM (none otherwise), `unknown` all unknown ones.
+    `contributors` are the children in ALARM that made it ALARM (none otherwise), `unknown` all unknown ones. `causes`
+    are the children, in whatever state, by a predicate of which it is ALARM for sure.
     """
 
     state: State
     certainty: Certainty
     contributors: tuple[Ref, ...] = ()
     unknown: tuple[Ref, ...] = ()
+    causes: tuple[Ref, ...] = ()
 
 
 def evaluate(expression: Expression, children: Mapping[Ref, Child]) -> Truth:
@@ -88,6 +90,7 @@ def evaluate(expression: Expression, children: Mapping[Ref, Child]) -> Truth:
         certainty=Certainty.Certain if certain else Certainty.Uncertain,
         contributors=_contributors(expression, reading) if value else (),
         unknown=open_refs,
+        causes=_causes(expression, reading, all_children) if value else (),
     )
 
 
@@ -155,20 +158,30 @@ def _is_always(value: bool, expression: Expression, children: Mapping[Ref, Child
 
 def _contributors(expression: Expression, reading: Possible) -> tuple[Ref, ...]:
     """The children in ALARM that take part in making the expression true, in the order they appear."""
-    part = _explain(expression, reading, value=True)
+    part = {ref for ref, _ in _explain(expression, reading, value=True)}
     return tuple(ref for ref in references(expression) if ref in part and State.ALARM in reading[ref][0])
 
 
-def _explain(expression: Expression, reading: Possible, value: bool) -> frozenset[Ref]:
-    """The children because of which the expression has this value (which it must have)."""
+def _causes(expression: Expression, reading: Possible, children: Mapping[Ref, Child]) -> tuple[Ref, ...]:
+    """The children a predicate of which takes part in making the expression true, and is decided."""
+    part = {
+        ref
+        for ref, state in _explain(expression, reading, value=True)
+        if len({state in world for world in children[ref].possible}) == 1
+    }
+    return tuple(ref for ref in references(expression) if ref in part)
+
+
+def _explain(expression: Expression, reading: Possible, value: bool) -> frozenset[tuple[Ref, State]]:
+    """The children because of which the expression has this value (which it must have), and what it asks of them."""
     match expression:
         case Constant():
             return frozenset()
-        case Is(_, ref):
-            return frozenset({ref})
+        case Is(state, ref):
+            return frozenset({(ref, state)})
         case AtLeast(state=state, negated=negated, refs=refs):
             wanted = value is not negated
-            return frozenset(ref for ref in refs if (state in reading[ref][0]) is wanted)
+            return frozenset((ref, state) for ref in refs if (state in reading[ref][0]) is wanted)
         case Not(operand):
             return _explain(operand, reading, not value)
         case And(operands) | Or(operands):

@@ -7,6 +7,18 @@ from ombak.api.health import Certainty as Certainty
 from ombak.api.health import State as State
 
 
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class Contributor:
+    """One thing that makes an alarm be in ALARM: a series or an alert of `alarm`, or the state in which that is."""
+
+    alarm: str
+    series: str
+
+    def __str__(self) -> str:
+        """As people read it, such as `errors {pod="front-1"}`; it tells it from every other one."""
+        return f"{self.alarm} {self.series}"
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Verdict:
     """The result of one alarm or expression, as of one moment.
@@ -27,6 +39,10 @@ class Verdict:
     """What is not known, each as `name: why`."""
     message: str = ""
     """One sentence for people, with the numbers."""
+    causes: tuple[Contributor, ...] = ()
+    """The same as `contributors` down to the series, however deep it is nested; for comparisons."""
+    unclear: tuple[str, ...] = ()
+    """The alarms of which nobody can say now whether they still contribute."""
 
     @property
     def window_start(self) -> datetime | None:
@@ -58,4 +74,5 @@ def unknown_verdict(name: str, why: str) -> Verdict:
         window=timedelta(0),
         unknown=(f"{name}: {why}",),
         message=f"{name} is unknown: {why}.",
+        unclear=(name,),
     )

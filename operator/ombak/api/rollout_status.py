@@ -50,6 +50,10 @@ class AlarmView(StatusModel):
     state: str
     certainty: str
     message: str = ""
+    since: Annotated[datetime | None, pydantic.Field(description="Since when it was seen to be so.")] = None
+    contributors: Annotated[
+        tuple[str, ...], pydantic.Field(description="What makes it be in ALARM, as `alarm {labels}`; ten at most.")
+    ] = ()
 
 
 class AlarmViews(StatusModel):

@@ -1,4 +1,4 @@
-"""`ombak alarm`: try alarms before they guard anything."""
+"""`ombak alarm`: try alarms before they guard anything, and see what they say when they do."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -17,6 +17,7 @@ from ombak.cli.alarm_backtest import backtest, print_backtest
 from ombak.cli.alarm_eval import evaluate_file, print_evaluations
 from ombak.cli.alarm_files import read_alarms
 from ombak.cli.alarm_lint import lint
+from ombak.cli.alarm_show import show_command
 
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 _BAD_SYNTAX = 2
@@ -25,7 +26,10 @@ _T = TypeVar("_T")
 
 @click.group("alarm")
 def alarm_command() -> None:
-    """Try alarms before they guard anything."""
+    """Try alarms before they guard anything, and see what they say when they do."""
+
+
+alarm_command.add_command(show_command)
 
 
 @alarm_command.command("truth")

@@ -6,7 +6,7 @@ from datetime import datetime
 from ombak.api.duration import format_duration
 from ombak.api.rollout import Bake, ThenOnUnknown
 from ombak.core import bake as bakes
-from ombak.core import commands, start
+from ombak.core import commands, naming, start
 from ombak.core.converge import asked_of, is_done, serving_of
 from ombak.core.evidence import Evidence
 from ombak.core.layout import Segment, Want, reached
@@ -105,6 +105,7 @@ def judge(s: Snapshot, release: Release, parts: tuple[Segment, ...], evidence: E
         or _not_there(s, release, parts, now)
         or _unknown(s, release, evidence, now)
         or _held_by_people(s)
+        or _old_alarm(s, release, evidence)
         or _not_proven(s, release, bake, evidence, now)
         or Proceed()
     )
@@ -185,6 +186,18 @@ def _held_by_people(s: Snapshot) -> Hold | None:
     if s.rollout.spec.paused:
         return Hold(start.paused(s.rollout))
     return None
+
+
+def _old_alarm(s: Snapshot, release: Release, evidence: Evidence) -> Hold | None:
+    """What was in ALARM before it went ahead neither takes it back nor lets it go on, however long that lasts."""
+    old = evidence.old_alarm
+    if old is None:
+        return None
+    told, began = old.message or ", ".join(old.contributors), f"{release.began_at:%Y-%m-%d %H:%M:%S} UTC"
+    what = f"an alarm to end that was there before {release.artifact} started at {began}: {told}"
+    newer = s.rollout.artifact if s.rollout.artifact != release.artifact else "a newer version"
+    who = f"the alarm's owner; {newer} may enter only after an abort of this one ({naming.ABORT})"
+    return Hold(Waiting("alarm", what, who, _abort(s, release)))
 
 
 def _not_proven(s: Snapshot, release: Release, bake: Bake, evidence: Evidence, now: datetime) -> Reject | Hold | None:

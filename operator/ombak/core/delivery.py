@@ -4,7 +4,7 @@ import dataclasses
 from datetime import datetime, timedelta
 
 from ombak.api.rollout import KnownGood, Phase
-from ombak.core import advance, layout, plan, retention, start
+from ombak.core import advance, baseline, layout, plan, retention, start
 from ombak.core import bake as bakes
 from ombak.core.converge import serving_of
 from ombak.core.course import stays
@@ -53,6 +53,8 @@ def _launch(scene: Scene, mode: Mode, position: Position, old: str) -> Plan:
     s, now, artifact = scene.s, scene.now, scene.heading.artifact
     step = advance.new_step(1, advance.goal_of(scene.parts, position), now)
     release = Release(artifact, mode, now, position, step)
+    if mode is Mode.INSTALL:  # nothing is held by an alarm where nothing runs yet
+        release = baseline.taken(s, release)
     actions: tuple[plan.Action, ...] = ()
     if s.artifact(artifact) is None:
         sequence = 1 + max((a.sequence for a in s.artifacts), default=0)
@@ -135,8 +137,8 @@ def _remembered(scene: Scene) -> Release:
 def _go_on(scene: Scene, release: Release, old: str) -> Plan:
     """One look at a release: take it back, hold it, or take its next step."""
     s, now = scene.s, scene.now
-    evidence = evidence_of(s)
-    release = _fitted(scene, release)
+    release = baseline.looked(s, _fitted(scene, release))
+    evidence = evidence_of(s, release.baseline)
     wanted = layout.wants(scene.parts, release.position, release.artifact, old)
     release = advance.observe(s, release, wanted, scene.parts, evidence, now)
     judgement = advance.judge(s, release, scene.parts, evidence, now)

@@ -3,8 +3,11 @@
 import dataclasses
 from datetime import datetime
 
-from ombak.alarms.verdict import Verdict
+from ombak.alarms.verdict import Contributor, Verdict
+from ombak.core.baseline import MOST, news_in, parts_of
 from ombak.core.snapshot import Snapshot
+
+_SHOWN = 3
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -12,11 +15,18 @@ class Evidence:
     """All alarms that a release depends on, taken together; with none (unwatched) everything holds."""
 
     verdicts: tuple[Verdict, ...]
+    old: frozenset[int] = frozenset()
+    """The positions of those that are in ALARM only by what was there before the release went ahead."""
 
     @property
     def alarm(self) -> Verdict | None:
-        """The first one that is certainly in ALARM."""
-        return next((v for v in self.verdicts if v.is_alarm), None)
+        """The first one that is certainly in ALARM, and speaks against the release."""
+        return next((v for i, v in enumerate(self.verdicts) if v.is_alarm and i not in self.old), None)
+
+    @property
+    def old_alarm(self) -> Verdict | None:
+        """The first one in ALARM that was so before the release: no reason to take it back, nor to go on."""
+        return next((v for i, v in enumerate(self.verdicts) if i in self.old), None)
 
     @property
     def unknown(self) -> Verdict | None:
@@ -43,6 +53,21 @@ class Evidence:
         return max((moment + v.window for v in self.verdicts), default=moment)
 
 
-def evidence_of(s: Snapshot) -> Evidence:
-    """Return the alarms that a release of this Rollout depends on."""
-    return Evidence(tuple(v for v in (s.revert_alarm, s.one_box_alarm) if v is not None))
+def evidence_of(s: Snapshot, baseline: tuple[str, ...] = ()) -> Evidence:
+    """Return the alarms that a release of this Rollout depends on; `baseline` was in ALARM before it went ahead."""
+    found, old = [], set()
+    for position, (part, verdict) in enumerate(parts_of(s)):
+        news = news_in(part, verdict, baseline)
+        if verdict.is_alarm and not news:
+            old.add(position)
+        is_mixed = bool(news) and len(news) < len(verdict.causes)
+        found.append(_telling(verdict, news, len(baseline)) if is_mixed else verdict)
+    return Evidence(tuple(found), frozenset(old))
+
+
+def _telling(verdict: Verdict, news: tuple[Contributor, ...], noted: int) -> Verdict:
+    """The same, which tells first what is new in ALARM."""
+    named, more = ", ".join(map(str, news[:_SHOWN])), len(news) - _SHOWN
+    why = "new in ALARM" if noted < MOST else f"in ALARM beside the {MOST} that are known from before"
+    text = f"{named}{f' and {more} more' if more > 0 else ''}: {why}"
+    return dataclasses.replace(verdict, message=f"{text}; {verdict.message}")

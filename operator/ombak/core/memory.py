@@ -81,6 +81,10 @@ class Release:
     position: Position
     step: Step
     unknown_since: Moment | None = None
+    baseline: tuple[str, ...] = ()
+    """What was in ALARM when it went ahead, and is since (see `core.baseline`)."""
+    baseline_is_open: bool = False
+    """What was in ALARM then is not wholly known yet."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

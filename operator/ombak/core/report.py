@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from ombak.alarms.verdict import Verdict
 from ombak.api.rollout import Phase
+from ombak.core.alarm_views import alarm_views, has_news
 from ombak.core.capacity import floor_of
 from ombak.core.converge import serving_all
 from ombak.core.memory import ZERO, Memory, dump_memory, load_memory
 from ombak.core.plan import Plan
-from ombak.core.snapshot import SignalReading, Snapshot
+from ombak.core.snapshot import Snapshot
 
 Status = dict[str, Any]
 
@@ -74,26 +74,13 @@ def report(s: Snapshot, plan: Plan, old: Mapping[str, Any], now: datetime, failu
     waiting = _refusal(failure, old, now) if failure else _waiting(plan)
     if waiting:
         status["waitingFor"] = waiting
-    alarms = _filled({"revert": _alarm(s.revert_alarm), "oneBox": _alarm(s.one_box_alarm)})
-    if alarms and (plan.is_watched or plan.phase is Phase.REVERTING):
-        status |= {"alarms": alarms} | _filled({"signals": [_signal(signal) for signal in s.signals]})
+    if plan.is_watched or plan.phase is Phase.REVERTING:
+        status |= alarm_views(s, old, _stamp(now))
     return status
 
 
 def _filled(found: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in found.items() if v}
-
-
-def _alarm(verdict: Verdict | None) -> dict[str, str] | None:
-    if verdict is None:
-        return None
-    return _filled(
-        {"state": verdict.state.value, "certainty": verdict.certainty.value, "message": verdict.message[:512]}
-    )
-
-
-def _signal(signal: SignalReading) -> dict[str, object]:
-    return {"name": signal.name, "service": _alarm(signal.service), "oneBox": _alarm(signal.one_box)}
 
 
 def _refusal(failure: Failure, old: Mapping[str, Any], now: datetime) -> dict[str, str]:
@@ -184,7 +171,7 @@ def is_stale(old: Mapping[str, Any], new: Status) -> bool:
     seen, told = old.get("progress") or {}, new.get("progress") or {}
     if seen.get("boxes") != told.get("boxes"):
         return True
-    if any((old.get(name) or None) != (new.get(name) or None) for name in ("alarms", "signals")):
+    if has_news(old, new):
         return True
     return _trouble(old) != _trouble(new)
 
@@ -209,7 +196,10 @@ def _essence(status: Mapping[str, Any], memory: Memory) -> object:
         status.get("artifacts") or {},
         memory.wait and memory.wait.key,
         release
-        and (release.artifact, release.mode, release.position, release.step.number, release.unknown_since is None),
+        and (
+            *(release.artifact, release.mode, release.position, release.step.number),
+            *(release.unknown_since is None, release.baseline),
+        ),
         reverting and (reverting.source, reverting.target, reverting.forced),
         conditions,
     )

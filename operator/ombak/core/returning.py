@@ -26,7 +26,7 @@ def reject(scene: Scene, release: Release, judgement: advance.Reject) -> Plan:
     record = plan.RecordRejected(release.artifact, judgement.reason, judgement.message)
     note = Note(judgement.reason, f"{release.artifact} is taken back: {judgement.message}", is_warning=True)
     if not target:
-        made = _failed_plan(scene, release.artifact, judgement.reason, judgement.message)
+        made = _failed_plan(scene, release.artifact, release.artifact, judgement)
         # Beside boxes of another version a rejected one must not grow, not even for one pass.
         kept = made.actions if artifacts_with_boxes(s) == {release.artifact} else ()
         return dataclasses.replace(made, actions=(record, *kept), notes=(note,))
@@ -118,20 +118,28 @@ def failed(scene: Scene) -> Plan:
     view = scene.s.artifact(scene.s.rollout.artifact)
     assert view is not None
     assert view.rejection is not None
-    return _failed_plan(scene, scene.heading.artifact, view.rejection.reason, view.rejection.message)
+    verdict = advance.Reject(view.rejection.reason, view.rejection.message)
+    return _failed_plan(scene, scene.heading.artifact, scene.s.rollout.artifact, verdict)
 
 
-def _failed_plan(scene: Scene, artifact: str, reason: str, why: str) -> Plan:
-    """A first version failed: it stays as it is, scaled as asked, since there is nothing better to run."""
-    s, wanted = scene.s, scene.s.rollout.artifact
-    view = s.artifact(wanted)
+def _failed_plan(scene: Scene, artifact: str, failed: str, verdict: advance.Reject) -> Plan:
+    """A first version failed: it stays as it is, scaled as asked, since there is nothing better to run.
+
+    A newer one that is wanted by now takes its turn at the next look.
+    """
+    s, view = scene.s, scene.s.artifact(failed)
+    queued = s.rollout.artifact if s.rollout.artifact != failed else ""
+    next_one = Waiting("change", f"{queued} to take its turn", "nobody, it goes by itself")
     return Plan(
         phase=Phase.FAILED,
         memory=Memory(),
         actions=scene.stay(artifact) if asked_of(s, artifact) else (),
-        waiting=_for_a_change(s, wanted, view.retried if view else ""),
-        message=f"The first version {wanted} failed ({reason}) and nothing is there to go back to: {why}",
+        waiting=next_one if queued else _for_a_change(s, failed, view.retried if view else ""),
+        message=f"The first version {failed} failed ({verdict.reason}) and nothing is there to go back to: "
+        f"{verdict.message}",
         current=artifact,
-        rejected=wanted,
+        queued=queued,
+        rejected=failed,
         boxes=scene.boxes(artifact),
+        wake_at=scene.now if queued else None,
     )

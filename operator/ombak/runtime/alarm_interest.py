@@ -192,4 +192,6 @@ def held_back(own: Verdict, name: str, why: str) -> Verdict:
         contributors=(),
         unknown=(f"{name}: {why}",),
         message=f"{name} {why}",
+        causes=(),
+        unclear=(name,),
     )

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Generic, TypeAlias, TypeVar
 
 from ombak.alarms import alerting, lookback, metric
-from ombak.alarms.verdict import Certainty, Verdict, unknown_verdict
+from ombak.alarms.verdict import Certainty, Contributor, Verdict, unknown_verdict
 from ombak.runtime.metrics_port import QueryResult, RulesResult, Series
 
 RULES_PERIOD = timedelta(seconds=15)
@@ -168,6 +168,8 @@ def metric_verdict(name: str, result: metric.MetricResult, at: datetime, key: Qu
         contributors=result.contributors,
         unknown=tuple(f"{name} {series}: {doubt}" for series in result.unknown),
         message=f"{name}: {result.message}",
+        causes=tuple(Contributor(name, series) for series in result.contributors),
+        unclear=(name,) if result.unknown else (),
     )
 
 

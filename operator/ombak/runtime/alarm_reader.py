@@ -30,7 +30,7 @@ _SLOWEST = timedelta(seconds=15)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Name:
+class WatchName:
     """What is watched: for all boxes or for the one box, the expression, the signal or the guard of that name."""
 
     part: str
@@ -82,7 +82,7 @@ class AlarmReader:
         """Return what is known of the Rollout's expressions, and keep them evaluated."""
         key = (rollout.namespace, rollout.name)
         artifact = release.artifact if release else rollout.artifact
-        wanted = _wanted(rollout, artifact) | self._guarded(rollout, artifact)
+        wanted = wanted_of(rollout, artifact, self._guards)
         if not wanted:
             self.forget(key)
             return UNWATCHED
@@ -92,22 +92,12 @@ class AlarmReader:
             revert=worst([verdict for name, verdict in verdicts.items() if name.part == REVERT]),
             one_box=worst([verdict for name, verdict in verdicts.items() if name.part == ONE_BOX]),
             signals=tuple(
-                SignalReading(s.name, verdicts[_Name(REVERT, s.name)], verdicts[_Name(ONE_BOX, s.name)])
+                SignalReading(s.name, verdicts[WatchName(REVERT, s.name)], verdicts[WatchName(ONE_BOX, s.name)])
                 for s in rollout.spec.signals or ()
             ),
             samples=self._samples(rollout, release, artifact),
             poll=self._service.slowest(key) or _SLOWEST,
         )
-
-    def _guarded(self, rollout: RolloutView, artifact: str) -> dict[_Name, Wanted]:
-        """The alarms of its team that guard it, each in its context."""
-        context = _context(rollout, artifact, naming.all_pods(rollout.name))
-        found = {}
-        for namespace, name in self._guards.guarding(rollout):
-            ref = Ref(name, None if namespace == rollout.namespace else namespace)
-            text = print_expression(Is(State.ALARM, ref))
-            found[_Name(REVERT, guard=str(ref))] = Wanted(text, rollout.namespace, context)
-        return found
 
     def prove(self, rollout: RolloutView, since: datetime, until: datetime) -> tuple[Stretch, ...] | None:
         """Return when all was OK between two moments, None while Prometheus is being asked."""
@@ -197,17 +187,32 @@ def _context(rollout: RolloutView, artifact: str, pods: str) -> template.Context
     return template.Context(namespace=rollout.namespace, name=rollout.name, pods=pods, artifact=artifact)
 
 
-def _wanted(rollout: RolloutView, artifact: str) -> dict[_Name, Wanted]:
-    """Everything that a release of this Rollout depends on."""
+def wanted_of(rollout: RolloutView, artifact: str, guards: Guards) -> dict[WatchName, Wanted]:
+    """Return everything that a release of this Rollout depends on: expressions, signals, and guards of its team."""
+    return _own(rollout, artifact) | _guarded(rollout, artifact, guards)
+
+
+def _guarded(rollout: RolloutView, artifact: str, guards: Guards) -> dict[WatchName, Wanted]:
+    """The alarms of its team that guard it, each in its context."""
+    context = _context(rollout, artifact, naming.all_pods(rollout.name))
+    found = {}
+    for namespace, name in guards.guarding(rollout):
+        ref = Ref(name, None if namespace == rollout.namespace else namespace)
+        text = print_expression(Is(State.ALARM, ref))
+        found[WatchName(REVERT, guard=str(ref))] = Wanted(text, rollout.namespace, context)
+    return found
+
+
+def _own(rollout: RolloutView, artifact: str) -> dict[WatchName, Wanted]:
     spec = rollout.spec
     everyone = _context(rollout, artifact, naming.all_pods(rollout.name))
     one_box = _context(rollout, artifact, naming.one_box_pods(rollout.name))
     found = {}
     if spec.alarms is not None:
-        found[_Name(REVERT)] = Wanted(spec.alarms.revert, rollout.namespace, everyone)
+        found[WatchName(REVERT)] = Wanted(spec.alarms.revert, rollout.namespace, everyone)
     if spec.alarms is not None and spec.alarms.one_box is not None:
-        found[_Name(ONE_BOX)] = Wanted(spec.alarms.one_box, rollout.namespace, one_box)
+        found[WatchName(ONE_BOX)] = Wanted(spec.alarms.one_box, rollout.namespace, one_box)
     for signal in spec.signals or ():
-        found[_Name(REVERT, signal.name)] = wanted_signal(signal, everyone, "of all boxes")
-        found[_Name(ONE_BOX, signal.name)] = wanted_signal(signal, one_box, "of the one box")
+        found[WatchName(REVERT, signal.name)] = wanted_signal(signal, everyone, "of all boxes")
+        found[WatchName(ONE_BOX, signal.name)] = wanted_signal(signal, one_box, "of the one box")
     return found

@@ -67,7 +67,7 @@ class EvidenceWatch:
         if kind == "Rollout":
             self._rollout_written(old, new)
         elif kind == "Artifact" and _order(new) > _order(old):
-            release = _release(self._region.rollout or {})
+            release = release_of(self._region.rollout or {})
             if release is None or release["artifact"] != new["spec"]["id"]:
                 self._fail("P2", f"{new['spec']['id']} is called stable, and no release of it is on record")
                 return
@@ -75,7 +75,7 @@ class EvidenceWatch:
 
     def _rollout_written(self, old: Object, new: Object) -> None:
         """Take note of a status; an approval is one whose step is a later one of the same version."""
-        before, after = _release(old), _release(new)
+        before, after = release_of(old), release_of(new)
         if after is None:
             return
         identity = (after["artifact"], after["step"]["number"])
@@ -96,7 +96,7 @@ class EvidenceWatch:
         if since is None:
             self._fail("P2", f"{told} is done, and its boxes do not serve")
             return
-        names = _alarms(spec)
+        names = alarms_of(spec)
         for name in names:
             self._check_alarm(name, since, told)
         for_ = _bake(spec, release, is_last)
@@ -176,11 +176,13 @@ def _order(artifact: Object) -> int:
     return int(((artifact.get("status") or {}).get("stable") or {}).get("order") or 0)
 
 
-def _release(rollout: Object) -> dict[str, Any] | None:
+def release_of(rollout: Object) -> dict[str, Any] | None:
+    """Return the release that a Rollout remembers."""
     return ((rollout.get("status") or {}).get("memory") or {}).get("release")
 
 
-def _alarms(spec: Object) -> tuple[str, ...]:
+def alarms_of(spec: Object) -> tuple[str, ...]:
+    """Return the alarms that a spec depends on."""
     alarms = spec.get("alarms")
     if not alarms:
         return ()

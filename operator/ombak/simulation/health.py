@@ -2,11 +2,11 @@
 
 import bisect
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 
 from ombak.alarms.history import Stretch
-from ombak.alarms.verdict import Certainty, State, Verdict, unknown_verdict
+from ombak.alarms.verdict import Certainty, Contributor, State, Verdict, unknown_verdict
 from ombak.core.memory import Release
 from ombak.core.snapshot import RolloutView
 from ombak.runtime.alarm_book import UNWATCHED, Reading
@@ -17,6 +17,8 @@ from ombak.simulation.pods import Kubelets, Pod
 
 REVERT, ONE_BOX = "revert", "oneBox"
 NAMES = (REVERT, ONE_BOX)
+OUTSIDE = "outside"
+"""The series of what is not the boxes' doing."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class Evaluation:
     at: float
     state: State | None
     """None: no answer."""
+    series: frozenset[str] = frozenset()
+    """What is in ALARM: `OUTSIDE`, or the artifact whose boxes do it."""
 
 
 class Health:
@@ -33,8 +37,8 @@ class Health:
 
     def __init__(self, timeline: Timeline, kubelets: Kubelets) -> None:
         self._timeline, self._kubelets = timeline, kubelets
-        self._times: dict[str, list[float]] = {name: [0.0] for name in NAMES}
-        self._bad: dict[str, list[bool]] = {name: [False] for name in NAMES}
+        self._changes: dict[str, dict[str, list[float]]] = {name: {} for name in NAMES}
+        """By alarm and series: when it began to breach, when it ended, and so on in turn."""
         self.ambient: set[str] = set()
         """Alarms that something outside of the Rollout makes breach."""
         self.is_answering = True
@@ -54,31 +58,36 @@ class Health:
     def look(self) -> None:
         """Store what is true now."""
         now = self._timeline.time()
-        for name in NAMES:
-            bad = name in self.ambient or self._is_bad(name, now)
-            if self._bad[name][-1] != bad:
-                self._times[name].append(now)
-                self._bad[name].append(bad)
+        for name, known in self._changes.items():
+            bad = self._bad(name, now) | ({OUTSIDE} if name in self.ambient else set())
+            for series in bad | known.keys():
+                changes = known.setdefault(series, [])
+                if (series in bad) is not bool(len(changes) % 2):
+                    changes.append(now)
 
-    def _is_bad(self, name: str, now: float) -> bool:
+    def _bad(self, name: str, now: float) -> set[str]:
         serving: dict[str, int] = {}
+        found: set[str] = set()
         for pod in self._kubelets.pods.values():
             how = pod.behaviour
             if not pod.is_ready or now < self._kubelets.first_served[pod.artifact] + how.burns_after:
                 continue
             if name == ONE_BOX:
                 if pod.is_one_box and how.bad_one_box:
-                    return True
+                    found.add(pod.artifact)
             elif how.bad_from:
                 serving[pod.artifact] = serving.get(pod.artifact, 0) + 1
                 if serving[pod.artifact] >= how.bad_from:
-                    return True
-        return False
+                    found.add(pod.artifact)
+        return found
 
-    def breached(self, name: str, moment: float) -> bool:
-        """Tell whether the metric breached at a moment that has passed."""
-        index = bisect.bisect_right(self._times[name], max(0.0, moment)) - 1
-        return self._bad[name][index]
+    def series(self, name: str) -> Collection[str]:
+        """Return all series of an alarm that ever breached."""
+        return self._changes[name].keys()
+
+    def breached(self, name: str, series: str, moment: float) -> bool:
+        """Tell whether a series breached at a moment that has passed."""
+        return bisect.bisect_right(self._changes[name][series], max(0.0, moment)) % 2 == 1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -185,22 +194,32 @@ class SimulatedAlarms:
         before = self._verdicts.get(name)
         self._asked[name] = self._clock.monotonic()
         now = self._timeline.time()
-        state = evaluate(self._health, self._rule, name, now)
-        self._latest[name] = Evaluation(now, state)
+        bad = evaluate(self._health, self._rule, name, now)
+        state = None if bad is None else State.ALARM if bad else State.OK
+        self._latest[name] = Evaluation(now, state, bad or frozenset())
         self._health.evaluations[name].append(self._latest[name])
-        if state is None:
+        if bad is None or state is None:
             self._verdicts[name] = unknown_verdict(name, "Prometheus does not answer")
         else:
-            why = f"{name} breaches" if state is State.ALARM else ""
             self._verdicts[name] = Verdict(
-                state, Certainty.Certain, self._clock.now(), self._rule.window, (name,) if why else (), (), why
+                state,
+                Certainty.Certain,
+                self._clock.now(),
+                self._rule.window,
+                (name,) if bad else (),
+                message=f"{name} breaches" if bad else "",
+                causes=tuple(Contributor(name, series) for series in sorted(bad)),
             )
-        return before is None or before.state is not self._verdicts[name].state
+        after = self._verdicts[name]
+        return before is None or (before.state, before.causes) != (after.state, after.causes)
 
 
-def evaluate(health: Health, rule: Rule, name: str, now: float) -> State | None:
-    """Return what an alarm says if it is asked at this true time; None when there is no answer."""
+def evaluate(health: Health, rule: Rule, name: str, now: float) -> frozenset[str] | None:
+    """Return the series that are in ALARM if it is asked at this true time; None when there is no answer."""
     if not health.is_answering:
         return None
-    samples = [health.breached(name, now - k * rule.period) for k in range(rule.points)]
-    return State.ALARM if sum(samples) >= rule.hits else State.OK
+    return frozenset(
+        series
+        for series in health.series(name)
+        if sum(health.breached(name, series, now - k * rule.period) for k in range(rule.points)) >= rule.hits
+    )

@@ -93,6 +93,12 @@ class Region:
         """The phase that the status tells."""
         return str(self.status.get("phase") or "")
 
+    @property
+    def is_held(self) -> bool:
+        """A first install is held by what was in ALARM before, which somebody has to end."""
+        waiting = str((self.status.get("waitingFor") or {}).get("what") or "")
+        return self.phase == "Bake" and waiting.startswith("an alarm to end that was there before")
+
     def available(self) -> int:
         """Return how many boxes truly serve now."""
         return sum(p.is_available for p in self.kubelets.pods.values())

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from ombak.core.identity import artifact_id
 from ombak.simulation.agenda import Agenda, run_virtual
+from ombak.simulation.baseline_watch import BaselineWatch
 from ombak.simulation.capacity_watch import CapacityWatch
 from ombak.simulation.delivery_watch import DeliveryWatch, is_good
 from ombak.simulation.evidence_watch import EvidenceWatch
@@ -49,6 +50,7 @@ class Run:
         self._told: tuple[str, ...] = ()
         self.capacity = CapacityWatch(region, scenario.lag, scenario.delay, self.fail)
         self.evidence = EvidenceWatch(region, scenario.lag, self.fail)
+        self.baseline = BaselineWatch(region, scenario.lag, self.fail)
         self.delivery = DeliveryWatch(
             region, scenario.lag, self.fail, lambda: [s.replicas for s in self.capacity.recent()]
         )
@@ -104,7 +106,8 @@ class Run:
     def is_at_rest(self) -> bool:
         """It has come to where it may stay, as far as the status tells."""
         is_over = self.now > self.last_event + 1.0 and not self.outcome.violations
-        return is_over and self.region.phase in RESTS and self.region.is_settled()
+        may_stay = self.region.phase in RESTS or self.region.is_held
+        return is_over and may_stay and self.region.is_settled()
 
     def check_end(self) -> None:
         """What every run must come to: all boxes on one version, all of them serving, and the right one (P4)."""
@@ -113,7 +116,7 @@ class Run:
             return
         if self.scenario.phase and region.phase != self.scenario.phase:
             self.fail("P4", f"it ended {region.phase}: {region.status.get('message')}")
-        if region.phase in ("Blocked", "Invalid", "Failed"):
+        if region.phase in ("Blocked", "Invalid", "Failed") or region.is_held:
             return
         wanted, boxes = artifact_id(rollout["spec"]["template"]), region.versions()
         replicas = rollout["spec"].get("replicas")

@@ -3,11 +3,13 @@
 import dataclasses
 from collections.abc import Callable
 
+from ombak.core import naming
 from ombak.core.identity import artifact_id
 from ombak.simulation.chaos import chaos
+from ombak.simulation.health import REVERT
 from ombak.simulation.pods import Behaviour
 from ombak.simulation.region import template
-from ombak.simulation.scenario import Scenario, Stage, act, change, scale, spec, wish
+from ombak.simulation.scenario import Event, Scenario, Stage, act, change, scale, spec, wish
 
 GOOD = Behaviour()
 CHANGE_AT = 200.0
@@ -83,6 +85,23 @@ def stale_watch(seed: int) -> Scenario:
     return dataclasses.replace(made, events=(*made.events, *events), lag=45.0, phase="")
 
 
+def _outside(stage: Stage, is_bad: bool) -> None:
+    (stage.region.health.ambient.add if is_bad else stage.region.health.ambient.discard)(REVERT)
+    stage.region.health.look()
+
+
+def old_alarm(name: str, phase: str, behaviour: Behaviour = GOOD, *events: Event, until: float = 0.0) -> Scenario:
+    """Return a first install while an alarm is in ALARM already; `until` is when that ends (0: never)."""
+    began = act(0.0, "an alarm is in ALARM before anything runs", lambda stage: _outside(stage, True))
+    ended = act(until, "the old alarm ends", lambda stage: _outside(stage, False))
+    found = (began, *events, *((ended,) if until else ()))
+    return Scenario(name, spec(10, template("v1", behaviour)), found, end=3600.0, phase=phase)
+
+
+def _abort_first(stage: Stage) -> None:
+    stage.region.annotate(naming.ABORT, artifact_id(template("v1", GOOD)))
+
+
 NAMED: dict[str, Scenario] = {
     s.name: s
     for s in (
@@ -101,6 +120,23 @@ NAMED: dict[str, Scenario] = {
         without_room(),
         to_zero_and_back(),
         invalid_meanwhile(),
+        old_alarm("old-alarm-ends", "Stable", until=400.0),
+        old_alarm("old-alarm-and-a-new-one", "Failed", Behaviour(bad_from=1, burns_after=300.0), until=900.0),
+        old_alarm(
+            "old-alarm-comes-back",
+            "Failed",
+            GOOD,
+            act(200, "the old alarm ends", lambda stage: _outside(stage, False)),
+            act(260, "and comes back", lambda stage: _outside(stage, True)),
+        ),
+        old_alarm(
+            "old-alarm-and-an-abort",
+            "Stable",
+            GOOD,
+            wish(CHANGE_AT, "v2", GOOD),
+            act(400, "the first version is aborted", _abort_first),
+            until=900.0,
+        ),
     )
 }
 
