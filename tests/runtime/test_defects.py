@@ -24,11 +24,15 @@ async def _fail(rig: Rig) -> None:
     await rig.reconciler.tell_defect(KEY, caught.value, PAUSE)
 
 
-def _break(monkeypatch: pytest.MonkeyPatch, where: str = "decide", kind: type[Exception] = ZeroDivisionError) -> None:
+def _break(
+    monkeypatch: pytest.MonkeyPatch,
+    where: str = "ombak.runtime.reconcile.decide",
+    kind: type[Exception] = ZeroDivisionError,
+) -> None:
     def broken(*_: Any, **__: Any) -> NoReturn:
         raise kind(f"something else each time: {object()}")
 
-    monkeypatch.setattr(reconcile, where, broken)
+    monkeypatch.setattr(where, broken)
 
 
 async def test_a_defect_is_told_once_and_what_is_known_stays(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +80,7 @@ async def test_a_defect_after_the_status_write_is_not_taken_back_by_it(
         rig.settle(ready=False)
         rig.clock.advance(15)
     with monkeypatch.context() as patched:
-        _break(patched, "explain_pods")
+        _break(patched, "ombak.runtime.ailments.Ailments.ask")
         await _fail(rig)
         assert rig.condition("Stalled")["reason"] == "Defect"
         rig.kube.take()
