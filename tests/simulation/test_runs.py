@@ -26,7 +26,9 @@ def test_no_promise_breaks(name: str, engine: str, first: int, count: int) -> No
     assert told(batch(name, range(first, first + count), engine, jobs=1), engine) == []
 
 
-@pytest.mark.parametrize("name", ["crash-loop", "revert-without-room", "to-zero-and-back", "invalid-meanwhile"])
+@pytest.mark.parametrize(
+    "name", ["crash-loop", "revert-without-room", "to-zero-and-back", "invalid-meanwhile", "zones-meanwhile"]
+)
 def test_what_is_easily_got_wrong_ends_well(name: str) -> None:
     """In the phase that the scenario names."""
     assert told([one(name, 1, "quick")], "quick") == []
