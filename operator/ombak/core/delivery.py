@@ -14,6 +14,7 @@ from ombak.core.memory import Memory, Mode, Position, Release
 from ombak.core.plan import Note, Plan, Waiting
 from ombak.core.returning import reject, trouble_after
 from ombak.core.scene import Scene
+from ombak.core.snapshot import Snapshot
 
 RECHECK = timedelta(minutes=1)
 """A refused template is tried again this often: a policy or a quota may have changed."""
@@ -120,24 +121,29 @@ def forward(scene: Scene) -> Plan:
 def _remembered(scene: Scene) -> Release:
     """Rebuild a release from the boxes it has, after its memory was erased: its evidence starts anew."""
     s, now, artifact = scene.s, scene.now, scene.heading.artifact
-    have: dict[tuple[Part, str], int] = {}
-    for fleet in s.fleet:
-        if fleet.artifact == artifact:
-            have[Part.FLEET, fleet.zone] = fleet.desired
-    for box in s.one_boxes:
-        if box.artifact == artifact:
-            have[Part.ONE_BOX, box.zone] = box.desired
-    position = layout.observed_position(scene.parts, have)
+    position = layout.observed_position(scene.parts, _boxes_of(s, artifact))
     view = s.artifact(artifact)
     known = view is not None and view.is_good and s.rollout.spec.strategy.known_good is KnownGood.FAST
     step = advance.new_step(1, advance.goal_of(scene.parts, position), now)
     return Release(artifact, Mode.FAST if known else Mode.FORWARD, now, position, step)
 
 
+def _boxes_of(s: Snapshot, artifact: str) -> dict[tuple[Part, str], int]:
+    """Return how many boxes of an artifact are asked for in each place."""
+    have = {(Part.FLEET, fleet.zone): fleet.desired for fleet in s.fleet if fleet.artifact == artifact}
+    return have | {(Part.ONE_BOX, box.zone): box.desired for box in s.one_boxes if box.artifact == artifact}
+
+
 def _go_on(scene: Scene, release: Release, old: str) -> Plan:
     """One look at a release: take it back, hold it, or take its next step."""
+    release, notes = _fitted(scene, release)
+    made = _looked_at(scene, release, old)
+    return dataclasses.replace(made, notes=(*notes, *made.notes))
+
+
+def _looked_at(scene: Scene, release: Release, old: str) -> Plan:
     s, now = scene.s, scene.now
-    release = baseline.looked(s, _fitted(scene, release))
+    release = baseline.looked(s, release)
     evidence = evidence_of(s, release.baseline)
     wanted = layout.wants(scene.parts, release.position, release.artifact, old)
     release = advance.observe(s, release, wanted, scene.parts, evidence, now)
@@ -151,13 +157,32 @@ def _go_on(scene: Scene, release: Release, old: str) -> Plan:
     return _step(scene, release, old)
 
 
-def _fitted(scene: Scene, release: Release) -> Release:
-    """Return the release where the parts are fewer than at its approval: somebody took zones out of the spec."""
-    if release.position.segment < len(scene.parts):
-        return release
+def _fitted(scene: Scene, release: Release) -> tuple[Release, tuple[Note, ...]]:
+    """Return the release at a position for the zones and one boxes of today, and what to tell about that.
+
+    The approved share counts parts in their order, so with other ones it means other boxes. Whatever does not
+    surely stay approved needs a step of its own again, whose evidence and bake begin anew.
+    """
+    parts, position = scene.parts, release.position
+    shape = layout.shape_of(parts)
+    if position.layout == shape:
+        return release, ()
+    if not position.layout and position.segment < len(parts):
+        # Written by an older version, which took no note of it: nothing tells that it is another one.
+        return dataclasses.replace(release, position=dataclasses.replace(position, layout=shape)), ()
     if release.mode is Mode.INSTALL:
-        return dataclasses.replace(release, position=layout.last_position(scene.parts))
-    return _remembered(scene)
+        return dataclasses.replace(release, position=layout.last_position(parts)), ()
+    if position.layout:
+        position = layout.carried_over(parts, position)
+    else:
+        position = layout.proven_position(parts, _boxes_of(scene.s, release.artifact))
+    goal = advance.goal_of(parts, position)
+    told = f"{goal} of {scene.replicas} boxes stay approved for {release.artifact}"
+    note = Note("LayoutChanged", f"zones or strategy.oneBox.scope changed in the middle of a release: {told}.")
+    step = release.step
+    if not layout.is_everywhere(parts, position):
+        step = advance.new_step(step.number, goal, scene.now)
+    return dataclasses.replace(release, position=position, step=step), (note,)
 
 
 def _hold(scene: Scene, release: Release, old: str, wanted: tuple[layout.Want, ...], judgement: advance.Hold) -> Plan:

@@ -43,27 +43,59 @@ def zone_sizes(replicas: int, zones: tuple[str, ...]) -> dict[str, int]:
 
 def segments(spec: RolloutSpec, replicas: int) -> tuple[Segment, ...]:
     """Return the parts of a Rollout in the order of delivery; the sizes add up to `replicas`."""
-    zones = tuple(spec.zones or ("",))
     every_zone = spec.strategy.one_box.scope is OneBoxScope.ZONE
+    zones = spec.zones or [""]
+    return _segments({zone: index == 0 or every_zone for index, zone in enumerate(zones)}, replicas)
+
+
+def _segments(zones: dict[str, bool], replicas: int) -> tuple[Segment, ...]:
+    """Return the parts of zones in their order; each says whether it has a one box."""
     found: list[Segment] = []
-    for index, (zone, size) in enumerate(zone_sizes(replicas, zones).items()):
-        has_one_box = index == 0 or every_zone
-        first = min(1, size) if has_one_box else 0
-        if has_one_box:
+    for zone, size in zone_sizes(replicas, tuple(zones)).items():
+        first = min(1, size) if zones[zone] else 0
+        if zones[zone]:
             found.append(Segment(Part.ONE_BOX, zone, first))
         found.append(Segment(Part.FLEET, zone, size - first))
     return tuple(found)
 
 
+def shape_of(parts: tuple[Segment, ...]) -> str:
+    """Return what the parts are, whatever their sizes: zones in their order, `*` before one that has a one box.
+
+    Such as `*a,b,c`, and `*` where there are no zones; no zone's name holds either character.
+    """
+    has_box = {part.zone for part in parts if part.part is Part.ONE_BOX}
+    return ",".join(("*" if zone in has_box else "") + zone for zone in dict.fromkeys(part.zone for part in parts))
+
+
+def parts_of(shape: str, replicas: int) -> tuple[Segment, ...]:
+    """Return the parts of a shape at so many replicas: the inverse of `shape_of`."""
+    return _segments({name.removeprefix("*"): name.startswith("*") for name in shape.split(",")}, replicas)
+
+
+def _position(parts: tuple[Segment, ...], segment: int, boxes: int) -> Position:
+    """Return a position that remembers for which parts it was made."""
+    return Position(segment, boxes, max(1, parts[segment].size), shape_of(parts), sum(part.size for part in parts))
+
+
+def _is_whole(parts: tuple[Segment, ...], position: Position) -> bool:
+    """All was approved, the last part too: a finished release takes all growth."""
+    return position.segment == len(parts) - 1 and position.boxes >= position.of
+
+
 def reached(parts: tuple[Segment, ...], position: Position) -> tuple[int, ...]:
     """Return how many boxes of each segment are approved for the new artifact, at today's sizes.
 
-    In the segment under way growth goes to the old version, and a shrink leaves at most the approved share.
+    Growth goes to the old version, in the segment under way and in those that are done, and a shrink leaves at most
+    the approved share. Only where every segment is done every box is approved, however many there are.
     """
+    if _is_whole(parts, position):
+        return tuple(part.size for part in parts)
+    known = parts_of(shape_of(parts), position.replicas) if position.replicas else parts
     counts = []
-    for index, segment in enumerate(parts):
+    for index, (segment, then) in enumerate(zip(parts, known, strict=True)):
         if index < position.segment or (index == position.segment and position.boxes >= position.of):
-            counts.append(segment.size)
+            counts.append(min(segment.size, then.size))
         elif index == position.segment:
             share = floor_share(Fraction(position.boxes, position.of), segment.size)
             counts.append(min(position.boxes, share))
@@ -79,22 +111,54 @@ def is_everywhere(parts: tuple[Segment, ...], position: Position) -> bool:
 
 def first_position(parts: tuple[Segment, ...]) -> Position:
     """Return the first box of all: one box."""
-    index = next(i for i, p in enumerate(parts) if p.size)
-    return Position(segment=index, boxes=1, of=parts[index].size)
+    return _position(parts, next((i for i, p in enumerate(parts) if p.size), 0), 1)
 
 
 def last_position(parts: tuple[Segment, ...]) -> Position:
     """Return the position at which every box is approved."""
-    size = max(1, parts[-1].size)
-    return Position(segment=len(parts) - 1, boxes=size, of=size)
+    return _position(parts, len(parts) - 1, max(1, parts[-1].size))
 
 
 def next_position(parts: tuple[Segment, ...], position: Position, batch: int) -> Position:
     """Return the position one batch further; a batch never crosses from one zone into the next."""
     now = reached(parts, position)
-    index = next(i for i in range(len(parts)) if i >= position.segment and now[i] < parts[i].size)
-    size = parts[index].size
-    return Position(segment=index, boxes=min(size, now[index] + batch), of=size)
+    index = next(i for i in range(len(parts)) if now[i] < parts[i].size)
+    if index < position.segment:
+        return _caught_up(parts, position, sum(now) + batch)
+    return _position(parts, index, min(parts[index].size, now[index] + batch))
+
+
+def _caught_up(parts: tuple[Segment, ...], position: Position, most: int) -> Position:
+    """Return the position with boxes that came into finished zones since, so that `most` are approved in all."""
+    grown = (
+        dataclasses.replace(position, replicas=count)
+        for count in range(sum(part.size for part in parts), position.replicas, -1)
+    )
+    return next(found for found in grown if sum(reached(parts, found)) <= most)
+
+
+def carried_over(parts: tuple[Segment, ...], position: Position) -> Position:
+    """Return a position for other zones or one boxes than it was made for: what is approved in each place stays so.
+
+    Only from the front without a gap, for that is the order of delivery; never more than was approved.
+    """
+    before = parts_of(position.layout, sum(part.size for part in parts))
+    if _is_whole(before, position):
+        return last_position(parts)
+    approved = {(p.part, p.zone): n for p, n in zip(before, reached(before, position), strict=True)}
+    return proven_position(parts, approved)
+
+
+def proven_position(parts: tuple[Segment, ...], have: dict[tuple[Part, str], int]) -> Position:
+    """Return the position up to which there are boxes in every place; one box at least, as everywhere."""
+    found = first_position(parts)
+    for index, segment in enumerate(parts):
+        count = min(segment.size, have.get((segment.part, segment.zone), 0))
+        if count:
+            found = _position(parts, index, count)
+        if count < segment.size:
+            break
+    return found
 
 
 def observed_position(parts: tuple[Segment, ...], have: dict[tuple[Part, str], int]) -> Position:
@@ -107,7 +171,7 @@ def observed_position(parts: tuple[Segment, ...], have: dict[tuple[Part, str], i
         count = min(segment.size, have.get((segment.part, segment.zone), 0))
         if count:
             index, boxes = i, count
-    return Position(segment=index, boxes=max(1, boxes), of=max(1, parts[index].size))
+    return _position(parts, index, max(1, boxes))
 
 
 def wants(parts: tuple[Segment, ...], position: Position, new: str, old: str) -> tuple[Want, ...]:

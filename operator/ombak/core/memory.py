@@ -32,6 +32,10 @@ class Position:
     segment: int
     boxes: int
     of: int
+    layout: str = ""
+    """The zones and one boxes that `segment` counts (`layout.shape_of`); empty in what older versions wrote."""
+    replicas: int = 0
+    """How many boxes there were in all when it was approved; 0 in what older versions wrote."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from ombak.api.rollout import Phase
 from ombak.core.alarm_views import alarm_views, has_news
 from ombak.core.capacity import floor_of
 from ombak.core.converge import serving_all
-from ombak.core.memory import ZERO, Memory, dump_memory, load_memory
+from ombak.core.memory import ZERO, Memory, Release, dump_memory, load_memory
 from ombak.core.plan import Plan
 from ombak.core.snapshot import Snapshot
 
@@ -197,12 +197,17 @@ def _essence(status: Mapping[str, Any], memory: Memory) -> object:
         memory.wait and memory.wait.key,
         release
         and (
-            *(release.artifact, release.mode, release.position, release.step.number),
+            *(release.artifact, release.mode, _place(release), release.step.number),
             *(release.unknown_since is None, release.baseline),
         ),
         reverting and (reverting.source, reverting.target, reverting.forced),
         conditions,
     )
+
+
+def _place(release: Release) -> object:
+    """The approved share; for which zones it was made an older version did not write, and that is no news."""
+    return release.position.segment, release.position.boxes, release.position.of
 
 
 def _accrued(memory: Memory) -> timedelta:

@@ -79,12 +79,15 @@ class DeliveryWatch:
         """Return how many boxes a position approves, reckoned apart from the code under test."""
         spec: dict[str, Any] = (self._region.rollout or {})["spec"]
         position, total = release["position"], 0
-        for index, size in enumerate(sizes(spec, replicas)):
-            if index < position["segment"]:
-                total += size
+        now, then = sizes(spec, replicas), sizes(spec, position.get("replicas") or replicas)
+        share = Fraction(position["boxes"], position["of"])
+        if share >= 1 and position["segment"] == len(now) - 1:
+            return max(1, replicas)
+        for index, (size, before) in enumerate(zip(now, then, strict=True)):
+            if index < position["segment"] or (index == position["segment"] and share >= 1):
+                total += min(size, before)
             elif index == position["segment"]:
-                share = Fraction(position["boxes"], position["of"])
-                total += size if share >= 1 else min(position["boxes"], int(share * size))
+                total += min(position["boxes"], int(share * size))
         return max(1, total)
 
     def _asked(self, artifact: str) -> int:

@@ -70,6 +70,16 @@ def invalid_meanwhile() -> Scenario:
     return dataclasses.replace(made, spec=made.spec | bakeless, events=events)
 
 
+def zones_meanwhile() -> Scenario:
+    """Return a good release in whose middle a zone is given up, and later each zone gets a one box of its own."""
+    made = release("zones-meanwhile", replicas=12, zones=("a", "b", "c"))
+    each = dict(made.spec["strategy"])
+    each["oneBox"] = {**each["oneBox"], "scope": "Zone"}
+    fewer = change(CHANGE_AT + 200, "zone c is given up", zones=["a", "b"])
+    more = change(CHANGE_AT + 320, "a one box in each zone", strategy=each)
+    return dataclasses.replace(made, events=(*made.events, fewer, more))
+
+
 def stale_watch(seed: int) -> Scenario:
     """Return a release while boxes come and go, and the watch tells of it up to half a minute late."""
 
@@ -137,6 +147,7 @@ NAMED: dict[str, Scenario] = {
             act(400, "the first version is aborted", _abort_first),
             until=900.0,
         ),
+        zones_meanwhile(),
     )
 }
 
