@@ -403,3 +403,24 @@ async def test_a_defect_of_a_source_does_not_stay_unseen(world: World) -> None:
     world.service.watch("r1", _wanted(), is_active=True)
     with pytest.raises(ZeroDivisionError):
         await world.service.poll_due()
+
+
+@pytest.mark.parametrize("is_scanned", [pytest.param(False, id="read before the scan"), pytest.param(True, id="after")])
+async def test_whoever_read_that_an_answer_is_too_old_hears_of_the_next(is_scanned: bool) -> None:
+    """Also if it was read between two scans: else a status would stay unknown until the alarm itself changes."""
+    world = World()
+    world.service.watch("r1", _wanted(), is_active=False)
+    await world.pass_time(12)
+    assert world.verdict.is_ok
+    world.told.clear()
+    world.clock.advance(26)  # a loop that was busy, or a Prometheus that takes long
+    if not is_scanned:
+        assert world.verdict.is_unknown
+    else:
+        world.service._pool._announce_stale()
+        assert world.told.pop() == {"r1"}
+    await world.service.poll_due()
+    assert world.verdict.is_ok
+    assert world.told == [frozenset({"r1"})]
+    await world.pass_time(30)
+    assert len(world.told) == 1

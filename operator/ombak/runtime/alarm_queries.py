@@ -80,6 +80,9 @@ class Shared(abc.ABC, Generic[RuleT, ResultT]):
     failures: int = 0
     error: str = ""
     is_stale: bool = False
+    """Everybody was told that the last answer is too old."""
+    was_read_stale: bool = False
+    """Somebody read that it is, told or not."""
 
     @property
     @abc.abstractmethod
@@ -97,9 +100,9 @@ class Shared(abc.ABC, Generic[RuleT, ResultT]):
         return max(minimum, period / 4 if self.active else period)
 
     def _recover(self) -> bool:
-        """Note that there is an answer again; returns whether there was none before."""
-        recovered = bool(self.error) or self.is_stale
-        self.error, self.failures, self.is_stale = "", 0, False
+        """Note that there is an answer again; returns whether there was none before, to anybody's knowledge."""
+        recovered = bool(self.error) or self.is_stale or self.was_read_stale
+        self.error, self.failures, self.is_stale, self.was_read_stale = "", 0, False, False
         return recovered
 
     def fail(self, why: str) -> set[Hashable]:
@@ -123,6 +126,7 @@ class Shared(abc.ABC, Generic[RuleT, ResultT]):
         if outcome is None:
             return unknown_verdict(name, "was not evaluated yet")
         if outcome.asked < stale_before:
+            self.was_read_stale = True  # between two scans: the next answer is news to whoever asked
             return unknown_verdict(name, f"was last evaluated at {outcome.at:%H:%M:%S} UTC, which is too long ago")
         return self._known_verdict(name, outcome)
 
