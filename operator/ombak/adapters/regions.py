@@ -192,7 +192,7 @@ class RegionClients:
     async def apply(self, region: str, manifest: Object, *, force: bool = False) -> Object:
         """See `Regions.apply`.
 
-        A Rollout that is known should carry its `metadata.uid`: one that was deleted meanwhile is then a `Conflict`,
+        A Rollout that is known should carry its `metadata.uid`: one that was deleted meanwhile is then `NotFound`,
         and not made anew without its size.
         """
         link, (kind, namespace) = self._link(region), _place(manifest)

@@ -8,7 +8,7 @@ from ombak.adapters.clock import SystemClock
 from ombak.adapters.kube_client import HttpKubeClient
 from ombak.adapters.kubernetes import Access
 from ombak.adapters.reflector import Reflector, Source
-from ombak.adapters.region_link import Listeners
+from ombak.adapters.region_link import Listeners, RegionPace
 from ombak.adapters.regions import Hub, RegionClients
 from ombak.runtime import kinds
 from ombak.runtime.region_records import RegionRecord, decode_region
@@ -19,10 +19,13 @@ from ombak.runtime.store import Key, Store
 class HubRegions:
     """Region objects in, open regions out. `on_rollout` and `on_contact` are for the engine of Pipelines."""
 
-    def __init__(self, client: HttpKubeClient, access: Access, rng: random.Random) -> None:
+    def __init__(
+        self, client: HttpKubeClient, access: Access, rng: random.Random, pace: RegionPace | None = None
+    ) -> None:
+        """Nothing is asked before `run`."""
         clock = SystemClock()
         self.records: Store[RegionRecord] = Store(decode_region, on_event=self._changed)
-        self.regions = RegionClients(Hub(client, access), clock, rng, Listeners(self._rollout, self._contact))
+        self.regions = RegionClients(Hub(client, access), clock, rng, Listeners(self._rollout, self._contact), pace)
         self._reporter = RegionReporter(client, self.records, self.regions, clock)
         self._reflector: Reflector[Any] = Reflector(client, Source(kinds.REGIONS), self.records, rng)
 
