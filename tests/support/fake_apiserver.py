@@ -43,6 +43,7 @@ class FakeApiServer:
         self.repeat_events = 1
         self.bookmark_every = 0.05
         self.token = "good"
+        self.version = "v1.36.3"
         self._uids = itertools.count(1)
         self._changed = asyncio.Condition()
 
@@ -100,7 +101,9 @@ class FakeApiServer:
         after = parts[parts.index("namespaces") + 2 :] if "namespaces" in parts else parts[3:]
         name = after[1] if len(after) > 1 else ""
         what = request.method
-        if what == "GET" and not name:
+        if request.path == "/version":
+            what = "version"
+        elif what == "GET" and not name:
             what = "watch" if request.query.get("watch") == "true" else "list"
         self.requests.append((what, request.path, dict(request.query)))
         for position, (sort, fault, times) in enumerate(self.faults):
@@ -109,6 +112,8 @@ class FakeApiServer:
                 return await fault(request)
         if request.headers.get("Authorization", "Bearer good") != f"Bearer {self.token}":
             return status(401, "Unauthorized")
+        if what == "version":
+            return web.json_response({"gitVersion": self.version})
         collection = "/" + "/".join(parts[: len(parts) - len(after[1:])])
         if what == "list":
             return self._list(request, collection)

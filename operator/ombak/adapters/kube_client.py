@@ -7,12 +7,12 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 from pydantic_core import from_json
 
-from ombak.adapters.kubernetes import Access, AccessError
+from ombak.adapters.kubernetes import AccessError
 from ombak.adapters.limits import Gate, Limits
 from ombak.runtime.kube_port import (
     PAGE_LIMIT,
@@ -24,9 +24,10 @@ from ombak.runtime.kube_port import (
 )
 
 FIELD_MANAGER = "ombak"
-WRITE = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+JSON_PATCH = "application/json-patch+json"
 READ_BUFFER = 2**21
 """Bytes; a watch line must fit twice: an object is at most 1.5 MB in etcd, and larger as JSON."""
 
@@ -38,11 +39,41 @@ OnRequest = Callable[[str, str, int, float], None]
 """verb, plural, status (0: no answer), seconds"""
 
 
+class Entrance(Protocol):
+    """Where an API server is and who we are there; `Access` is one. Each raises `AccessError`."""
+
+    @property
+    def server(self) -> str:
+        """Its URL, without a slash at the end; asked for only after `headers`."""
+        ...
+
+    async def headers(self) -> dict[str, str]:
+        """The Authorization header as it is now."""
+        ...
+
+    async def renew(self) -> bool:
+        """Load the credentials again; whether that was done."""
+        ...
+
+    def transport(self) -> dict[str, Any]:
+        """Arguments of an aiohttp request."""
+        ...
+
+
 class HttpKubeClient:
     """Implements `ombak.runtime.kube_port.KubeClient`; use it as an async context manager."""
 
-    def __init__(self, access: Access, limits: Limits | None = None, on_request: OnRequest | None = None) -> None:
+    def __init__(
+        self,
+        access: Entrance,
+        limits: Limits | None = None,
+        on_request: OnRequest | None = None,
+        *,
+        manager: str = FIELD_MANAGER,
+    ) -> None:
+        """`manager` is the name under which the API server records what we write."""
         self._access = access
+        self._write = {"fieldManager": manager, "fieldValidation": "Strict"}
         self._limits = limits or Limits()
         self._gate = Gate(self._limits)
         self._on_request = on_request or (lambda *_: None)
@@ -68,12 +99,12 @@ class HttpKubeClient:
 
     async def create(self, kind: Kind, namespace: str, body: Object, *, dry_run: bool = False) -> Object:
         """See `KubeClient.create`."""
-        query = WRITE | ({"dryRun": "All"} if dry_run else {})
+        query = self._write | ({"dryRun": "All"} if dry_run else {})
         return await self._call("POST", kind, kind.path(namespace), query, body)
 
     async def replace(self, kind: Kind, namespace: str, name: str, body: Object, *, subresource: str = "") -> Object:
         """See `KubeClient.replace`."""
-        return await self._call("PUT", kind, kind.path(namespace, name, subresource), WRITE, body)
+        return await self._call("PUT", kind, kind.path(namespace, name, subresource), self._write, body)
 
     async def patch(
         self,
@@ -87,7 +118,21 @@ class HttpKubeClient:
     ) -> Object:
         """See `KubeClient.patch`."""
         path = kind.path(namespace, name, subresource)
-        return await self._call("PATCH", kind, path, WRITE, patch, content_type)
+        return await self._call("PATCH", kind, path, self._write, patch, content_type)
+
+    async def apply(self, kind: Kind, namespace: str, body: Object, *, force: bool = False) -> Object:
+        """Server-side apply of a manifest; `Conflict` names who owns a field, unless `force` takes it from them."""
+        path = kind.path(namespace, body["metadata"]["name"])
+        query = self._write | {"force": "true" if force else "false"}
+        return await self._call("PATCH", kind, path, query, body, APPLY_PATCH)
+
+    async def version(self) -> str:
+        """The server's version, such as `v1.36.3`: the cheapest question for which credentials are looked at."""
+        raw = await self._ask("GET", "version", "/version", {})
+        found = _json_object(raw).get("gitVersion")
+        if not isinstance(found, str) or not found:
+            raise Unreachable(f"the answer is no version of an API server: {raw[:80]!r}")
+        return found
 
     async def delete(
         self,
@@ -181,6 +226,12 @@ class HttpKubeClient:
     async def _call(
         self, verb: str, kind: Kind, path: str, query: Query, body: Any = None, content_type: str = JSON
     ) -> Object:
+        return _object(await self._ask(verb, kind.plural, path, query, body, content_type))
+
+    async def _ask(
+        self, verb: str, what: str, path: str, query: Query, body: Any = None, content_type: str = JSON
+    ) -> bytes:
+        """One answer that is no refusal, as it came."""
         loop = asyncio.get_running_loop()
         async with self._gate.enter():
             started, status = loop.time(), 0
@@ -191,10 +242,10 @@ class HttpKubeClient:
                         async with response:
                             raw, status = await response.read(), response.status
             finally:
-                self._on_request(verb, kind.plural, status, loop.time() - started)
+                self._on_request(verb, what, status, loop.time() - started)
         if not 200 <= status < 300:
             raise _error(response, raw)
-        return _object(raw)
+        return raw
 
     async def _send(
         self,
@@ -247,12 +298,17 @@ async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
         yield line
 
 
-def _object(raw: bytes) -> Object:
+def _json_object(raw: bytes) -> Object:
     try:
         found = from_json(raw)
     except ValueError as error:
         raise Unreachable(f"the answer is not JSON: {raw[:80]!r}") from error
-    if not isinstance(found, dict) or not isinstance(found.get("metadata"), dict):
+    return found if isinstance(found, dict) else {}
+
+
+def _object(raw: bytes) -> Object:
+    found = _json_object(raw)
+    if not isinstance(found.get("metadata"), dict):
         raise Unreachable(f"the answer is not an API object: {raw[:80]!r}")
     return found
 

@@ -64,7 +64,7 @@ class Access:
             except (config.ConfigException, yaml.YAMLError, OSError, ValueError, KeyError, TypeError) as error:
                 raise AccessError(f"no usable credentials: {error}") from error
             self._configuration, self._loaded_at = configuration, now
-            self._proxy = configuration.proxy or _proxy_of_environment(str(configuration.host))
+            self._proxy = configuration.proxy or proxy_of_environment(str(configuration.host))
             return True
 
     async def _load(self) -> Any:
@@ -131,7 +131,7 @@ def namespace_of(kubeconfig: Path | None = None, context: str | None = None) -> 
     return str(((chosen or {}).get("context") or {}).get("namespace") or "default")
 
 
-def _proxy_of_environment(server: str) -> str | None:
+def proxy_of_environment(server: str) -> str | None:
     """The proxy that the environment asks for, looked up once: aiohttp would read netrc and more at each request."""
     url = urlsplit(server)
     if urllib.request.proxy_bypass(url.hostname or ""):

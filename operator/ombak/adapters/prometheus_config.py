@@ -119,14 +119,17 @@ class PrometheusSources:
             source.close()
 
 
-def open_sources(url: str | None, config: Path | None) -> PrometheusSources:
-    """The Prometheuses of a region: its own from `url` or the file's default, the others from the file.
+def open_sources(url: str | None, config: Path | None, name: str | None = None) -> PrometheusSources:
+    """The Prometheuses of a region: its own from `url`, the file's `name` or its default, the others from the file.
 
     Raises ConfigError for a file that cannot be used, and where it is not said which one is the region's own.
     """
     found, default = _configured(config) if config is not None else ({}, None)
     if url is not None:
         return PrometheusSources({REGION: PrometheusSource(url), **found})
+    if name is not None and name not in found:
+        raise ConfigError(f"there is no endpoint {name!r}; write it into the file that --prometheus-config names")
+    default = name or default
     if config is None:
         raise ConfigError("no Prometheus is named; give --prometheus URL or --prometheus-config FILE")
     if default is None:

@@ -97,6 +97,8 @@ class Reflector(Generic[T]):
         self.synced = asyncio.Event()
         self.lists = 0
         self.events = 0  # bookmarks included
+        self.error: ApiError | None = None
+        """What is wrong since the server last said anything valid."""
         self._client = client
         self._store = store
         self._rng = rng
@@ -140,7 +142,7 @@ class Reflector(Generic[T]):
         self._ask_newest = False
         self._store.replace(entries, version, namespace=source.namespace, rewound=rewound)
         self.lists += 1
-        self._heard_at = asyncio.get_running_loop().time()
+        self._heard()
         self.synced.set()
 
     def _entries(self, items: list[Any]) -> dict[Key, Stored[T]]:
@@ -187,7 +189,7 @@ class Reflector(Generic[T]):
                 self._take(line)
                 self.events += 1
                 self._failures = 0
-                self._heard_at = asyncio.get_running_loop().time()
+                self._heard()
 
     def _take(self, line: bytes) -> None:
         """Apply one watch event; raises `Gone`, `ApiError`, or `Unreachable` for what is none."""
@@ -205,10 +207,14 @@ class Reflector(Generic[T]):
             raise Unreachable(f"the watch brought something else than objects: {error}") from error
         self._version = max(self._version, version)
 
+    def _heard(self) -> None:
+        self._heard_at, self.error = asyncio.get_running_loop().time(), None
+
     async def _pause(self, error: ApiError | None) -> None:
         self._failures += 1
         delay = self._pace.backoff.delay(self._failures, self._rng)
         if error is not None:
+            self.error = error
             if error.retry_after is not None:
                 delay = max(delay, min(error.retry_after, self._pace.backoff.cap))
             self._log.warning("watch broken", reason=str(error), failures=self._failures, retry_in=str(delay))

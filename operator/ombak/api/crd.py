@@ -22,7 +22,7 @@ def custom_resource_definition(kind: CustomKind) -> dict[str, Any]:
         "spec": {
             "group": GROUP,
             "names": _names(kind),
-            "scope": "Namespaced",
+            "scope": "Namespaced" if kind.namespaced else "Cluster",
             "versions": [
                 {
                     "name": VERSION,
@@ -78,8 +78,7 @@ def _name_rules(kind: CustomKind) -> Schema:
     return rules(
         rule(
             f"self.metadata.name.size() <= {kind.name_limit}",
-            f"metadata.name must be at most {kind.name_limit} characters, its boxes carry it as a label; "
-            "choose a shorter name",
+            f"metadata.name must be at most {kind.name_limit} characters, labels carry it; choose a shorter name",
         )
     )
 

@@ -7,6 +7,7 @@ import pydantic
 from ombak.api.alarm import AlarmSpec, AlarmStatus
 from ombak.api.artifact import ArtifactSpec, ArtifactStatus
 from ombak.api.common import GROUP
+from ombak.api.region import RegionSpec, RegionStatus
 from ombak.api.rollout import RolloutSpec, RolloutStatus
 
 CATEGORY = "ombak"
@@ -39,6 +40,7 @@ class CustomKind:
     columns: tuple[Column, ...]
     name_limit: int | None = None
     scalable: bool = False
+    namespaced: bool = True
 
     @property
     def crd_name(self) -> str:
@@ -99,4 +101,25 @@ ALARM = CustomKind(
     ),
 )
 
-KINDS = (ROLLOUT, ALARM, ARTIFACT)
+REGION = CustomKind(
+    name="Region",
+    plural="regions",
+    short_names=("omreg",),
+    description="A cluster to deploy to: where it is, how the hub gets in, and who may use it.",
+    spec=RegionSpec,
+    status=RegionStatus,
+    columns=(
+        Column("Cloud", ".spec.cloud"),
+        Column("Region", ".spec.region"),
+        Column("Tier", ".spec.tier", wide=True),
+        Column("Reachable", ".status.conditions[?(@.type=='Reachable')].status"),
+        Column("Reason", ".status.conditions[?(@.type=='Reachable')].reason"),
+        Column("Last-Contact", ".status.lastContact", "date"),
+        Column("Version", ".status.serverVersion", wide=True),
+        AGE,
+    ),
+    name_limit=63,
+    namespaced=False,
+)
+
+KINDS = (ROLLOUT, ALARM, ARTIFACT, REGION)

@@ -16,6 +16,7 @@ import pydantic
 from pydantic_core import ErrorDetails
 
 from ombak.api.alarm import AlarmSpec
+from ombak.api.region import RegionSpec
 from ombak.api.rollout import RolloutSpec, Selector
 
 SpecT = TypeVar("SpecT", bound=pydantic.BaseModel)
@@ -48,6 +49,11 @@ def parse_rollout_spec(raw: object) -> ParsedSpec[RolloutSpec]:
 def parse_alarm_spec(raw: object) -> ParsedSpec[AlarmSpec]:
     """Read `spec` of an Alarm as it is in the cluster."""
     return _parsed(AlarmSpec, raw)
+
+
+def parse_region_spec(raw: object) -> ParsedSpec[RegionSpec]:
+    """Read `spec` of a Region as it is in the cluster."""
+    return _parsed(RegionSpec, raw)
 
 
 def salvage_rollout_spec(raw: object) -> RolloutSpec | None:

@@ -15,8 +15,10 @@ from ombak.adapters.clock import SystemClock
 from ombak.adapters.kube_client import HttpKubeClient
 from ombak.adapters.kubernetes import Access, AccessError
 from ombak.adapters.limits import Limits
-from ombak.adapters.prometheus_config import ConfigError, PrometheusSources, open_sources
+from ombak.adapters.prometheus_config import ConfigError
 from ombak.adapters.reflector import Reflector, Source
+from ombak.cli.hub import HubRegions
+from ombak.cli.own_region import OwnPrometheus, Wanted, read_matchers
 from ombak.core import naming
 from ombak.handlers import HubWatch
 from ombak.runtime import kinds
@@ -35,6 +37,15 @@ log = structlog.get_logger()
     type=click.Path(path_type=Path, dir_okay=False),
     help="YAML with every Prometheus that is asked: addresses, headers, credentials, certificates.",
 )
+@click.option(
+    "--prometheus-matcher",
+    "matchers",
+    multiple=True,
+    metavar="LABEL=VALUE",
+    help="Put this matcher into every selector of every query to the region's own Prometheus; may be repeated.",
+)
+@click.option("--region", metavar="NAME", help="Take the Prometheus and its matchers from this Region object.")
+@click.option("--hub", is_flag=True, help="Be a hub too: follow the clusters of all Region objects.")
 @click.option("--kubeconfig", type=click.Path(path_type=Path, dir_okay=False), help="Default: as kubectl finds it.")
 @click.option("--context", help="A context of the kubeconfig.")
 @click.option("--namespace", "-n", "namespaces", multiple=True, help="Only this namespace; may be repeated.")
@@ -44,6 +55,9 @@ log = structlog.get_logger()
 def run_command(
     prometheus: str | None,
     prometheus_config: Path | None,
+    matchers: tuple[str, ...],
+    region: str | None,
+    hub: bool,
     kubeconfig: Path | None,
     context: str | None,
     namespaces: tuple[str, ...],
@@ -56,12 +70,15 @@ def run_command(
     # Few container objects live long here, so full collections are rare and short; the default would stall the loop.
     gc.set_threshold(100_000, 50, 1000)
     try:
-        sources = open_sources(prometheus, prometheus_config)
+        wanted = Wanted(prometheus, prometheus_config, read_matchers(matchers), region)
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
-    serve = Serve(sources, kubeconfig, context, namespaces, Limits(qps=qps, burst=int(2 * qps)), workers)
+    limits = Limits(qps=qps, burst=int(2 * qps))
+    serve = Serve(wanted, kubeconfig, context, namespaces, limits, workers, is_hub=hub)
     try:
         asyncio.run(serve.until_told())
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from error
     except AccessError as error:
         raise click.ClickException(f"{error}; give --kubeconfig, or run inside a cluster") from error
 
@@ -71,14 +88,17 @@ class Serve:
 
     def __init__(
         self,
-        sources: PrometheusSources,
+        wanted: Wanted,
         kubeconfig: Path | None,
         context: str | None,
         namespaces: tuple[str, ...],
         limits: Limits,
         workers: int,
+        *,
+        is_hub: bool = False,
     ) -> None:
-        self._sources = sources
+        self._wanted = wanted
+        self._is_hub = is_hub
         self._kubeconfig = kubeconfig
         self._context = context
         self._namespaces = namespaces
@@ -107,14 +127,15 @@ class Serve:
         """Run every part; an error in one ends all, since an operator that half works deceives."""
         access = await Access.open(self._kubeconfig, self._context)
         rng = random.Random()  # noqa: S311 - spreads retries only
-        try:
-            async with HttpKubeClient(access, self._limits) as client:
-                await self._assemble(access, client, rng)
-        finally:
-            self._sources.close()
+        async with HttpKubeClient(access, self._limits) as client:
+            own = await OwnPrometheus.open(self._wanted, client, rng)
+            try:
+                await self._assemble(access, client, rng, own)
+            finally:
+                own.close()
 
-    async def _assemble(self, access: Access, client: HttpKubeClient, rng: random.Random) -> None:
-        operator = Operator(client, self._sources.by_name, SystemClock(), rng, self._workers)
+    async def _assemble(self, access: Access, client: HttpKubeClient, rng: random.Random, own: OwnPrometheus) -> None:
+        operator = Operator(client, own.by_name, SystemClock(), rng, self._workers)
         intake = Intake(client, operator.custom(), self._namespaces, rng)
 
         async def login() -> Credentials:
@@ -132,9 +153,12 @@ class Serve:
         ]
         if not self._namespaces:  # else teams end at the namespaces that it was given, one by one
             reflectors.append(Reflector(client, Source(kinds.NAMESPACES), operator.namespaces, rng))
-        log.info("starting", server=access.server, prometheus=self._sources.places)
+        log.info("starting", server=access.server, prometheus=own.places)
         async with asyncio.TaskGroup() as group:
             group.create_task(watch.run(), name="our kinds")
+            group.create_task(own.run(), name="own region")
+            if self._is_hub:
+                group.create_task(HubRegions(client, access, rng).run(), name="hub")
             for reflector in reflectors:
                 group.create_task(reflector.run(), name=f"watch {reflector.source.kind.plural}")
             synced = [intake.synced, *(r.synced for r in reflectors)]

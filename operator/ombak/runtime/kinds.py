@@ -6,10 +6,18 @@ from ombak.runtime.kube_port import Kind
 ROLLOUTS = Kind(GROUP, VERSION, "rollouts", "Rollout")
 ALARMS = Kind(GROUP, VERSION, "alarms", "Alarm")
 ARTIFACTS = Kind(GROUP, VERSION, "artifacts", "Artifact")
+REGIONS = Kind(GROUP, VERSION, "regions", "Region", namespaced=False)
 DEPLOYMENTS = Kind("apps", "v1", "deployments", "Deployment")
 REPLICA_SETS = Kind("apps", "v1", "replicasets", "ReplicaSet")
 PODS = Kind("", "v1", "pods", "Pod")
 NAMESPACES = Kind("", "v1", "namespaces", "Namespace")
 EVENTS = Kind("", "v1", "events", "Event")
+SECRETS = Kind("", "v1", "secrets", "Secret")
+CONFIG_MAPS = Kind("", "v1", "configmaps", "ConfigMap")
+SERVICES = Kind("", "v1", "services", "Service")
+JOBS = Kind("batch", "v1", "jobs", "Job")
 
 BY_NAME = {k.kind: k for k in (ROLLOUTS, ALARMS, ARTIFACTS, DEPLOYMENTS, REPLICA_SETS)}
+
+TRAVELLING = {k.kind: k for k in (ROLLOUTS, ALARMS, CONFIG_MAPS, SERVICES, JOBS)}
+"""What a hub may write in a region; `charts/region-rbac.yaml` gives the rights."""

@@ -1,0 +1,161 @@
+"""Who owns which field of an object in a region, as `managedFields` record it: hand edits, and our own records.
+
+The hub creates an object with `replicas` and applies it without them ever after, so that an autoscaler or a person may
+scale it. The API server keeps two records of us then, one of the creation and one of applying; as long as the first
+holds more than `replicas`, fields that we no longer want would stay. `taken_over` is client-go's way out, too.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ombak.runtime.kube_port import Object, listed, mapping, metadata
+
+Path = tuple[str, ...]
+
+_APPLY, _UPDATE = "Apply", "Update"
+_REPLICAS: Path = ("f:spec", "f:replicas")
+_ABSENT = object()
+_REGION_OPERATOR = "ombak"
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A field of ours that holds something else, or nothing; `by` whoever owns it now, empty if nobody does."""
+
+    path: str
+    by: tuple[str, ...]
+    wanted: str
+    found: str
+
+    def __str__(self) -> str:
+        """The edit as people read it."""
+        whose = f" by {', '.join(self.by)}" if self.by else ""
+        return f"{self.path} was set to {self.found}{whose}, the Pipeline says {self.wanted}"
+
+
+def owners(obj: Mapping[str, Any]) -> dict[Path, tuple[str, ...]]:
+    """Every leaf that somebody manages outside of `status`, with the managers, those of applying and others alike."""
+    found: dict[Path, dict[str, None]] = {}
+    for entry in _entries(obj):
+        if entry.get("subresource") != "status":
+            for path in _leaves(mapping(entry.get("fieldsV1")), ()):
+                found.setdefault(path, {})[str(entry.get("manager"))] = None
+    return {path: tuple(names) for path, names in found.items()}
+
+
+def others(obj: Mapping[str, Any], ours: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Fields of the spec that others manage, as people write them, with their managers; the size is not among them.
+
+    The operator of the region is no stranger: it fills in what is absent.
+    """
+    known = {ours, _REGION_OPERATOR}
+    found = []
+    for path, managers in owners(obj).items():
+        strangers = tuple(name for name in managers if name not in known)
+        if strangers and path[0] == "f:spec" and path != _REPLICAS:
+            found.append((dotted(path), strangers))
+    return tuple(sorted(found))
+
+
+def edits(live: Mapping[str, Any], manifest: Mapping[str, Any], ours: str) -> tuple[Edit, ...]:
+    """Where the live object is not what the manifest says, whoever did that; what the manifest leaves out is no edit.
+
+    `replicas` belongs to whoever scales and is left out of the manifest by then.
+    """
+    managed = owners(live)
+    return tuple(
+        Edit(dotted(path), _managers_at(managed, path, ours), _shown(wanted), _shown(found))
+        for path, wanted, found in _differences(manifest, live, ())
+        if path[0] not in ("f:apiVersion", "f:kind", "f:status") and path[:2] != ("f:metadata", "f:namespace")
+    )
+
+
+def _differences(wanted: Any, found: Any, path: Path) -> Iterator[tuple[Path, Any, Any]]:
+    """Leaves of the wanted value that are not so; lists are compared whole, as nobody says how they are keyed."""
+    if isinstance(wanted, Mapping) and wanted and isinstance(found, Mapping):
+        for key, value in wanted.items():
+            yield from _differences(value, found.get(key, _ABSENT), (*path, f"f:{key}"))
+    elif wanted != found:
+        yield path, wanted, found
+
+
+def _managers_at(managed: Mapping[Path, tuple[str, ...]], path: Path, ours: str) -> tuple[str, ...]:
+    """Who else owns the field, something in it, or that in which it is."""
+    names: dict[str, None] = {}
+    for each, managers in managed.items():
+        shorter = min(len(each), len(path))
+        if each[:shorter] == path[:shorter]:
+            names |= dict.fromkeys(name for name in managers if name != ours)
+    return tuple(names)
+
+
+def _shown(value: Any) -> str:
+    text = "nothing" if value is _ABSENT else json.dumps(value, sort_keys=True)
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def dotted(path: Sequence[str]) -> str:
+    """A path of `fieldsV1` as people write it: `spec.ports[port=80].name`."""
+    text = ""
+    for step in path:
+        if step.startswith("f:"):
+            text += f".{step[2:]}"
+        elif step.startswith("k:"):
+            keys = mapping(_json(step[2:]))
+            text += f"[{','.join(f'{key}={value}' for key, value in keys.items())}]"
+        else:
+            text += f"[{step.partition(':')[2]}]"
+    return text.removeprefix(".")
+
+
+def taken_over(obj: Mapping[str, Any], ours: str) -> list[Object] | None:
+    """The `managedFields` in which what we created counts as applied, but for the size; None if they are so already."""
+    entries = _entries(obj)
+    created = [e for e in entries if _is_our_creation(e, ours)]
+    if not any(_without_replicas(mapping(entry.get("fieldsV1"))) for entry in created):
+        return None
+    applied = next((e for e in entries if e.get("manager") == ours and e.get("operation") == _APPLY), None)
+    fields: Object = dict(mapping(applied.get("fieldsV1"))) if applied is not None else {}
+    kept = [dict(entry) for entry in entries if entry is not applied and entry not in created]
+    for entry in created:
+        managed = mapping(entry.get("fieldsV1"))
+        fields = _union(fields, _without_replicas(managed))
+        if "f:replicas" in mapping(managed.get("f:spec")):
+            kept.append({**entry, "fieldsV1": {"f:spec": {"f:replicas": {}}}})
+    return [*kept, {**(applied or created[0]), "operation": _APPLY, "fieldsV1": fields}]
+
+
+def _is_our_creation(entry: Mapping[str, Any], ours: str) -> bool:
+    is_main = not entry.get("subresource")
+    return entry.get("manager") == ours and entry.get("operation") == _UPDATE and is_main
+
+
+def _without_replicas(fields: Mapping[str, Any]) -> Object:
+    spec = {name: below for name, below in mapping(fields.get("f:spec")).items() if name != "f:replicas"}
+    rest = {name: below for name, below in fields.items() if name != "f:spec"}
+    return rest | ({"f:spec": spec} if spec else {})
+
+
+def _union(one: Mapping[str, Any], other: Mapping[str, Any]) -> Object:
+    return {key: _union(mapping(one.get(key)), mapping(other.get(key))) for key in {**one, **other}}
+
+
+def _entries(obj: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [mapping(entry) for entry in listed(metadata(obj).get("managedFields"))]
+
+
+def _leaves(fields: Mapping[str, Any], path: Path) -> Iterator[Path]:
+    below = [key for key in fields if key != "."]
+    if not below and path:
+        yield path
+    for key in below:
+        yield from _leaves(mapping(fields[key]), (*path, key))
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None

@@ -1,0 +1,161 @@
+"""What a hub keeps of its regions: the Region objects, and of each region's Rollouts and Artifacts the little it asks.
+
+A hub may hold tens of thousands of these, so there are no pod templates among them: what runs is told by its digest.
+"""
+
+import dataclasses
+import functools
+import json
+import sys
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import pydantic
+
+from ombak.api.artifact import ArtifactStatus
+from ombak.api.common import GROUP
+from ombak.api.parse import parse_region_spec
+from ombak.api.region import RegionSpec
+from ombak.core import naming
+from ombak.core.identity import artifact_id, digest_of
+from ombak.runtime.kube_port import mapping, metadata, whole
+from ombak.runtime.records import Meta, meta_of
+from ombak.runtime.region_fields import others
+from ombak.runtime.store import Key
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RegionRecord:
+    """A Region; `spec` is None where it cannot be used, and `problem` then says why."""
+
+    meta: Meta
+    spec: RegionSpec | None
+    problem: str
+    labels: Mapping[str, str]
+    status: Mapping[str, Any]
+
+
+def decode_region(obj: Mapping[str, Any]) -> RegionRecord:
+    """Read a Region; `labels` are those that selectors see. Total: what is wrong with it becomes its `problem`."""
+    parsed, meta = parse_region_spec(obj.get("spec") or {}), meta_of(obj)
+    own = {str(k): str(v) for k, v in mapping(metadata(obj).get("labels")).items()}
+    labels = parsed.spec.selection_labels(meta.name, own) if parsed.spec is not None else own
+    return RegionRecord(meta, parsed.spec, parsed.problem, labels, mapping(obj.get("status")))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RegionRollout:
+    """A Rollout of a region as it was said last.
+
+    `artifact` and `digest` are those of its template as it stands in the spec; `others` are fields of its spec that
+    somebody else than the hub and the region's operator manages, with the managers. Spec (without the template) and
+    status are kept as text, which weighs a tenth; parsed ones are shared, so nobody may change them.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    generation: int
+    is_deleting: bool
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    artifact: str
+    digest: str
+    spec_json: str
+    status_json: str
+    others: tuple[tuple[str, tuple[str, ...]], ...]
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """The spec as written, without the template."""
+        return _parsed(self.spec_json)
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        """The status as the region's operator wrote it, without its memory; empty until it did."""
+        return _parsed(self.status_json)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the status speaks of the spec as it is."""
+        return whole(self.status.get("observedGeneration")) >= self.generation
+
+
+@functools.lru_cache(maxsize=4096)
+def _parsed(text: str) -> Mapping[str, Any]:
+    return mapping(json.loads(text))
+
+
+def decode_region_rollout(obj: Mapping[str, Any], ours: str) -> RegionRollout:
+    """Read a Rollout of a region; `ours` is the field manager of the hub. Total."""
+    meta, spec = meta_of(obj), mapping(obj.get("spec"))
+    found = spec.get("template")
+    template: dict[str, Any] | None = found if isinstance(found, dict) else None
+    return RegionRollout(
+        namespace=sys.intern(meta.namespace),
+        name=sys.intern(meta.name),
+        uid=meta.uid,
+        resource_version=meta.resource_version,
+        generation=meta.generation,
+        is_deleting=meta.is_deleting,
+        labels=_texts(metadata(obj).get("labels")),
+        annotations=_texts(metadata(obj).get("annotations"), prefix=f"{GROUP}/"),
+        artifact=artifact_id(template) if template is not None else "",
+        digest=digest_of(template) if template is not None else "",
+        spec_json=_text({name: value for name, value in spec.items() if name != "template"}),
+        status_json=_text({k: v for k, v in mapping(obj.get("status")).items() if k != "memory"}),
+        others=others(obj, ours),
+    )
+
+
+def _text(value: Mapping[str, Any]) -> str:
+    """JSON; equal texts are one in memory: most regions have the same spec."""
+    return sys.intern(json.dumps(value, separators=(",", ":"), sort_keys=True))
+
+
+def _texts(value: object, prefix: str = "") -> Mapping[str, str]:
+    found = mapping(value).items()
+    return {sys.intern(str(k)): sys.intern(str(v)) for k, v in found if str(k).startswith(prefix)}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RegionArtifact:
+    """An Artifact of a region, and the verdict there; `is_genuine` if its content is what its id says."""
+
+    rollout: Key
+    id: str
+    digest: str
+    is_genuine: bool
+    stable_order: int
+    stable_at: datetime | None
+    rejected: tuple[str, str, datetime] | None
+    """Reason, message and moment (of the region's clock)."""
+
+
+def decode_region_artifact(obj: Mapping[str, Any]) -> RegionArtifact:
+    """Read an Artifact of a region; total."""
+    spec, meta = mapping(obj.get("spec")), metadata(obj)
+    template = dict(mapping(spec.get("template")))
+    try:
+        status = ArtifactStatus.model_validate(obj.get("status") or {})
+    except pydantic.ValidationError:
+        status = ArtifactStatus()
+    found, digest = str(spec.get("id") or ""), digest_of(template)
+    rejected = status.rejected
+    name = str(mapping(meta.get("labels")).get(naming.ROLLOUT) or spec.get("rollout") or "")
+    return RegionArtifact(
+        rollout=(sys.intern(str(meta.get("namespace") or "")), sys.intern(name)),
+        id=sys.intern(found),
+        digest=sys.intern(digest),
+        is_genuine=found == artifact_id(template) and spec.get("digest") == digest,
+        stable_order=status.stable.order if status.stable else 0,
+        stable_at=status.stable.at if status.stable else None,
+        rejected=(rejected.reason, rejected.message, rejected.at) if rejected else None,
+    )
+
+
+def artifact_owner(record: RegionArtifact) -> Key | None:
+    """Index Artifacts by their Rollout."""
+    return record.rollout if record.rollout[1] else None

@@ -1,0 +1,118 @@
+"""The status of Region objects, written seldom: when `Reachable` changes, and every few minutes for `lastContact`."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, NoReturn
+
+import structlog
+
+from ombak.api.region import REACHABLE
+from ombak.runtime.clock import Clock
+from ombak.runtime.decode_alarm import moment_of
+from ombak.runtime.kinds import REGIONS
+from ombak.runtime.kube_port import ApiError, KubeClient, listed, mapping
+from ombak.runtime.region_records import RegionRecord
+from ombak.runtime.regions import Contact, Regions
+from ombak.runtime.store import Store
+
+log = structlog.get_logger(__name__)
+
+CONTACT_EVERY = timedelta(minutes=5)
+"""How old a written `lastContact` may get while the region answers; twice that means that no hub is looking."""
+SWEEP_EVERY = timedelta(seconds=30)
+_LONGEST = 1024
+
+Status = dict[str, Any]
+
+
+class RegionReporter:
+    """Keeps the status of every Region true; a write that fails is tried again at the next look or sweep."""
+
+    def __init__(self, client: KubeClient, records: Store[RegionRecord], regions: Regions, clock: Clock) -> None:
+        self._client = client
+        self._records = records
+        self._regions = regions
+        self._clock = clock
+        self._news = asyncio.Event()
+
+    def wake(self) -> None:
+        """Something may be different."""
+        self._news.set()
+
+    async def run(self) -> NoReturn:
+        """Write what is new until cancelled."""
+        while True:
+            self._news.clear()
+            for key in list(self._records):
+                await self._report(key[1])
+            try:
+                async with asyncio.timeout(SWEEP_EVERY.total_seconds()):
+                    await self._news.wait()
+            except TimeoutError:
+                continue
+
+    async def _report(self, name: str) -> None:
+        stored, contact = self._records.get(("", name)), self._regions.contact(name)
+        if stored is None or contact is None:
+            return
+        record, status = stored.value, region_status(stored.value, contact)
+        if not is_worth_a_write(record, status):
+            return
+        body = {
+            "apiVersion": REGIONS.api_version,
+            "kind": REGIONS.kind,
+            "metadata": {"name": name, "resourceVersion": record.meta.resource_version},
+            "status": status,
+        }
+        try:
+            self._records.upsert(await self._client.replace(REGIONS, "", name, body, subresource="status"))
+        except ApiError as error:
+            log.info("the status of a region is written later", region=name, error=str(error))
+
+
+def region_status(record: RegionRecord, contact: Contact) -> Status:
+    """The status from what is known; what an earlier hub knew of the last contact and the version is kept."""
+    old = record.status
+    last = contact.last.strftime("%Y-%m-%dT%H:%M:%SZ") if contact.last is not None else old.get("lastContact")
+    version = contact.server_version or old.get("serverVersion")
+    condition = {
+        "type": REACHABLE,
+        "status": contact.reach.value,
+        "reason": contact.reason,
+        "message": contact.message[:_LONGEST],
+        "observedGeneration": record.meta.generation,
+        "lastTransitionTime": _since(record, contact),
+    }
+    status: Status = {"observedGeneration": record.meta.generation, "conditions": [condition]}
+    return status | ({"lastContact": last} if last else {}) | ({"serverVersion": version} if version else {})
+
+
+def _since(record: RegionRecord, contact: Contact) -> str:
+    """When the status turned; a restart of the hub does not turn it."""
+    old = _condition(record.status)
+    if old.get("status") == contact.reach.value and old.get("lastTransitionTime"):
+        return str(old["lastTransitionTime"])
+    return contact.since.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _condition(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = map(mapping, listed(status.get("conditions")))
+    return next((each for each in found if each.get("type") == REACHABLE), {})
+
+
+def is_worth_a_write(record: RegionRecord, status: Status) -> bool:
+    """Whether anything but the words is different, or `lastContact` has become too old."""
+    before, after = _condition(record.status), _condition(status)
+    names = ("status", "reason", "observedGeneration")
+    if any(before.get(name) != after.get(name) for name in names):
+        # Right after its start a hub knows nothing yet, and that is no news about the region.
+        return after.get("reason") != "NotLookedAtYet" or not before
+    if record.status.get("serverVersion") != status.get("serverVersion"):
+        return True
+    old, new = moment_of(record.status.get("lastContact")), moment_of(status.get("lastContact"))
+    return new is not None and (old is None or _age(old, new) >= CONTACT_EVERY)
+
+
+def _age(old: datetime, new: datetime) -> timedelta:
+    return abs(new - old)  # a clock that went back is news too

@@ -1,0 +1,125 @@
+"""The port to the regions of a hub: what is known of each, as of when, and a way to write there.
+
+Each region is followed by itself: its own client with its own limits, its own watches, its own time limits. A slow
+or dead one delays nobody, and what it said last stays readable, marked as not live.
+"""
+
+# Errors are named as the claims they make, as in `kube_port`.
+# ruff: noqa: N818
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from ombak.runtime.kube_port import ApiError, Kind, Object, Unreachable
+from ombak.runtime.region_records import RegionArtifact, RegionRollout
+from ombak.runtime.store import Key
+
+HUB_MANAGER = "ombak-hub"
+"""The field manager under which the hub writes into regions."""
+
+
+class Reach(enum.StrEnum):
+    """The status of the condition `Reachable`: No means refused, by the server or by us; no answer is Unknown."""
+
+    YES = "True"
+    NO = "False"
+    UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Whether a region answers; `since` when it stands like this, `last` when it answered last (the hub's clock)."""
+
+    reach: Reach
+    reason: str
+    message: str
+    since: datetime
+    last: datetime | None = None
+    server_version: str = ""
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether it answers, and lets us in."""
+        return self.reach is Reach.YES
+
+    def seen(self, version: str) -> Contact:
+        """The same, of a server of this version."""
+        return dataclasses.replace(self, server_version=version)
+
+    def turned(self, reach: Reach, reason: str, message: str, now: datetime) -> Contact:
+        """The contact after another look; `since` stays while reach and reason do."""
+        since = self.since if (reach, reason) == (self.reach, self.reason) else now
+        last = now if reach is Reach.YES else self.last
+        return dataclasses.replace(self, reach=reach, reason=reason, message=message, since=since, last=last)
+
+
+@dataclass(frozen=True, slots=True)
+class RegionView:
+    """What is known of one Rollout of one region.
+
+    `rollout` None means that there is none, if `is_known`; before the first complete list nothing is known. `as_of` is
+    the moment (the hub's clock) at which the region said something last; it is as of now while `is_live`.
+    """
+
+    region: str
+    contact: Contact
+    rollout: RegionRollout | None = None
+    artifacts: tuple[RegionArtifact, ...] = ()
+    is_known: bool = False
+    is_live: bool = False
+    as_of: datetime | None = None
+
+
+class UnknownRegion(Unreachable):
+    """There is no Region of this name, or none that can be used."""
+
+
+class NotTravelling(ApiError):
+    """An object of a kind that the hub does not bring into regions."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(422, "Invalid", f"{kind} is no kind that the hub may write in a region; leave it out")
+
+
+OnRollout = Callable[[str, Key], None]
+"""Told the region and the key of a Rollout that changed there, or whose Artifacts did."""
+OnContact = Callable[[str], None]
+"""Told the region after each look at it."""
+
+
+class Regions(Protocol):
+    """All regions of a hub. Reads are from memory; writes end within the client's time and raise `ApiError` only."""
+
+    def names(self) -> tuple[str, ...]:
+        """The Regions that exist, in order."""
+        ...
+
+    def contact(self, region: str) -> Contact | None:
+        """Whether the region answers; None for one that does not exist."""
+        ...
+
+    def view(self, region: str, key: Key) -> RegionView | None:
+        """What is known of a Rollout there; None for a region that does not exist."""
+        ...
+
+    async def get(self, region: str, kind: Kind, namespace: str, name: str) -> Object:
+        """Read one object as it is now."""
+        ...
+
+    async def create(self, region: str, manifest: Object) -> Object:
+        """Create an object whole, `replicas` included; `AlreadyExists` if there is one."""
+        ...
+
+    async def apply(self, region: str, manifest: Object, *, force: bool = False) -> Object:
+        """Make what the manifest says true, and take back what an earlier manifest said and this one does not.
+
+        Leave `replicas` out: it stays as it was created or scaled. `Conflict` names who else owns a field, unless
+        `force` takes it from them.
+        """
+        ...
