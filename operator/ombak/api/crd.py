@@ -22,7 +22,7 @@ def custom_resource_definition(kind: CustomKind) -> dict[str, Any]:
         "spec": {
             "group": GROUP,
             "names": _names(kind),
-            "scope": "Namespaced",
+            "scope": "Namespaced" if kind.namespaced else "Cluster",
             "versions": [
                 {
                     "name": VERSION,

@@ -50,6 +50,9 @@ def report(s: Snapshot, plan: Plan, old: Mapping[str, Any], now: datetime, failu
     waiting = _refusal(failure, old, now) if failure else _waiting(plan)
     if waiting:
         status["waitingFor"] = waiting
+    if plan.memory.queued is not None:
+        queued = plan.memory.queued
+        status["queue"] = {"since": _stamp(queued.since), "superseded": queued.superseded}
     alarms = _filled({"revert": _alarm(s.revert_alarm), "oneBox": _alarm(s.one_box_alarm)})
     if alarms and (plan.is_watched or plan.phase is Phase.REVERTING):
         status |= {"alarms": alarms} | _filled({"signals": [_signal(signal) for signal in s.signals]})
@@ -163,7 +166,13 @@ def is_stale(old: Mapping[str, Any], new: Status) -> bool:
         return True
     if any((old.get(name) or None) != (new.get(name) or None) for name in ("alarms", "signals")):
         return True
-    return _trouble(old) != _trouble(new)
+    return _trouble(old) != _trouble(new) or _opening(old) != _opening(new)
+
+
+def _opening(status: Mapping[str, Any]) -> object:
+    """When a change that has not started is expected to: somebody may have changed a Window or a Blocker."""
+    is_blocked = status.get("phase") == Phase.BLOCKED.value
+    return (status.get("waitingFor") or {}).get("expected") if is_blocked else None
 
 
 def _trouble(status: Mapping[str, Any]) -> str:

@@ -22,6 +22,7 @@ from ombak.runtime.apply import EARLY, VERDICTS, Applier, Refused, dry_run, read
 from ombak.runtime.backfill import Backfill, Gap, gap_before
 from ombak.runtime.clock import Clock
 from ombak.runtime.drift import Edits
+from ombak.runtime.gate_book import GateReader, NoGates
 from ombak.runtime.kube_port import ApiError, Conflict, KubeClient, NotFound, Object, mapping
 from ombak.runtime.observe import Extras, Stores, observe, view_of
 from ombak.runtime.records import RolloutRecord
@@ -87,8 +88,18 @@ class _Pass:
 class Reconciler:
     """Brings one Rollout at a time one decision further."""
 
-    def __init__(self, client: KubeClient, stores: Stores, alarms: AlarmBook, clock: Clock, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        client: KubeClient,
+        stores: Stores,
+        alarms: AlarmBook,
+        clock: Clock,
+        recorder: Recorder,
+        gates: GateReader | None = None,
+    ) -> None:
+        """Without `gates` no Window and no Blocker stops anything."""
         self._client = client
+        self._gates = gates or NoGates()
         self._stores = stores
         self._alarms = alarms
         self._clock = clock
@@ -156,12 +167,14 @@ class Reconciler:
         return _Pass(record, s, plan)
 
     def _observe(self, key: Key, record: RolloutRecord, known: Known, mono: float) -> Snapshot:
-        reading = self._alarms.read(view_of(record), known.memory.release, is_active=_is_active(record, known.memory))
+        view = view_of(record)
+        reading = self._alarms.read(view, known.memory.release, is_active=_is_active(record, known.memory))
         check = known.check
         if check is not None and mono - known.checked_at >= RECHECK_AFTER.total_seconds():
             check = dataclasses.replace(check, is_stale=True)
         elapsed = None if known.seen_at is None else timedelta(seconds=mono - known.seen_at)
-        extras = Extras(known.memory, elapsed, reading, check, known.trouble, known.proof, known.repaired)
+        gates = self._gates.facts(view)
+        extras = Extras(known.memory, elapsed, reading, check, known.trouble, known.proof, gates, known.repaired)
         return observe(self._stores, key, record, extras)
 
     async def _act(self, made: _Pass, known: Known) -> str:
