@@ -25,7 +25,7 @@ _RRULE_FORM = (
 _CRON_FORM = "cron goes with for, and with nothing else; write {cron: '0 9 * * MON-THU', for: 7h}"
 _EMPTY_DAY = "from and to are the same; write from: '00:00', to: '24:00' for a whole day"
 _BACKWARDS = "to comes before from; write the first day or moment in from, the last one in to"
-_ONE_ICS = "write exactly one of text and configMap"
+_ONE_ICS = "a calendar is in one place; write exactly one of text and configMap"
 _TOO_FAST = "rrule knows DAILY, WEEKLY, MONTHLY and YEARLY here; write cron for what comes more than once a day"
 _TOO_LONG = "for is longer than 31d; write a shorter one, or days"
 

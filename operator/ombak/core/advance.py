@@ -19,10 +19,6 @@ CHURN_PERCENT = 5
 always has a node that drains. Under 20 boxes this is none."""
 
 
-ABORTED = "Aborted"
-"""The reason of what a person took back."""
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reject:
     """The release is taken back."""
@@ -116,7 +112,7 @@ def judge(s: Snapshot, release: Release, parts: tuple[Segment, ...], evidence: E
 
 def _bad(s: Snapshot, release: Release, evidence: Evidence, now: datetime) -> Reject | None:
     if s.rollout.abort and s.rollout.abort == release.artifact:
-        return Reject(ABORTED, f"{release.artifact} was aborted by the annotation ombak.dev/abort.")
+        return Reject("Aborted", f"{release.artifact} was aborted by the annotation ombak.dev/abort.")
     if evidence.alarm is not None:
         return Reject("AlarmFired", evidence.alarm.message or ", ".join(evidence.alarm.contributors))
     late = _lateness(s, release, now)

@@ -39,7 +39,7 @@ def reject(scene: Scene, release: Release, judgement: advance.Reject) -> Plan:
 def _off_hours(scene: Scene, release: Release, judgement: advance.Reject) -> tuple[Note, ...]:
     """Tell of trouble at a time without people: a Window that lets changes start too late makes many of it (R90)."""
     names = scene.s.gates.off_hours(scene.now)
-    if not names or judgement.reason == advance.ABORTED:
+    if not names or judgement.reason == "Aborted":
         return ()
     told = f"{release.artifact} is taken back outside of the hours of Window {' and '.join(names)}."
     return (Note("OffHours", told, is_warning=True),)
