@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from ombak.api.rollout import KnownGood
 from ombak.core import commands
 from ombak.core.evidence import Evidence
+from ombak.core.gates import blockers, windows
 from ombak.core.gates.alarms import AlarmGate
 from ombak.core.gates.gate import ZERO, Context, Held, Moment
 from ombak.core.gates.horizon import detection_horizon
@@ -20,7 +21,12 @@ def what_blocks(s: Snapshot, evidence: Evidence, replicas: int, now: datetime, *
     """
     if s.rollout.problem:
         return Waiting("spec", s.rollout.problem, "whoever edits the Rollout")
-    return _template(s) or _people(s, replicas) or _gates(s, evidence, replicas, now, is_first=is_first)
+    return (
+        _template(s)
+        or _people(s, replicas)
+        or _gates(s, evidence, replicas, now, is_first=is_first)
+        or _template_once_more(s)
+    )
 
 
 def _gates(s: Snapshot, evidence: Evidence, replicas: int, now: datetime, *, is_first: bool) -> Waiting | None:
@@ -43,6 +49,11 @@ def what_blocks_a_step(s: Snapshot, now: datetime) -> Waiting | None:
 
 def _context(s: Snapshot, moment: Moment, horizon: timedelta = ZERO) -> Context:
     return Context(s.rollout.namespace, s.rollout.name, moment, s.rollout.labels, horizon)
+
+
+def is_gated(key: str) -> bool:
+    """Tell from the key of a wait whether it is for a Window or a Blocker, and not for alarms that are looked at."""
+    return key.split(" ")[0] in (windows.KIND, blockers.KIND)
 
 
 def _waiting(held: Held) -> Waiting:
@@ -104,6 +115,14 @@ def _template(s: Snapshot) -> Waiting | None:
     problem = template_problem(s)
     if problem:
         return Waiting("template", problem, "whoever edits spec.template")
-    if must_ask(s):
-        return Waiting("template", "the API server's dry run of the pod template", "nobody, it is asked")
-    return None
+    check = s.template_check
+    return None if check is not None and check.artifact == s.rollout.artifact else _dry_run()
+
+
+def _template_once_more(s: Snapshot) -> Waiting | None:
+    """What was fine before a long wait is asked again right before the start, and not all the while."""
+    return _dry_run() if s.artifact(s.rollout.artifact) is None and must_ask(s) else None
+
+
+def _dry_run() -> Waiting:
+    return Waiting("template", "the API server's dry run of the pod template", "nobody, it is asked")

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import structlog
 
 from ombak.api.rollout import Phase
-from ombak.core import naming
+from ombak.core import naming, start
 from ombak.core import plan as plan_of
 from ombak.core.decide import decide
 from ombak.core.explain import explain_pods
@@ -367,7 +367,11 @@ def _follow_clock(known: Known, mono: float, now: datetime) -> None:
 
 def _is_active(record: RolloutRecord, memory: Memory) -> bool:
     """Something waits for the alarms: a release or a revert goes on, or the wanted version is about to start."""
-    if memory.release is not None or memory.reverting is not None or record.status.get("phase") == Phase.BLOCKED:
+    if memory.release is not None or memory.reverting is not None:
+        return True
+    if memory.wait is not None and start.is_gated(memory.wait.key):
+        return False  # it may take days, and before it starts alarms are asked
+    if record.status.get("phase") == Phase.BLOCKED:
         return True
     told = mapping(record.status.get("artifacts"))
     return record.artifact not in (told.get("current"), told.get("rejected"))
