@@ -12,7 +12,7 @@ from ombak.api.rollout_status import Phase
 from ombak.cli.main import main
 
 ROOT = Path(__file__).parents[2]
-CORE = "\n".join(path.read_text() for path in sorted((ROOT / "operator" / "ombak" / "core").glob("*.py")))
+CORE = "\n".join(path.read_text() for path in sorted((ROOT / "operator" / "ombak" / "core").rglob("*.py")))
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 PAGES = [path for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")) if "reference" not in path.name]
 
@@ -30,7 +30,9 @@ def test_every_phase_is_explained() -> None:
 
 def test_every_wait_is_explained() -> None:
     """All keys of what a Rollout may wait for, as the code makes them."""
-    assert rows("What it waits for") == set(re.findall(r'Waiting\(\s*"(\w+)"', CORE))
+    found = re.findall(r'(?:Waiting|Held)\(\s*"(\w+)"|^KIND = "(\w+)"', CORE, re.MULTILINE)
+
+    assert rows("What it waits for") == {key or kind for key, kind in found}
 
 
 def test_every_event_is_explained() -> None:

@@ -12,6 +12,8 @@ NAMES = (
     "bad-in-third-batch",
     "slow-burn-in-bake",
     "never-ready",
+    "held-by-window",
+    "blocked-revert",
     "good-release-in-zones",
     "bad-in-second-zone",
     "one-replica",

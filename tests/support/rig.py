@@ -14,12 +14,14 @@ from ombak.core.plan import Note
 from ombak.core.snapshot import RolloutView
 from ombak.runtime import kinds
 from ombak.runtime.alarm_book import UNWATCHED, Reading
+from ombak.runtime.gate_book import GateBook
 from ombak.runtime.kube_port import ApiError, Kind, Object
 from ombak.runtime.observe import Stores
 from ombak.runtime.reconcile import Reconciler
 from ombak.runtime.records import decode_artifact, decode_rollout, decode_workload, owner_of
 from ombak.runtime.store import Key, Store
 from ombak.simulation.agenda import Agenda
+from ombak.simulation.gatekeeping import GATES
 from ombak.simulation.server import Server
 from support.fake_kube import FakeKube
 from support.fake_metrics import FakeClock
@@ -146,7 +148,8 @@ class Rig:
             deployments=Store(decode_workload, owner=owner_of),
             replica_sets=Store(decode_workload, owner=owner_of),
         )
-        self.reconciler = Reconciler(self.kube, self.stores, self.alarms, self.clock, self.recorder)
+        self.gates = GateBook(self.stores.rollouts, lambda _: None)
+        self.reconciler = Reconciler(self.kube, self.stores, self.alarms, self.clock, self.recorder, self.gates)
         self.relist()
 
     def relist(self) -> None:
@@ -162,6 +165,7 @@ class Rig:
             "Artifact": self.stores.artifacts,
             "Deployment": self.stores.deployments,
             "ReplicaSet": self.stores.replica_sets,
+            **{kind.kind: store for kind, store in self.gates.stores().items()},
         }
 
     def _watch(self, kind: str, event: str, obj: Object) -> None:
@@ -316,4 +320,4 @@ async def in_phase(phase: str) -> Rig:
 
 
 def _is_watched(kind: str, obj: Object) -> bool:
-    return kind == "Rollout" or naming.ROLLOUT in (obj["metadata"].get("labels") or {})
+    return kind in ("Rollout", *GATES) or naming.ROLLOUT in (obj["metadata"].get("labels") or {})

@@ -6,9 +6,11 @@ import pydantic
 
 from ombak.api.alarm import AlarmSpec, AlarmStatus
 from ombak.api.artifact import ArtifactSpec, ArtifactStatus
+from ombak.api.blocker import BlockerSpec, BlockerStatus, ClusterBlockerSpec
 from ombak.api.common import GROUP
 from ombak.api.region import RegionSpec, RegionStatus
 from ombak.api.rollout import RolloutSpec, RolloutStatus
+from ombak.api.window import WindowSpec, WindowStatus
 
 CATEGORY = "ombak"
 """`kubectl get ombak` lists every kind."""
@@ -122,4 +124,51 @@ REGION = CustomKind(
     namespaced=False,
 )
 
-KINDS = (ROLLOUT, ALARM, ARTIFACT, REGION)
+WINDOW = CustomKind(
+    name="Window",
+    plural="windows",
+    short_names=("omw",),
+    description="When a deployment may start: openings, holidays, closed times, hours with staff.",
+    spec=WindowSpec,
+    status=WindowStatus,
+    columns=(
+        Column("State", ".status.state"),
+        Column("Until", ".status.until"),
+        Column("Time-Zone", ".status.timeZone"),
+        Column("Message", ".status.message", wide=True),
+        AGE,
+    ),
+    namespaced=False,
+)
+
+_BLOCKER_COLUMNS = (
+    Column("State", ".status.state"),
+    Column("Stops", ".spec.stops"),
+    Column("Owner", ".spec.owner"),
+    Column("Expires", ".spec.expires"),
+    Column("Reason", ".spec.reason"),
+    AGE,
+)
+
+BLOCKER = CustomKind(
+    name="Blocker",
+    plural="blockers",
+    short_names=("omb",),
+    description="Stops deliveries in its namespace, with owner, reason and expiry; reverts always pass.",
+    spec=BlockerSpec,
+    status=BlockerStatus,
+    columns=_BLOCKER_COLUMNS,
+)
+
+CLUSTER_BLOCKER = CustomKind(
+    name="ClusterBlocker",
+    plural="clusterblockers",
+    short_names=("omcb",),
+    description="Stops deliveries in the whole cluster, with owner, reason and expiry; reverts always pass.",
+    spec=ClusterBlockerSpec,
+    status=BlockerStatus,
+    columns=_BLOCKER_COLUMNS,
+    namespaced=False,
+)
+
+KINDS = (ROLLOUT, ALARM, ARTIFACT, REGION, WINDOW, BLOCKER, CLUSTER_BLOCKER)

@@ -16,8 +16,10 @@ import pydantic
 from pydantic_core import ErrorDetails
 
 from ombak.api.alarm import AlarmSpec
+from ombak.api.blocker import BlockerSpec, ClusterBlockerSpec
 from ombak.api.region import RegionSpec
 from ombak.api.rollout import RolloutSpec, Selector
+from ombak.api.window import WindowSpec
 
 SpecT = TypeVar("SpecT", bound=pydantic.BaseModel)
 
@@ -54,6 +56,21 @@ def parse_alarm_spec(raw: object) -> ParsedSpec[AlarmSpec]:
 def parse_region_spec(raw: object) -> ParsedSpec[RegionSpec]:
     """Read `spec` of a Region as it is in the cluster."""
     return _parsed(RegionSpec, raw)
+
+
+def parse_window_spec(raw: object) -> ParsedSpec[WindowSpec]:
+    """Read `spec` of a Window as it is in the cluster."""
+    return _parsed(WindowSpec, raw)
+
+
+def parse_blocker_spec(raw: object) -> ParsedSpec[BlockerSpec]:
+    """Read `spec` of a Blocker as it is in the cluster."""
+    return _parsed(BlockerSpec, raw)
+
+
+def parse_cluster_blocker_spec(raw: object) -> ParsedSpec[ClusterBlockerSpec]:
+    """Read `spec` of a ClusterBlocker as it is in the cluster."""
+    return _parsed(ClusterBlockerSpec, raw)
 
 
 def salvage_rollout_spec(raw: object) -> RolloutSpec | None:

@@ -205,6 +205,18 @@ class RolloutSpec(Model):
         pydantic.Field(description="Instead of signals and alarms: the reason why nothing is watched."),
     ] = None
 
+    windows: Annotated[
+        Annotated[
+            tuple[Annotated[str, pydantic.Field(min_length=1, max_length=253)], ...],
+            pydantic.Field(min_length=1, max_length=16),
+        ]
+        | None,
+        pydantic.Field(
+            description="Names of Windows: a change starts only while all of them are open; a missing one is closed.",
+            json_schema_extra={"x-kubernetes-list-type": "set"},
+        ),
+    ] = None
+
     @property
     def on_unknown(self) -> OnUnknown:
         """What follows when nothing certain is known of health; signals alone have the defaults."""

@@ -79,6 +79,13 @@ class Progress(StatusModel):
     bake: str = ""
 
 
+class Queue(StatusModel):
+    """Changes that wait for their turn, of which only the latest will be delivered (R90)."""
+
+    since: datetime
+    superseded: Annotated[int, pydantic.Field(description="So many changes were overtaken by later ones.")] = 0
+
+
 class RolloutStatus(StatusModel):
     """What the operator observed, does and waits for. `memory` is what it needs to go on after a restart."""
 
@@ -92,6 +99,7 @@ class RolloutStatus(StatusModel):
     artifacts: ArtifactIds = ArtifactIds()
     progress: Progress = Progress()
     waiting_for: WaitingFor | None = None
+    queue: Annotated[Queue | None, pydantic.Field(description="While a change waits to start.")] = None
     alarms: Annotated[
         AlarmViews | None, pydantic.Field(description="What a release depends on: expressions, signals and guards.")
     ] = None

@@ -20,12 +20,14 @@ from ombak.adapters.reflector import Reflector, Source
 from ombak.cli.hub import HubRegions
 from ombak.cli.own_region import OwnPrometheus, Wanted, read_matchers
 from ombak.core import naming
+from ombak.core.gates.compile import zone_of
+from ombak.core.gates.problems import UnreadableWindow
 from ombak.handlers import HubWatch
 from ombak.runtime import kinds
 from ombak.runtime.intake import Intake
 from ombak.runtime.kube_port import Credentials
 from ombak.runtime.logs import configure_logging
-from ombak.runtime.operator import Operator
+from ombak.runtime.operator import Operator, Place
 
 log = structlog.get_logger()
 
@@ -51,6 +53,7 @@ log = structlog.get_logger()
 @click.option("--namespace", "-n", "namespaces", multiple=True, help="Only this namespace; may be repeated.")
 @click.option("--qps", default=200.0, show_default=True, help="Requests per second to the API server.")
 @click.option("--workers", default=32, show_default=True, help="Rollouts that are worked on at once.")
+@click.option("--time-zone", default="UTC", show_default=True, help="IANA name: what timeZone Region means here.")
 @click.option("--log-level", default="info", show_default=True, type=click.Choice(["debug", "info", "warning"]))
 def run_command(
     prometheus: str | None,
@@ -63,6 +66,7 @@ def run_command(
     namespaces: tuple[str, ...],
     qps: float,
     workers: int,
+    time_zone: str,
     log_level: str,
 ) -> None:
     """Run the operator until it is told to stop (SIGTERM, SIGINT)."""
@@ -73,8 +77,12 @@ def run_command(
         wanted = Wanted(prometheus, prometheus_config, read_matchers(matchers), region)
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
+    try:
+        zone_of(time_zone)
+    except UnreadableWindow as error:
+        raise click.UsageError(str(error)) from error
     limits = Limits(qps=qps, burst=int(2 * qps))
-    serve = Serve(wanted, kubeconfig, context, namespaces, limits, workers, is_hub=hub)
+    serve = Serve(wanted, kubeconfig, context, namespaces, limits, workers, time_zone, is_hub=hub)
     try:
         asyncio.run(serve.until_told())
     except ConfigError as error:
@@ -94,6 +102,7 @@ class Serve:
         namespaces: tuple[str, ...],
         limits: Limits,
         workers: int,
+        time_zone: str = "UTC",
         *,
         is_hub: bool = False,
     ) -> None:
@@ -104,6 +113,7 @@ class Serve:
         self._namespaces = namespaces
         self._limits = limits
         self._workers = workers
+        self._time_zone = time_zone
 
     async def until_told(self) -> None:
         """Serve until a signal comes; anything that ends by itself ends the process with an error."""
@@ -135,8 +145,10 @@ class Serve:
                 own.close()
 
     async def _assemble(self, access: Access, client: HttpKubeClient, rng: random.Random, own: OwnPrometheus) -> None:
-        operator = Operator(client, own.by_name, SystemClock(), rng, self._workers)
-        intake = Intake(client, operator.custom(), self._namespaces, rng)
+        place = Place(self._time_zone, is_whole_cluster=not self._namespaces)
+        operator = Operator(client, own.by_name, SystemClock(), rng, self._workers, place)
+        optional = operator.gates.optional() if self._namespaces else {}
+        intake = Intake(client, operator.custom(), self._namespaces, rng, optional=optional)
 
         async def login() -> Credentials:
             await access.renew()

@@ -7,7 +7,7 @@ from ombak.api.rollout import Phase
 from ombak.core import back, delivery, layout, retention, returning
 from ombak.core.converge import is_done
 from ombak.core.course import Course, heading
-from ombak.core.memory import Memory, Wait
+from ombak.core.memory import Memory, Queued, Wait
 from ombak.core.ownership import conflict, housekeeping, live_replicas
 from ombak.core.plan import Note, Plan, Waiting
 from ombak.core.scene import Scene
@@ -34,7 +34,7 @@ def decide(s: Snapshot, now: datetime) -> Plan:
     made = _way_back_first(scene) or _COURSES[scene.heading.course](scene)
     kept = housekeeping(s, replicas)
     made = dataclasses.replace(made, actions=(*kept, *made.actions), stable=made.stable or scene.heading.stable)
-    return _with_wait(made, s, now)
+    return _with_queue(_with_wait(made, s, now), s, now)
 
 
 def _with_wait(made: Plan, s: Snapshot, now: datetime) -> Plan:
@@ -44,6 +44,16 @@ def _with_wait(made: Plan, s: Snapshot, now: datetime) -> Plan:
         old = s.memory.wait
         wait = old if old is not None and old.key == made.waiting.key else Wait(made.waiting.key, now)
     return dataclasses.replace(made, memory=dataclasses.replace(made.memory, wait=wait))
+
+
+def _with_queue(made: Plan, s: Snapshot, now: datetime) -> Plan:
+    """Count the changes that are overtaken while they wait."""
+    old, queued = s.memory.queued, None
+    if made.queued:
+        queued = old or Queued(made.queued, now)
+        if queued.artifact != made.queued:
+            queued = Queued(made.queued, queued.since, queued.superseded + 1)
+    return dataclasses.replace(made, memory=dataclasses.replace(made.memory, queued=queued))
 
 
 def _way_back_first(scene: Scene) -> Plan | None:

@@ -3,6 +3,7 @@
 import dataclasses
 from datetime import datetime, timedelta
 
+from ombak.api.duration import format_duration
 from ombak.api.rollout import KnownGood, Phase
 from ombak.core import advance, baseline, layout, plan, retention, start
 from ombak.core import bake as bakes
@@ -16,20 +17,20 @@ from ombak.core.returning import reject, trouble_after
 from ombak.core.scene import Scene
 from ombak.core.snapshot import Snapshot
 
+LATEST_LOOK = timedelta(hours=1)
+"""What waits for a moment is looked at again at least this often: clocks are set, and machines sleep."""
 RECHECK = timedelta(minutes=1)
 """A refused template is tried again this often: a policy or a quota may have changed."""
 
 
 def begin(scene: Scene) -> Plan:
     """A wanted version that is not on its way yet: gates first, then its one box."""
-    s, wanted, stable = scene.s, scene.heading.artifact, scene.heading.stable
-    blocked = start.what_blocks(s, evidence_of(s), scene.replicas, is_first=False)
+    s, stable = scene.s, scene.heading.stable
+    blocked = start.what_blocks(s, evidence_of(s), scene.replicas, scene.now, is_first=False)
     if blocked is not None:
         return _blocked(scene, blocked, scene.stay(stable), stable)
-    view = s.artifact(wanted)
-    known = view is not None and view.is_good and s.rollout.spec.strategy.known_good is KnownGood.FAST
     position = layout.first_position(scene.parts)
-    return _launch(scene, Mode.FAST if known else Mode.FORWARD, position, stable)
+    return _launch(scene, Mode.FAST if start.is_known_good(s) else Mode.FORWARD, position, stable)
 
 
 def _blocked(scene: Scene, waiting: Waiting, actions: tuple[plan.Action, ...], current: str) -> Plan:
@@ -46,8 +47,14 @@ def _blocked(scene: Scene, waiting: Waiting, actions: tuple[plan.Action, ...], c
         boxes=scene.boxes(current) if current else f"0/{scene.replicas}",
         asks=s.rollout.artifact if waiting.key == "template" and start.must_ask(s) else "",
         is_watched=waiting.key in ("alarm", "alarms"),
-        wake_at=scene.now + RECHECK if problem else None,
+        wake_at=_look_again(scene.now, waiting, problem),
     )
+
+
+def _look_again(now: datetime, waiting: Waiting, problem: str) -> datetime | None:
+    if problem:
+        return now + RECHECK
+    return None if waiting.expected is None else min(max(now, waiting.expected), now + LATEST_LOOK)
 
 
 def _launch(scene: Scene, mode: Mode, position: Position, old: str) -> Plan:
@@ -61,7 +68,8 @@ def _launch(scene: Scene, mode: Mode, position: Position, old: str) -> Plan:
         sequence = 1 + max((a.sequence for a in s.artifacts), default=0)
         actions = (plan.CreateArtifact(artifact, sequence),)
     wanted = layout.wants(scene.parts, position, artifact, old or artifact)
-    note = Note("Started", f"{artifact} starts in {step.goal} of {scene.replicas} boxes.")
+    told = _waited(scene)
+    note = Note("Started", f"{artifact} starts in {step.goal} of {scene.replicas} boxes.{told}")
     made = Plan(
         phase=Phase.INSTALLING if mode is Mode.INSTALL else Phase.ONE_BOX,
         memory=Memory(release=release),
@@ -70,6 +78,16 @@ def _launch(scene: Scene, mode: Mode, position: Position, old: str) -> Plan:
         wake_at=now + s.poll,
     )
     return _described(made, scene, release, old)
+
+
+def _waited(scene: Scene) -> str:
+    """Tell how long a change has waited, and how many earlier ones it overtook: the size of the batch (R90)."""
+    queued = scene.s.memory.queued
+    if queued is None or scene.now - queued.since < RECHECK:
+        return ""
+    changes = "1 change was" if queued.superseded == 1 else f"{queued.superseded} changes were"
+    length = timedelta(seconds=int((scene.now - queued.since).total_seconds()))
+    return f" It comes after a wait of {format_duration(length)}, in which {changes} overtaken by later ones."
 
 
 def _described(made: Plan, scene: Scene, release: Release, old: str) -> Plan:
@@ -104,7 +122,7 @@ def install(scene: Scene) -> Plan:
     if release is not None and release.artifact == wanted and s.artifact(wanted) is not None:
         return _go_on(scene, release, wanted)
     running = sum(o.desired for o in (*s.fleet, *s.one_boxes))
-    blocked = start.what_blocks(s, evidence_of(s), scene.replicas, is_first=True)
+    blocked = start.what_blocks(s, evidence_of(s), scene.replicas, scene.now, is_first=True)
     if blocked is not None:
         held = stays(s)
         return _blocked(scene, blocked, scene.stay(held) if held and running else (), held)
@@ -154,6 +172,9 @@ def _looked_at(scene: Scene, release: Release, old: str) -> Plan:
         return _hold(scene, release, old, wanted, judgement)
     if layout.is_everywhere(scene.parts, release.position):
         return _finish(scene, release)
+    blocked = start.what_blocks_a_step(s, now)
+    if blocked is not None:
+        return _hold(scene, release, old, wanted, advance.Hold(blocked))
     return _step(scene, release, old)
 
 

@@ -119,6 +119,18 @@ class Wait:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Queued:
+    """The change that waits for its turn, and how many it overtook that waited before it (R90)."""
+
+    __pydantic_config__: ClassVar = _WRITTEN
+
+    artifact: str
+    since: Moment
+    """When the first of them began to wait."""
+    superseded: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Memory:
     """All that is remembered. Verdicts are not here but on the Artifacts, sizes not here but in the cluster."""
 
@@ -127,6 +139,7 @@ class Memory:
     release: Release | None = None
     reverting: Reverting | None = None
     wait: Wait | None = None
+    queued: Queued | None = None
 
 
 T = TypeVar("T")

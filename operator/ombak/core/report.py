@@ -74,6 +74,9 @@ def report(s: Snapshot, plan: Plan, old: Mapping[str, Any], now: datetime, failu
     waiting = _refusal(failure, old, now) if failure else _waiting(plan)
     if waiting:
         status["waitingFor"] = waiting
+    if plan.memory.queued is not None:
+        queued = plan.memory.queued
+        status["queue"] = {"since": _stamp(queued.since), "superseded": queued.superseded}
     if plan.is_watched or plan.phase is Phase.REVERTING:
         status |= alarm_views(s, old, _stamp(now))
     return status
@@ -173,7 +176,13 @@ def is_stale(old: Mapping[str, Any], new: Status) -> bool:
         return True
     if has_news(old, new):
         return True
-    return _trouble(old) != _trouble(new)
+    return _trouble(old) != _trouble(new) or _opening(old) != _opening(new)
+
+
+def _opening(status: Mapping[str, Any]) -> object:
+    """When a change that has not started is expected to: somebody may have changed a Window or a Blocker."""
+    is_blocked = status.get("phase") == Phase.BLOCKED.value
+    return (status.get("waitingFor") or {}).get("expected") if is_blocked else None
 
 
 def _trouble(status: Mapping[str, Any]) -> str:

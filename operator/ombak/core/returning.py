@@ -25,14 +25,24 @@ def reject(scene: Scene, release: Release, judgement: advance.Reject) -> Plan:
     s, target = scene.s, scene.heading.stable
     record = plan.RecordRejected(release.artifact, judgement.reason, judgement.message)
     note = Note(judgement.reason, f"{release.artifact} is taken back: {judgement.message}", is_warning=True)
+    off_hours = _off_hours(scene, release, judgement)
     if not target:
         made = _failed_plan(scene, release.artifact, release.artifact, judgement)
         # Beside boxes of another version a rejected one must not grow, not even for one pass.
         kept = made.actions if artifacts_with_boxes(s) == {release.artifact} else ()
-        return dataclasses.replace(made, actions=(record, *kept), notes=(note,))
+        return dataclasses.replace(made, actions=(record, *kept), notes=(note, *off_hours))
     reverting = back.begin(s, release.artifact, target, scene.replicas, scene.now)
     made = _go_back(scene, reverting, judgement.message)
-    return dataclasses.replace(made, actions=(record, *made.actions), notes=(note, *made.notes))
+    return dataclasses.replace(made, actions=(record, *made.actions), notes=(note, *off_hours, *made.notes))
+
+
+def _off_hours(scene: Scene, release: Release, judgement: advance.Reject) -> tuple[Note, ...]:
+    """Tell of trouble at a time without people: a Window that lets changes start too late makes many of it (R90)."""
+    names = scene.s.gates.off_hours(scene.now)
+    if not names or judgement.reason == "Aborted":
+        return ()
+    told = f"{release.artifact} is taken back outside of the hours of Window {' and '.join(names)}."
+    return (Note("OffHours", told, is_warning=True),)
 
 
 def revert(scene: Scene) -> Plan:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ombak.alarms.verdict import Verdict
 from ombak.api.rollout import RolloutSpec
+from ombak.core.gates.facts import GateFacts
 from ombak.core.memory import Memory
 
 
@@ -207,6 +208,8 @@ class Snapshot:
     """Alarms of a release are evaluated at least this often; a tick adds at most two of these to a bake."""
     boxes_trouble: str = ""
     """What the pods say that do not become available, empty when nobody asked."""
+    gates: GateFacts = dataclasses.field(default_factory=GateFacts)
+    """The Windows that the Rollout names, and the Blockers in whose reach it is."""
 
     def artifact(self, id: str) -> ArtifactView | None:  # noqa: A002 - the field's own name
         """Return the artifact of that id, if it was seen here."""

@@ -1,20 +1,69 @@
-"""Whether a change may start: what blocks it, better not begun than taken back (R86, design 2)."""
+"""Whether a change may start, or take its next step: what blocks it, better not begun than taken back (R85-R91)."""
 
+from datetime import datetime, timedelta
+
+from ombak.api.rollout import KnownGood
 from ombak.core import commands
 from ombak.core.evidence import Evidence
+from ombak.core.gates import blockers, windows
+from ombak.core.gates.alarms import AlarmGate
+from ombak.core.gates.gate import ZERO, Context, Held, Moment
+from ombak.core.gates.horizon import detection_horizon
 from ombak.core.plan import Waiting
 from ombak.core.snapshot import RolloutView, Snapshot
 
 
-def what_blocks(s: Snapshot, evidence: Evidence, replicas: int, *, is_first: bool) -> Waiting | None:
+def what_blocks(s: Snapshot, evidence: Evidence, replicas: int, now: datetime, *, is_first: bool) -> Waiting | None:
     """Return what the change waits for, or None if it may start now.
 
     A first install is not held by alarms: nothing runs yet that they could speak of, and where an earlier
-    install failed they must not block its fix.
+    install failed they must not block its fix. Windows and Blockers hold it as they hold any start.
     """
     if s.rollout.problem:
         return Waiting("spec", s.rollout.problem, "whoever edits the Rollout")
-    return _template(s) or _people(s, replicas) or (None if is_first else _alarms(evidence))
+    return (
+        _template(s)
+        or _people(s, replicas)
+        or _gates(s, evidence, replicas, now, is_first=is_first)
+        or _template_once_more(s)
+    )
+
+
+def _gates(s: Snapshot, evidence: Evidence, replicas: int, now: datetime, *, is_first: bool) -> Waiting | None:
+    """Alarms come last: while a Window is closed they may come and go without anybody waiting for them."""
+    horizon = ZERO
+    if s.gates.windows:
+        horizon = detection_horizon(s.rollout.spec, replicas, is_first=is_first, is_fast=is_known_good(s))
+    context = _context(s, Moment.START, horizon)
+    held = s.gates.hold(context, now)
+    if held is None and not is_first:
+        held = AlarmGate(evidence).holds(context, now)
+    return None if held is None else _waiting(held)
+
+
+def what_blocks_a_step(s: Snapshot, now: datetime) -> Waiting | None:
+    """Return what stops the next step of a release under way, though all its evidence is in; None if nothing does."""
+    held = s.gates.hold(_context(s, Moment.STEP), now)
+    return None if held is None else _waiting(held)
+
+
+def _context(s: Snapshot, moment: Moment, horizon: timedelta = ZERO) -> Context:
+    return Context(s.rollout.namespace, s.rollout.name, moment, s.rollout.labels, horizon)
+
+
+def is_gated(key: str) -> bool:
+    """Tell from the key of a wait whether it is for a Window or a Blocker, and not for alarms that are looked at."""
+    return key.split(" ")[0] in (windows.KIND, blockers.KIND)
+
+
+def _waiting(held: Held) -> Waiting:
+    return Waiting(held.key, held.what, held.who, held.command, held.expected)
+
+
+def is_known_good(s: Snapshot) -> bool:
+    """The wanted version was stable here before, and goes without bakes."""
+    view = s.artifact(s.rollout.artifact)
+    return view is not None and view.is_good and s.rollout.spec.strategy.known_good is KnownGood.FAST
 
 
 def _people(s: Snapshot, replicas: int) -> Waiting | None:
@@ -66,16 +115,14 @@ def _template(s: Snapshot) -> Waiting | None:
     problem = template_problem(s)
     if problem:
         return Waiting("template", problem, "whoever edits spec.template")
-    if must_ask(s):
-        return Waiting("template", "the API server's dry run of the pod template", "nobody, it is asked")
-    return None
+    check = s.template_check
+    return None if check is not None and check.artifact == s.rollout.artifact else _dry_run()
 
 
-def _alarms(evidence: Evidence) -> Waiting | None:
-    if evidence.alarm is not None:
-        told = evidence.alarm.message or ", ".join(evidence.alarm.contributors)
-        return Waiting("alarm", f"an alarm to end that was there before the change: {told}", "the alarm's owner")
-    if evidence.unknown is not None:
-        told = evidence.unknown.message or "; ".join(evidence.unknown.unknown)
-        return Waiting("alarms", f"alarms that can be evaluated: {told}", "whoever runs Prometheus or owns the alarm")
-    return None
+def _template_once_more(s: Snapshot) -> Waiting | None:
+    """What was fine before a long wait is asked again right before the start, and not all the while."""
+    return _dry_run() if s.artifact(s.rollout.artifact) is None and must_ask(s) else None
+
+
+def _dry_run() -> Waiting:
+    return Waiting("template", "the API server's dry run of the pod template", "nobody, it is asked")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NoReturn
@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import structlog
 
 from ombak.runtime.backoff import Backoff
-from ombak.runtime.kube_port import ApiError, Kind, KubeClient, Object, Unreachable
+from ombak.runtime.kube_port import ApiError, Forbidden, Kind, KubeClient, Object, Unreachable
 from ombak.runtime.store import Key, NotAnObject, Store, Stored
 
 log = structlog.get_logger(__name__)
@@ -50,8 +50,11 @@ class Intake:
         namespaces: Sequence[str],
         rng: random.Random,
         rounds: Rounds | None = None,
+        optional: Mapping[Kind, Callable[[], None]] | None = None,
     ) -> None:
-        self.stores = stores
+        """Kinds that are `optional` are left out, and that is told, where we may not read them at the start."""
+        self.stores = dict(stores)
+        self._optional = optional or {}
         self.namespaces = tuple(namespaces)
         self.synced = asyncio.Event()
         self.missed = 0  # changes that a list brought before the watch
@@ -79,9 +82,22 @@ class Intake:
 
     async def sync(self) -> None:
         """List every kind, however long it takes to succeed, and set `synced`."""
-        for kind in self.stores:
-            await self._list_at_last(kind)
+        for kind in list(self.stores):
+            if kind not in self._optional or await self._may_read(kind):
+                await self._list_at_last(kind)
         self.synced.set()
+
+    async def _may_read(self, kind: Kind) -> bool:
+        try:
+            await self._list(kind)
+        except Forbidden as error:
+            log.warning("left out, for want of rights", kind=kind.kind, reason=str(error))
+            del self.stores[kind]
+            self._optional[kind]()
+            return False
+        except ApiError:
+            return True  # whatever else is wrong is waited out with the other kinds
+        return True
 
     async def run(self) -> NoReturn:
         """List everything again and again; raises `DeafError`."""

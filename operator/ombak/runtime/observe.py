@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from ombak.core import manifests, naming
+from ombak.core.gates.facts import GateFacts
 from ombak.core.memory import Memory
 from ombak.core.snapshot import (
     ArtifactView,
@@ -43,6 +44,7 @@ class Extras:
     template_check: TemplateCheck | None = None
     boxes_trouble: str = ""
     proof: Proof | None = None
+    gates: GateFacts = dataclasses.field(default_factory=GateFacts)
     repaired: Mapping[str, drift.Edits] = dataclasses.field(default_factory=dict)
     """What each object still was after we wrote it: such a difference is the API server's doing, no edit."""
     removed: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -92,6 +94,7 @@ def observe(stores: Stores, key: Key, record: RolloutRecord, extras: Extras) -> 
         elapsed=extras.elapsed,
         proof=extras.proof,
         poll=extras.reading.poll,
+        gates=extras.gates,
         boxes_trouble=extras.boxes_trouble or next((w.failure for w in (*sets, *boxes) if w.failure), ""),
     )
 

@@ -21,6 +21,8 @@ from ombak.runtime.backoff import Backoff
 from ombak.runtime.clock import Clock
 from ombak.runtime.decode_alarm import AlarmRecord, decode_alarm
 from ombak.runtime.events import EventRecorder
+from ombak.runtime.gate_book import GateBook
+from ombak.runtime.gate_status import GateReporter
 from ombak.runtime.guards import Guards, NamespaceRecord, decode_namespace, within
 from ombak.runtime.kube_port import ApiError, Kind, KubeClient, TooManyRequests
 from ombak.runtime.metrics_port import MetricsSource
@@ -34,8 +36,17 @@ log = structlog.get_logger()
 
 PATIENCE = Backoff(cap=timedelta(seconds=30))
 """Pauses after failed passes; short enough that a revert does not stand still long after an outage."""
+_GATES = {kind.kind: kind for kind in (kinds.WINDOWS, kinds.BLOCKERS, kinds.CLUSTER_BLOCKERS)}
 PASS_WITHIN = timedelta(minutes=2)
 """A pass that takes longer hangs: it is given up and tried again."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """Where an operator runs: the Region's time zone (IANA), and whether it looks after the whole cluster."""
+
+    time_zone: str = "UTC"
+    is_whole_cluster: bool = True
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,6 +67,7 @@ class Operator:
         clock: Clock,
         rng: random.Random,
         workers: int = 32,
+        place: Place | None = None,
     ) -> None:
         """`sources` by the name that Alarms give them, the region's own Prometheus under ""."""
         self._queue: WorkQueue[Work] = WorkQueue(rng, PATIENCE)
@@ -72,7 +84,10 @@ class Operator:
         self._guards = Guards()
         self.namespaces: Store[NamespaceRecord] = Store(decode_namespace, on_event=self._namespace_changed)
         reader = AlarmReader(self.service, sources[DEFAULT_ENDPOINT], clock, self._add_rollout, self._guards)
-        self._rollouts = Reconciler(client, self.stores, reader, clock, self.recorder)
+        place = place or Place()
+        self.gates = GateBook(self.stores.rollouts, self._add_rollout, place.time_zone, self._gate_changed)
+        self._gate_reporter = GateReporter(client, self.gates, clock, writes_cluster=place.is_whole_cluster)
+        self._rollouts = Reconciler(client, self.stores, reader, clock, self.recorder, self.gates)
         inspector = TrapInspector(sources, clock, self._wake)
         self._alarm_reporter = AlarmReporter(client, self.alarms, self.service, inspector, clock)
 
@@ -93,6 +108,9 @@ class Operator:
             self.service.set_alarm(alarm, found.value.spec, self._alarm_reporter.warm_at(found.value))
         self._wake_within(self._guards.set_alarm(key, None if found is None else found.value.guards))
         self._queue.add(Work(kinds.ALARMS.kind, key))
+
+    def _gate_changed(self, kind: Kind, key: Key) -> None:
+        self._queue.add(Work(kind.kind, key))
 
     def _namespace_changed(self, key: Key) -> None:
         found = self.namespaces.get(key)
@@ -115,6 +133,7 @@ class Operator:
             kinds.ROLLOUTS: self.stores.rollouts,
             kinds.ARTIFACTS: self.stores.artifacts,
             kinds.ALARMS: self.alarms,
+            **self.gates.stores(),
         }
 
     async def run(self, synced: Iterable[asyncio.Event]) -> None:
@@ -167,4 +186,6 @@ class Operator:
         if work.kind == kinds.ALARMS.kind:
             await self._alarm_reporter.reconcile(work.key, work)
             return None
+        if work.kind in _GATES:
+            return await self._gate_reporter.reconcile(_GATES[work.kind], work.key)
         return await self._rollouts.reconcile(work.key)

@@ -9,6 +9,7 @@ import structlog
 
 from ombak.api.rollout import Phase
 from ombak.core import plan as plan_of
+from ombak.core import start
 from ombak.core.decide import decide
 from ombak.core.memory import Memory, load_memory, rebased
 from ombak.core.plan import Note, Plan
@@ -33,6 +34,7 @@ from ombak.runtime.backfill import Backfill, Gap, gap_before
 from ombak.runtime.clock import Clock
 from ombak.runtime.defects import Defects
 from ombak.runtime.drift import Edits
+from ombak.runtime.gate_book import GateReader, NoGates
 from ombak.runtime.kube_port import ApiError, Conflict, KubeClient, NotFound, Object, mapping
 from ombak.runtime.observe import Extras, Stores, observe, view_of
 from ombak.runtime.putback import PutBacks
@@ -98,8 +100,18 @@ class _Pass:
 class Reconciler:
     """Brings one Rollout at a time one decision further."""
 
-    def __init__(self, client: KubeClient, stores: Stores, alarms: AlarmBook, clock: Clock, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        client: KubeClient,
+        stores: Stores,
+        alarms: AlarmBook,
+        clock: Clock,
+        recorder: Recorder,
+        gates: GateReader | None = None,
+    ) -> None:
+        """Without `gates` no Window and no Blocker stops anything."""
         self._client = client
+        self._gates = gates or NoGates()
         self._stores = stores
         self._alarms = alarms
         self._clock = clock
@@ -192,11 +204,13 @@ class Reconciler:
         return _Pass(record, s, plan)
 
     def _observe(self, key: Key, record: RolloutRecord, known: Known, mono: float) -> Snapshot:
-        reading = self._alarms.read(view_of(record), known.memory.release, is_active=_is_active(record, known.memory))
+        view = view_of(record)
+        reading = self._alarms.read(view, known.memory.release, is_active=_is_active(record, known.memory))
         check = known.check
         if check is not None and mono - known.checked_at >= RECHECK_AFTER.total_seconds():
             check = dataclasses.replace(check, is_stale=True)
         elapsed = None if known.seen_at is None else timedelta(seconds=mono - known.seen_at)
+        gates = self._gates.facts(view)
         extras = Extras(
             memory=known.memory,
             elapsed=elapsed,
@@ -204,6 +218,7 @@ class Reconciler:
             template_check=check,
             boxes_trouble=self._ailments.told(key),
             proof=known.proof,
+            gates=gates,
             repaired=known.repaired,
             removed=known.removed,
             resting=self._putbacks.resting(key),
@@ -389,7 +404,11 @@ def _follow_clock(known: Known, mono: float, now: datetime) -> None:
 
 def _is_active(record: RolloutRecord, memory: Memory) -> bool:
     """Something waits for the alarms: a release or a revert goes on, or the wanted version is about to start."""
-    if memory.release is not None or memory.reverting is not None or record.status.get("phase") == Phase.BLOCKED:
+    if memory.release is not None or memory.reverting is not None:
+        return True
+    if memory.wait is not None and start.is_gated(memory.wait.key):
+        return False  # it may take days, and before it starts alarms are asked
+    if record.status.get("phase") == Phase.BLOCKED:
         return True
     told = mapping(record.status.get("artifacts"))
     return record.artifact not in (told.get("current"), told.get("rejected"))

@@ -8,6 +8,7 @@ from ombak.core import naming
 from ombak.core.identity import artifact_id
 from ombak.runtime import kinds
 from ombak.runtime.kube_port import Object
+from ombak.simulation.gatekeeping import drawn_gates
 from ombak.simulation.health import NAMES
 from ombak.simulation.pods import Behaviour
 from ombak.simulation.region import KEY, NAMESPACE, USER, template
@@ -30,9 +31,11 @@ def chaos(seed: int | str, *, faults: bool = True) -> Scenario:
     if faults and rng.random() < 0.7:
         lag, delay = _machinery(rng, events)
     events += _put_right(rng, versions)
+    gated, people = drawn_gates(seed, LAST, CALM_AT)
+    events += people
     return Scenario(
         "chaos" if faults else "people",
-        _drawn_spec(rng),
+        _drawn_spec(rng) | gated,
         tuple(sorted(events, key=lambda e: e.at)),
         lag=lag,
         delay=delay,

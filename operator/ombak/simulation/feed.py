@@ -9,6 +9,7 @@ from ombak.runtime.kube_port import Object
 from ombak.runtime.store import Key, Store, Stored
 from ombak.simulation.agenda import Timeline
 from ombak.simulation.faults import RESYNC_AFTER, Faults
+from ombak.simulation.gatekeeping import GATES
 from ombak.simulation.server import Server
 
 
@@ -71,4 +72,4 @@ class Feed:
 
 def _is_watched(kind: str, obj: Object) -> bool:
     """Workloads are watched by the label that says whose they are."""
-    return kind == "Rollout" or naming.ROLLOUT in (obj["metadata"].get("labels") or {})
+    return kind in ("Rollout", *GATES) or naming.ROLLOUT in (obj["metadata"].get("labels") or {})

@@ -10,6 +10,7 @@ from typing import Any
 
 from ombak.core.plan import Note
 from ombak.core.snapshot import RolloutView
+from ombak.runtime.gate_book import GateBook
 from ombak.runtime.kube_port import ApiError, TooManyRequests
 from ombak.runtime.observe import Stores
 from ombak.runtime.reconcile import Reconciler
@@ -85,12 +86,14 @@ class Process:
             on_crash=self.end,
             pods=region.kubelets.as_objects,
         )
-        self._reconciler = Reconciler(SimulatedClient(self._wire), stores, self.alarms, clock, _Recorder(tell))
+        gates = GateBook(stores.rollouts, self._add)
+        self._reconciler = Reconciler(SimulatedClient(self._wire), stores, self.alarms, clock, _Recorder(tell), gates)
         self._by_kind: dict[str, Store[Any]] = {
             "Rollout": stores.rollouts,
             "Artifact": stores.artifacts,
             "Deployment": stores.deployments,
             "ReplicaSet": stores.replica_sets,
+            **{kind.kind: store for kind, store in gates.stores().items()},
         }
         self._feed: Feed | None = None
         self._faults = faults

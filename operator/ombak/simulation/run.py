@@ -12,6 +12,7 @@ from ombak.simulation.capacity_watch import CapacityWatch
 from ombak.simulation.delivery_watch import DeliveryWatch, is_good
 from ombak.simulation.evidence_watch import EvidenceWatch
 from ombak.simulation.faults import CALM
+from ombak.simulation.gate_watch import GateWatch
 from ombak.simulation.process import LoopProcess, Machine, Process, QuickProcess
 from ombak.simulation.region import Region
 from ombak.simulation.scenario import Scenario, Stage
@@ -54,6 +55,7 @@ class Run:
         self.delivery = DeliveryWatch(
             region, scenario.lag, self.fail, lambda: [s.replicas for s in self.capacity.recent()]
         )
+        self.gates = GateWatch(region, scenario.lag + scenario.delay, self.machine.now, self.fail)
         region.server.monitors.append(self._note_phase)
 
     @property
@@ -106,6 +108,8 @@ class Run:
     def is_at_rest(self) -> bool:
         """It has come to where it may stay, as far as the status tells."""
         is_over = self.now > self.last_event + 1.0 and not self.outcome.violations
+        if (self.region.status.get("waitingFor") or {}).get("expected") and self.region.phase == "Blocked":
+            return False  # it goes on by itself
         may_stay = self.region.phase in RESTS or self.region.is_held
         return is_over and may_stay and self.region.is_settled()
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from ombak.core import naming
 from ombak.core.identity import artifact_id
 from ombak.simulation.chaos import chaos
+from ombak.simulation.gatekeeping import WINDOW, block, open_window
 from ombak.simulation.health import REVERT
 from ombak.simulation.pods import Behaviour
 from ombak.simulation.region import template
@@ -80,6 +81,31 @@ def zones_meanwhile() -> Scenario:
     return dataclasses.replace(made, events=(*made.events, fewer, more))
 
 
+def held_by_window() -> Scenario:
+    """Return a change at a time when nothing may start; a later one overtakes it, and goes when the Window opens."""
+    made = release("held-by-window")
+    hours = {"days": ["Mon"], "from": "09:10", "to": "17:00"}  # a run begins on a Monday at nine
+    events = (
+        act(CHANGE_AT - 20, "a Window opens at ten past", open_window(open=[hours])),
+        change(CHANGE_AT - 10, "the Window counts", windows=[WINDOW]),
+        *made.events,
+        wish(CHANGE_AT + 60, "v3", GOOD),
+    )
+    return dataclasses.replace(made, events=events)
+
+
+def blocked_revert() -> Scenario:
+    """Return a bad release that somebody blocks in the middle, steps and all: it goes back nevertheless."""
+    made = release("blocked-revert", Behaviour(bad_from=4, burns_after=150.0), phase="Reverted")
+    events = (
+        *made.events,
+        change(CHANGE_AT + 30, "a Window counts that there is not", windows=["nowhere"]),
+        act(CHANGE_AT + 70, "steps are blocked", block("freeze", "Steps")),
+        act(CHANGE_AT + 71, "the whole cluster is blocked", block("event", "Steps", cluster=True)),
+    )
+    return dataclasses.replace(made, events=events)
+
+
 def stale_watch(seed: int) -> Scenario:
     """Return a release while boxes come and go, and the watch tells of it up to half a minute late."""
 
@@ -148,6 +174,8 @@ NAMED: dict[str, Scenario] = {
             until=900.0,
         ),
         zones_meanwhile(),
+        held_by_window(),
+        blocked_revert(),
     )
 }
 

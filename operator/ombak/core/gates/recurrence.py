@@ -1,0 +1,64 @@
+"""RFC 5545 recurrences in local time, read and expanded no further than they are asked for."""
+
+import dataclasses
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import islice, takewhile
+from zoneinfo import ZoneInfo
+
+from dateutil.rrule import rrule, rrulestr
+
+from ombak.core.gates.problems import UnreadableWindow
+
+_FREQUENCIES = ("DAILY", "WEEKLY", "MONTHLY", "YEARLY")
+"""What comes more often would make a rule of years cost minutes."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Recurrence:
+    """A rule without its end, which is kept apart: so no rule can be expanded beyond what is asked for."""
+
+    rule: str
+    start: datetime
+    """The first one, local, without a zone."""
+    until: datetime | None = None
+    count: int | None = None
+
+    def times(self, until: datetime) -> Iterator[datetime]:
+        """Return all local times of it from its start up to `until`, that one included."""
+        last = until if self.until is None else min(until, self.until)
+        if last < self.start:
+            return iter(())
+        found = takewhile(lambda each: each <= last, iter(_rule(self.rule, self.start, last)))
+        return islice(found, self.count)
+
+
+def parse_recurrence(text: str, start: datetime, zone: ZoneInfo) -> Recurrence:
+    """Read an RRULE that begins at a local time; raises `UnreadableWindow`."""
+    parts = dict(part.partition("=")[::2] for part in text.strip().removeprefix("RRULE:").upper().split(";") if part)
+    if parts.get("FREQ") not in _FREQUENCIES:
+        raise UnreadableWindow(f"{text!r} needs FREQ, one of {', '.join(_FREQUENCIES)}; write FREQ=WEEKLY;BYDAY=MO")
+    if len(parts.get("BYMINUTE", "").split(",")) > 4 or "BYSECOND" in parts or "BYEASTER" in parts:
+        raise UnreadableWindow(f"{text!r} is too fine; leave out BYSECOND and BYEASTER, and write few in BYMINUTE")
+    until, count = parts.pop("UNTIL", None), parts.pop("COUNT", None)
+    rule = ";".join(f"{name}={value}" for name, value in parts.items())
+    try:
+        _rule(rule, start, start)
+        last = None if until is None else _until(until, zone)
+        return Recurrence(rule, start, last, None if count is None else int(count))
+    except (ValueError, TypeError, KeyError) as error:
+        raise UnreadableWindow(f"{text!r} is no RRULE of RFC 5545: {error}") from error
+
+
+def _rule(rule: str, start: datetime, until: datetime) -> rrule:
+    made = rrulestr(f"{rule};UNTIL={until:%Y%m%dT%H%M%S}", dtstart=start)
+    assert isinstance(made, rrule)
+    return made
+
+
+def _until(text: str, zone: ZoneInfo) -> datetime:
+    """Read an UNTIL as local time: a day is whole, and one in UTC is brought here."""
+    if len(text) == 8:
+        return datetime.strptime(text, "%Y%m%d") + timedelta(days=1) - timedelta(seconds=1)  # noqa: DTZ007 - local
+    moment = datetime.strptime(text.removesuffix("Z"), "%Y%m%dT%H%M%S")  # noqa: DTZ007 - local, or UTC as follows
+    return moment.replace(tzinfo=UTC).astimezone(zone).replace(tzinfo=None) if text.endswith("Z") else moment
