@@ -10,12 +10,13 @@ from ombak.runtime import kinds
 from ombak.runtime.kube_port import Object
 from ombak.simulation.agenda import Agenda
 from ombak.simulation.client import OPERATOR
+from ombak.simulation.gatekeeping import block
 from ombak.simulation.health import OUTSIDE, REVERT, Evaluation
 from ombak.simulation.pods import Behaviour
 from ombak.simulation.process import QuickProcess
 from ombak.simulation.region import NAME, NAMESPACE, Region, template
 from ombak.simulation.run import Run
-from ombak.simulation.scenario import Scenario, spec
+from ombak.simulation.scenario import Act, Scenario, spec
 
 ZONES = ["a", "b", "c"]
 
@@ -137,6 +138,37 @@ def test_a_hold_in_spite_of_a_new_contributor_is_seen() -> None:
     run.region.server.patch(OPERATOR, kinds.ROLLOUTS, NAMESPACE, NAME, patch, subresource="status")
 
     assert [v.split()[0] for v in run.outcome.violations] == ["baseline"]
+
+
+def start_unasked(run: Run) -> None:
+    """A release begins."""
+    began = {"artifact": "a1c0aa48c0e0", "step": {"number": 1}}
+    run.region.server.patch(
+        OPERATOR, kinds.ROLLOUTS, NAMESPACE, NAME, {"status": {"memory": {"release": began}}}, subresource="status"
+    )
+
+
+@pytest.mark.parametrize(
+    "closing",
+    [
+        pytest.param(block("freeze"), id="blocked"),
+        pytest.param(block("event", "Steps", cluster=True), id="blocked-everywhere"),
+        pytest.param(lambda stage: stage.region.change({"windows": ["nowhere"]}), id="window-missing"),
+    ],
+)
+def test_a_start_in_a_closed_time_is_seen(closing: Act) -> None:
+    """Once the operator must know of what closes it, and not before."""
+    run, agenda = settled(spec(10, template("v1", Behaviour())))
+    closing(run.stage(lambda: None, lambda _: None))
+    agenda.run_until(301)
+    start_unasked(run)
+    assert [v for v in run.outcome.violations if v.startswith("gates")] == []
+    run.region.erase_status()
+    agenda.run_until(330)
+
+    start_unasked(run)
+
+    assert [v for v in run.outcome.violations if v.startswith("gates")] != []
 
 
 def test_what_the_world_takes_is_not_the_operators_fault() -> None:

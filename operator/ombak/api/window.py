@@ -1,5 +1,6 @@
 """`Window`: when a deployment may start (design 1; R89-R91, R98)."""
 
+import re
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Self
@@ -27,6 +28,7 @@ _EMPTY_DAY = "from and to are the same; write from: '00:00', to: '24:00' for a w
 _BACKWARDS = "to comes before from; write the first day or moment in from, the last one in to"
 _ONE_ICS = "a calendar is in one place; write exactly one of text and configMap"
 _TOO_FAST = "rrule knows DAILY, WEEKLY, MONTHLY and YEARLY here; write cron for what comes more than once a day"
+_FAST = re.compile("FREQ=(HOURLY|MINUTELY|SECONDLY)")
 _TOO_LONG = "for is longer than 31d; write a shorter one, or days"
 
 
@@ -74,7 +76,7 @@ class Opening(Model):
             rule("has(self.rrule) == has(self.start) && (!has(self.rrule) || has(self.__for__))", _RRULE_FORM),
             rule("!has(self.cron) || has(self.__for__)", _CRON_FORM),
             rule("!has(self.from) || !has(self.to) || self.from != self.to", _EMPTY_DAY),
-            rule("!has(self.rrule) || !self.rrule.matches('FREQ=(HOURLY|MINUTELY|SECONDLY)')", _TOO_FAST, ".rrule"),
+            rule(f"!has(self.rrule) || !self.rrule.matches('{_FAST.pattern}')", _TOO_FAST, ".rrule"),
         )
     )
 
@@ -121,6 +123,8 @@ class Opening(Model):
             raise ValueError(_CRON_FORM)
         if self.days is not None and self.from_ == self.to:
             raise ValueError(_EMPTY_DAY)
+        if self.rrule is not None and _FAST.search(self.rrule):
+            raise ValueError(_TOO_FAST)
         if self.for_ is not None and self.for_ > LONGEST_OPENING:
             raise ValueError(_TOO_LONG)
         return self
