@@ -6,8 +6,10 @@ import asyncio
 import base64
 import json
 import random
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from ombak.runtime import kinds, kube_port
 from ombak.runtime.kube_port import Kind, Object
 from ombak.runtime.region_fields import edits
 from ombak.runtime.regions import HUB_MANAGER, Reach, RegionView
-from ombak.sandbox import Region, start_regions
+from ombak.sandbox import Process, Region, start_regions
 from support.clusters import eventually
 from support.regions import QUICK
 
@@ -361,3 +363,33 @@ async def test_a_region_comes_and_goes(planes: list[Region], hub: HubRegions) ->
     plane.kubectl("delete", "region", "home")
     await eventually(lambda: hub.regions.names() == (planes[1].name, other.name), PATIENCE_S)
     assert view(hub, other.name).contact.reach is Reach.YES
+
+
+async def test_the_whole_operator_as_a_hub(planes: list[Region], tmp_path: Path) -> None:
+    """`ombak run --hub --region`, with the shipped rights: it follows regions and asks its own Region's Prometheus."""
+    plane, one, _ = planes
+    plane.grant(USER, ROOT / "charts" / "rbac.yaml")
+    home = {"apiVersion": "ombak.dev/v1alpha1", "kind": "Region", "metadata": {"name": "home"}}
+    prometheus = {"url": plane.prometheus_url, "matchers": {"region": "home"}}
+    spec = {"access": {"inCluster": {}}, "prometheus": prometheus}
+    plane.kubectl("apply", "-f", "-", input=json.dumps({**home, "spec": spec}))
+    write_secret(plane, one.name, kubeconfig_of(one, token_of(one)))
+    write_region(plane, one.name, tier="small")
+    log = tmp_path / "operator.log"
+    command = [sys.executable, "-m", "ombak", "run", "--hub", "--region", "home"]
+    process = Process("operator", [*command, "--kubeconfig", str(plane.kubeconfig_for(USER))], log)
+    process.start()
+    try:
+        generation = json.loads(plane.kubectl("get", "region", one.name, "-o", "json"))["metadata"]["generation"]
+        async with asyncio.timeout(PATIENCE_S):
+            while (await shown(plane, one.name, "Answering"))["observedGeneration"] != generation:  # noqa: ASYNC110
+                await asyncio.sleep(0.2)
+        await shown(plane, "home", "Answering")
+        process.check()
+    finally:
+        process.stop(timedelta(seconds=10))
+
+    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    starting = next(line for line in lines if line["event"] == "starting")
+    assert starting["prometheus"]["region"].endswith("(region=home)")
+    assert not [line for line in lines if line.get("level") == "error"]
