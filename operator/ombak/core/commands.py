@@ -18,6 +18,11 @@ def scale_up(rollout: RolloutView) -> str:
     return _kubectl(rollout, "scale") + " --replicas=1"
 
 
+def delete_config_map(rollout: RolloutView, name: str) -> str:
+    """Make room for a copy under its name."""
+    return f"kubectl -n {rollout.namespace} delete configmap {name}"
+
+
 def abort(rollout: RolloutView, artifact: str) -> str:
     """Take back what is on its way."""
     return _kubectl(rollout, "annotate") + f" --overwrite {naming.ABORT}={artifact}"

@@ -28,7 +28,9 @@ def _collision(s: Snapshot) -> str:
     view = s.artifact(s.rollout.artifact)
     if view is None or s.rollout.problem:
         return ""
-    if view.is_genuine and digest_of(dict(view.template)) == digest_of(s.rollout.spec.template):
+    if view.is_genuine and digest_of(dict(view.template), view.config) == digest_of(
+        s.rollout.spec.template, s.rollout.config
+    ):
         return ""
     return f"Artifact {view.name} to be deleted: its content is not what its name says"
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from ombak.alarms.verdict import Verdict
 from ombak.api.rollout import Phase
+from ombak.core import keeping
 from ombak.core.capacity import floor_of
 from ombak.core.converge import serving_all
 from ombak.core.memory import ZERO, Memory, dump_memory, load_memory
@@ -138,6 +139,7 @@ def _facts(s: Snapshot, plan: Plan, failure: str) -> list[tuple[str, bool, str, 
         ("Stalled", stalled, stalled_by if stalled else "Going", (failure or told) if stalled else ""),
         ("Delivered", delivered, phase.value, "" if delivered else told),
         ("SpecValid", not s.rollout.problem, "Invalid" if s.rollout.problem else "Valid", s.rollout.problem),
+        *keeping.facts(s),
     ]
 
 

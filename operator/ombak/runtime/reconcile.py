@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import structlog
 
 from ombak.api.rollout import Phase
-from ombak.core import naming
+from ombak.core import keeping, naming
 from ombak.core import plan as plan_of
 from ombak.core.decide import decide
 from ombak.core.explain import explain_pods
@@ -21,6 +21,7 @@ from ombak.runtime.alarm_book import AlarmBook
 from ombak.runtime.apply import EARLY, VERDICTS, Applier, Refused, dry_run, read_live
 from ombak.runtime.backfill import Backfill, Gap, gap_before
 from ombak.runtime.clock import Clock
+from ombak.runtime.config_book import NO_CONFIG, ConfigBook, ConfigReading
 from ombak.runtime.drift import Edits
 from ombak.runtime.kube_port import ApiError, Conflict, KubeClient, NotFound, Object, mapping
 from ombak.runtime.observe import Extras, Stores, observe, view_of
@@ -69,6 +70,9 @@ class Known:
     proof: Proof | None = None
     """What is known of it, to be told to the next decision."""
     repaired: dict[str, Edits] = dataclasses.field(default_factory=dict)
+    config: ConfigReading = NO_CONFIG
+    told: tuple[Note, ...] = ()
+    """What Events told of copies of ConfigMaps that are gone."""
     has_heard: bool = False
     """Its alarms were evaluated in this process."""
     children: frozenset[str] = frozenset()
@@ -94,6 +98,7 @@ class Reconciler:
         self._clock = clock
         self._recorder = recorder
         self._backfill = Backfill(client, alarms)
+        self.config = ConfigBook(client, stores.config_maps, stores.copies)
         self._known: dict[Key, Known] = {}
         self._began_at = clock.monotonic()
 
@@ -103,6 +108,7 @@ class Reconciler:
         if stored is None:
             self._known.pop(key, None)
             self._alarms.forget(key)
+            self.config.forget(key)
             return None
         record = stored.value
         if record.meta.is_deleting:
@@ -142,6 +148,7 @@ class Reconciler:
 
     async def _decide(self, key: Key, record: RolloutRecord, known: Known, mono: float) -> _Pass:
         now = self._clock.now()
+        known.config = await self._read_config(key, record)
         s = self._observe(key, record, known, mono)
         plan = decide(s, now)
         if plan.asks:
@@ -153,15 +160,24 @@ class Reconciler:
             await read_live(self._client, self._stores, s)
             s = self._observe(key, record, known, mono)
             plan = decide(s, now)
+        if await self.config.check(s, plan):
+            known.config = await self._read_config(key, record)
+            s = self._observe(key, record, known, mono)
+            plan = decide(s, now)
         return _Pass(record, s, plan)
 
+    async def _read_config(self, key: Key, record: RolloutRecord) -> ConfigReading:
+        return await self.config.read(record, [r.value for _, r in self._stores.artifacts.owned_by(key)])
+
     def _observe(self, key: Key, record: RolloutRecord, known: Known, mono: float) -> Snapshot:
-        reading = self._alarms.read(view_of(record), known.memory.release, is_active=_is_active(record, known.memory))
+        view = view_of(record, known.config)
+        is_active = _is_active(view, record.status, known.memory)
+        reading = self._alarms.read(view, known.memory.release, is_active=is_active)
         check = known.check
         if check is not None and mono - known.checked_at >= RECHECK_AFTER.total_seconds():
             check = dataclasses.replace(check, is_stale=True)
         elapsed = None if known.seen_at is None else timedelta(seconds=mono - known.seen_at)
-        extras = Extras(known.memory, elapsed, reading, check, known.trouble, known.proof, known.repaired)
+        extras = Extras(known.memory, elapsed, reading, check, known.trouble, known.proof, known.repaired, known.config)
         return observe(self._stores, key, record, extras)
 
     async def _act(self, made: _Pass, known: Known) -> str:
@@ -185,8 +201,10 @@ class Reconciler:
             self._record(made)
         if wrote or early or late:
             _log(made.plan, wrote)
-        for note in putback.notes(made.s, late, known.children):
+        lost = keeping.notes(made.s)
+        for note in (*putback.notes(made.s, late, known.children), *(n for n in lost if n not in known.told)):
             self._recorder.record(made.s.rollout, note)
+        known.told = lost
         if not wrote and made.plan.memory.release is not None and _moves_boxes(late):
             await self._confirm(made.record, applier.version)
         failure = await self._apply(applier, late)
@@ -337,7 +355,7 @@ def _log(plan: Plan, wrote: bool) -> None:
 
 
 def _moves_boxes(actions: Sequence[plan_of.Action]) -> bool:
-    return any(not isinstance(a, plan_of.ClearCommand) for a in actions)
+    return any(not isinstance(a, plan_of.ClearCommand | plan_of.OwnConfig) for a in actions)
 
 
 def _follow_clock(known: Known, mono: float, now: datetime) -> None:
@@ -352,9 +370,9 @@ def _follow_clock(known: Known, mono: float, now: datetime) -> None:
         known.seen_at = None
 
 
-def _is_active(record: RolloutRecord, memory: Memory) -> bool:
+def _is_active(view: RolloutView, status: Mapping[str, Any], memory: Memory) -> bool:
     """Something waits for the alarms: a release or a revert goes on, or the wanted version is about to start."""
-    if memory.release is not None or memory.reverting is not None or record.status.get("phase") == Phase.BLOCKED:
+    if memory.release is not None or memory.reverting is not None or status.get("phase") == Phase.BLOCKED:
         return True
-    told = mapping(record.status.get("artifacts"))
-    return record.artifact not in (told.get("current"), told.get("rejected"))
+    told = mapping(status.get("artifacts"))
+    return view.artifact not in (told.get("current"), told.get("rejected"))
