@@ -32,6 +32,7 @@ PATHS = {
     "Artifact": "/apis/ombak.dev/v1alpha1/namespaces/{}/artifacts",
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
     "ReplicaSet": "/apis/apps/v1/namespaces/{}/replicasets",
+    "ConfigMap": "/api/v1/namespaces/{}/configmaps",
     "Pod": "/api/v1/namespaces/{}/pods",
     "Event": "/api/v1/namespaces/{}/events",
 }
