@@ -238,6 +238,9 @@ def test_the_selector_never_changes(served: Region, namespace: str) -> None:
         pytest.param("spec.digest", "v1:ffff", id="digest"),
         pytest.param("spec.template.spec.containers.0.image", "registry.example/other:1", id="image"),
         pytest.param("spec.template.metadata.labels.more", "1", id="label"),
+        pytest.param("spec.config.settings", "c1:sha256:2233", id="config"),
+        pytest.param("spec.config", {"renamed": "c1:sha256:0011"}, id="config-renamed"),
+        pytest.param("spec.config", ABSENT, id="config-taken-out"),
         pytest.param("spec.template.spec.hostNetwork", False, id="field-the-schema-does-not-know"),
         pytest.param(
             "spec.template.spec",

@@ -163,7 +163,7 @@ def test_the_condition_tells_what_is_lost_of_what_runs(state: CopyState, told: t
     s = stable(state)
 
     assert conditions(s)["ConfigReady"] == told
-    losses = [f"Config{told[1]}"] if told[0] == "False" else []
+    losses = ["ConfigLost"] if told[0] == "False" else []
     assert [n.reason for n in keeping.notes(s) if n.reason != "PutBack"] == losses
 
 

@@ -106,7 +106,7 @@ def notes(s: Snapshot) -> tuple[Note, ...]:
     put_back = (f"ConfigMap {c.snapshot}, to which {a.id} refers, was gone; it is put back." for a, c in missing)
     return (
         *(Note("PutBack", told, is_warning=True) for told in put_back),
-        *(Note(f"Config{copy.state.value}", _told(view, copy), is_warning=True) for view, copy in _losses(s)),
+        *(Note("ConfigLost", _told(view, copy), is_warning=True) for view, copy in _losses(s)),
     )
 
 
@@ -121,8 +121,10 @@ def facts(s: Snapshot) -> list[tuple[str, bool, str, str]]:
     if not s.rollout.spec.config and not any(a.copies for a in s.artifacts):
         return []
     losses = _losses(s)
+    message = " ".join(_told(*loss) for loss in losses)
+    reason = losses[0][1].state.value if losses else CopyState.KEPT.value
     if s.rollout.lacks:
-        return [("ConfigReady", False, "Missing", f"It waits for {s.rollout.lacks}")]
-    if losses:
-        return [("ConfigReady", False, losses[0][1].state.value, " ".join(_told(*loss) for loss in losses))]
-    return [("ConfigReady", True, "Kept", "")]
+        reason, message = "Missing", f"It waits for {s.rollout.lacks}"
+    return [
+        ("ConfigReady", not message, reason, message),
+    ]
