@@ -3,5 +3,5 @@
 import subprocess
 import sys
 
-for module in ("releases", "cold_start", "reaction", "alarms"):
+for module in ("releases", "cold_start", "reaction", "config_maps", "alarms"):
     subprocess.run([sys.executable, "-m", f"benchmarks.{module}"], check=True)

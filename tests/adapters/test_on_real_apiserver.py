@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pytest
 
 from ombak.adapters.kube_client import HttpKubeClient
 from ombak.adapters.kubernetes import Access
-from ombak.adapters.reflector import TOO_LARGE, Reflector, Source
+from ombak.adapters.reflector import SMALL_PAGE, TOO_LARGE, Detail, Reflector, Source
 from ombak.runtime import kube_port
 from ombak.runtime.kube_port import Object
 from ombak.runtime.store import Store
@@ -147,6 +147,48 @@ async def test_the_store_follows_a_real_cluster_through_an_outage(
 
     await eventually(lambda: holds(other={"x": "2"}), 60)
     assert not run.done()
+    run.cancel()
+    with suppress(asyncio.CancelledError):
+        await run
+
+
+@pytest.mark.parametrize(
+    ("detail", "told"),
+    [
+        pytest.param(Detail.METADATA, {"listed": None, "changed": None, "deleted": None}, id="metadata"),
+        pytest.param(Detail.CHANGES, {"listed": None, "changed": {"x": "2"}, "deleted": {"x": "1"}}, id="changes"),
+        pytest.param(Detail.WHOLE, {"listed": {"x": "1"}, "changed": {"x": "2"}, "deleted": {"x": "1"}}, id="whole"),
+    ],
+)
+async def test_no_more_of_an_object_comes_than_is_wanted(
+    client: HttpKubeClient, namespace: str, detail: Detail, told: dict[str, object]
+) -> None:
+    """Only metadata, also over several pages; or of what is deleted the whole last state, though it was not listed."""
+    last: dict[str, object] = {}
+
+    class Listener(Store[Any]):
+        def remove(self, obj: Mapping[str, Any]) -> bool:
+            last["deleted"] = obj.get("data")
+            return super().remove(obj)
+
+    for number in range(SMALL_PAGE + 2):
+        await client.create(CONFIG_MAPS, namespace, config_map(f"c{number}", x="1"))
+    store = Listener(lambda obj: obj.get("data"))
+    reflector = Reflector(client, Source(CONFIG_MAPS, namespace, "ombak=test", detail=detail), store, random.Random(1))
+    run = asyncio.create_task(reflector.run())
+    await asyncio.wait_for(reflector.synced.wait(), 20)
+    assert len(store) == SMALL_PAGE + 2
+    listed = store.get((namespace, "c7"))
+    assert listed is not None
+
+    await client.patch(CONFIG_MAPS, namespace, "c7", {"data": {"x": "2"}})
+    await client.delete(CONFIG_MAPS, namespace, "c8")
+    await eventually(lambda: "deleted" in last)
+    changed = store.get((namespace, "c7"))
+
+    assert changed is not None
+    assert changed.resource_version > listed.resource_version
+    assert {"listed": listed.value, "changed": changed.value} | last == told
     run.cancel()
     with suppress(asyncio.CancelledError):
         await run

@@ -78,6 +78,7 @@ def artifact() -> Manifest:
             "digest": "v1:00112233445566778899aabbccddeeff",
             "sequence": 1,
             "template": template,
+            "config": {"settings": "c1:sha256:0011"},
         },
     }
 

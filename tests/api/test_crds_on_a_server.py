@@ -88,6 +88,9 @@ BAD_ROLLOUTS = [
     pytest.param("spec.strategy.oneBox.scope", "zone", ["oneBox.scope", '"Region", "Zone"'], id="scope"),
     pytest.param("spec.zones", ABSENT, ["oneBox.scope Zone needs zones; write zones:"], id="zones-missing"),
     pytest.param("spec.zones", ["a", "a"], ["spec.zones[1]: Duplicate value"], id="zone-twice"),
+    pytest.param("spec.config", ["App"], ["spec.config[0]", "name of a ConfigMap", "write for example"], id="config"),
+    pytest.param("spec.config", ["app", "app"], ["spec.config[1]: Duplicate value"], id="config-twice"),
+    pytest.param("spec.config", [], ["spec.config", "at least 1"], id="no-config"),
     pytest.param("spec.progressDeadline", "0s", ["spec.progressDeadline", "write 10m"], id="deadline-0"),
     pytest.param(
         "spec.selector.matchLabels",
@@ -235,6 +238,9 @@ def test_the_selector_never_changes(served: Region, namespace: str) -> None:
         pytest.param("spec.digest", "v1:ffff", id="digest"),
         pytest.param("spec.template.spec.containers.0.image", "registry.example/other:1", id="image"),
         pytest.param("spec.template.metadata.labels.more", "1", id="label"),
+        pytest.param("spec.config.settings", "c1:sha256:2233", id="config"),
+        pytest.param("spec.config", {"renamed": "c1:sha256:0011"}, id="config-renamed"),
+        pytest.param("spec.config", ABSENT, id="config-taken-out"),
         pytest.param("spec.template.spec.hostNetwork", False, id="field-the-schema-does-not-know"),
         pytest.param(
             "spec.template.spec",

@@ -44,6 +44,27 @@ def rollout(
     return {"apiVersion": API, "kind": "Rollout", "metadata": {"name": name}, "spec": content | spec}
 
 
+def config_map(name: str = "settings", **data: str) -> Manifest:
+    """A ConfigMap of the user's."""
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+
+
+def configured(*, replicas: int = 3, config: str = "settings", name: str = NAME, **spec: Any) -> Manifest:
+    """A Rollout whose boxes read a ConfigMap in every way there is, and which says that it travels with them."""
+    made = rollout(replicas=replicas, name=name, config=[config], **spec)
+    pod = made["spec"]["template"]["spec"]
+    pod["containers"][0] |= {
+        "envFrom": [{"configMapRef": {"name": config}}],
+        "env": [{"name": "FLAG", "valueFrom": {"configMapKeyRef": {"name": config, "key": "flag"}}}],
+        "volumeMounts": [{"name": "settings", "mountPath": "/etc/settings"}],
+    }
+    pod["volumes"] = [
+        {"name": "settings", "configMap": {"name": config}},
+        {"name": "more", "projected": {"sources": [{"configMap": {"name": config}}, {"configMap": {"name": "live"}}]}},
+    ]
+    return made
+
+
 def strategy(one_box: str = "1s", rolling: str = "1s", bake: str = "1s", **parts: Any) -> Manifest:
     """A strategy with the bakes given, and fields of `rolling` or whole parts by keyword."""
     made: Manifest = {

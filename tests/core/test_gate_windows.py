@@ -391,11 +391,6 @@ def test_steps_pass_a_closed_window() -> None:
             "no RRULE",
             id="rrule",
         ),
-        pytest.param(
-            {"open": [{"rrule": "FREQ=SECONDLY", "start": "2026-01-01T00:00", "for": "1h"}]},
-            "needs FREQ",
-            id="too-often",
-        ),
         pytest.param({"open": [OFFICE], "holidays": [{"country": "XX"}]}, "holidays of XX", id="country"),
         pytest.param(
             {"open": [OFFICE], "holidays": [{"country": "DE", "subdivision": "ZZ"}]}, "holidays of DE ZZ", id="part"

@@ -142,7 +142,7 @@ def test_a_hold_in_spite_of_a_new_contributor_is_seen() -> None:
 
 def start_unasked(run: Run) -> None:
     """A release begins."""
-    began = {"artifact": "a1c0aa48c0e0", "step": {"number": 1}}
+    began = {"artifact": "a1c0aa48c0e0", "mode": "Forward", "step": {"number": 1}}
     run.region.server.patch(
         OPERATOR, kinds.ROLLOUTS, NAMESPACE, NAME, {"status": {"memory": {"release": began}}}, subresource="status"
     )

@@ -157,6 +157,14 @@ class Rig:
         for kind, store in self._by_kind.items():
             found = [obj for obj in self.server.all(kind) if _is_watched(kind, obj)]
             store.replace(dict(map(store.entry, found)), self.server.revision)
+        for live in (self.stores.config_maps, self.stores.copies):
+            found = [obj for obj in self.server.all("ConfigMap") if self._of_config_map(obj) is live]
+            live.replace(dict(map(live.entry, found)), self.server.revision)
+
+    def _of_config_map(self, obj: Object) -> Store[Any]:
+        return (
+            self.stores.copies if naming.ROLLOUT in (obj["metadata"].get("labels") or {}) else self.stores.config_maps
+        )
 
     @property
     def _by_kind(self) -> dict[str, Store[Any]]:
@@ -169,10 +177,10 @@ class Rig:
         }
 
     def _watch(self, kind: str, event: str, obj: Object) -> None:
-        store = self._by_kind.get(kind)
+        store = self._of_config_map(obj) if kind == "ConfigMap" else self._by_kind.get(kind)
         if store is None or not self.is_watching:
             return
-        if event == "DELETED" or not _is_watched(kind, obj):
+        if event == "DELETED" or not (kind == "ConfigMap" or _is_watched(kind, obj)):
             store.remove(obj)
         else:
             store.observe(obj)
@@ -189,6 +197,14 @@ class Rig:
         """Set fields of the Rollout's spec."""
         body = {**self.rollout, "spec": {**self.rollout["spec"], **changes}}
         self.server.replace("kubectl", kinds.ROLLOUTS, NAMESPACE, NAME, body)
+
+    def configure(self, name: str, **data: str) -> None:
+        """Create a ConfigMap, or give it another content."""
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+        if self.server.find("ConfigMap", NAMESPACE, name) is None:
+            self.server.create("kubectl", kinds.CONFIG_MAPS, NAMESPACE, body)
+        else:
+            self.server.replace("kubectl", kinds.CONFIG_MAPS, NAMESPACE, name, body)
 
     def annotate(self, name: str, value: str) -> None:
         """Annotate the Rollout."""

@@ -25,6 +25,8 @@ from ombak.runtime.kube_port import (
 
 FIELD_MANAGER = "ombak"
 JSON = "application/json"
+_PARTIAL = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
+"""Objects without anything but their metadata; for a list with `List`."""
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
@@ -80,7 +82,7 @@ class HttpKubeClient:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
             read_bufsize=READ_BUFFER,
-            headers={"Accept": JSON, "User-Agent": FIELD_MANAGER},
+            headers={"User-Agent": FIELD_MANAGER},
         )
 
     async def __aenter__(self) -> HttpKubeClient:
@@ -182,15 +184,17 @@ class HttpKubeClient:
         *,
         limit: int = PAGE_LIMIT,
         resource_version: str = "0",
+        metadata_only: bool = False,
     ) -> AsyncIterator[Object]:
         """The same as `list`, page by page, all of one revision; `Gone` when reading them takes too long."""
+        accept = _PARTIAL.format("List") if metadata_only else JSON
         query = {"limit": str(limit), "resourceVersion": resource_version}
         if resource_version not in ("", "0"):
             query["resourceVersionMatch"] = "NotOlderThan"
         if label_selector:
             query["labelSelector"] = label_selector
         while True:
-            page = await self._call("GET", kind, kind.path(namespace), query)
+            page = await self._call("GET", kind, kind.path(namespace), query, accept=accept)
             meta, items = page["metadata"], page.get("items")
             if not isinstance(items, list) or not meta.get("resourceVersion"):
                 raise Unreachable("the answer is not a list of objects")
@@ -203,7 +207,7 @@ class HttpKubeClient:
 
     @asynccontextmanager
     async def watch(
-        self, kind: Kind, namespace: str | None, query: Query, silence: timedelta
+        self, kind: Kind, namespace: str | None, query: Query, silence: timedelta, *, metadata_only: bool = False
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Open a watch and yield its lines; `Unreachable` when it breaks or nothing comes for `silence`."""
         await self._gate.token()
@@ -213,7 +217,8 @@ class HttpKubeClient:
         path = kind.path(namespace)
         query = query | {"watch": "true", "allowWatchBookmarks": "true"}
         with _explained(f"watch of {path}"):
-            response = await self._send("GET", path, query, timeout=timeout)
+            accept = _PARTIAL.format("") if metadata_only else JSON
+            response = await self._send("GET", path, query, timeout=timeout, accept=accept)
         try:
             if response.status != 200:
                 with _explained(f"watch of {path}"):
@@ -224,12 +229,26 @@ class HttpKubeClient:
             response.close()
 
     async def _call(
-        self, verb: str, kind: Kind, path: str, query: Query, body: Any = None, content_type: str = JSON
+        self,
+        verb: str,
+        kind: Kind,
+        path: str,
+        query: Query,
+        body: Any = None,
+        content_type: str = JSON,
+        accept: str = JSON,
     ) -> Object:
-        return _object(await self._ask(verb, kind.plural, path, query, body, content_type))
+        return _object(await self._ask(verb, kind.plural, path, query, body, content_type, accept))
 
     async def _ask(
-        self, verb: str, what: str, path: str, query: Query, body: Any = None, content_type: str = JSON
+        self,
+        verb: str,
+        what: str,
+        path: str,
+        query: Query,
+        body: Any = None,
+        content_type: str = JSON,
+        accept: str = JSON,
     ) -> bytes:
         """One answer that is no refusal, as it came."""
         loop = asyncio.get_running_loop()
@@ -238,7 +257,7 @@ class HttpKubeClient:
             try:
                 with _explained(f"{verb} {path}"):
                     async with asyncio.timeout(self._limits.timeout.total_seconds()):
-                        response = await self._send(verb, path, query, body, content_type)
+                        response = await self._send(verb, path, query, body, content_type, accept=accept)
                         async with response:
                             raw, status = await response.read(), response.status
             finally:
@@ -255,11 +274,12 @@ class HttpKubeClient:
         body: Any = None,
         content_type: str = JSON,
         timeout: aiohttp.ClientTimeout | None = None,  # noqa: ASYNC109 - aiohttp's own timeouts of a stream
+        accept: str = JSON,
     ) -> aiohttp.ClientResponse:
         """One request, and a second one with fresh credentials if the first was not let in (401)."""
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         for renewed in (False, True):
-            headers = await self._access.headers()
+            headers = await self._access.headers() | {"Accept": accept}
             if data is not None:
                 headers["Content-Type"] = content_type
             response = await self._session.request(

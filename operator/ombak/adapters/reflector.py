@@ -20,18 +20,22 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import Enum
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 import structlog
 from pydantic_core import from_json
 
 from ombak.runtime.backoff import Backoff
-from ombak.runtime.kube_port import ApiError, Gone, Kind, Object, Unreachable, metadata
+from ombak.runtime.kube_port import PAGE_LIMIT, ApiError, Gone, Kind, Object, Unreachable, metadata
 from ombak.runtime.store import Key, NotAnObject, Store, Stored
 
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
+
+SMALL_PAGE = 50
+"""Objects per page where each may be large: an annotation of kubectl alone may hold 256 KB."""
 
 FRUITLESS_WATCHES = 3
 """After so many watches in a row that brought nothing, the list is read again."""
@@ -49,26 +53,47 @@ class WatchClient(Protocol):
     """What a reflector needs of a client."""
 
     def pages(
-        self, kind: Kind, namespace: str | None, label_selector: str, *, resource_version: str
+        self,
+        kind: Kind,
+        namespace: str | None,
+        label_selector: str,
+        *,
+        limit: int,
+        resource_version: str,
+        metadata_only: bool,
     ) -> AsyncIterator[Object]:
         """See `HttpKubeClient.pages`."""
         ...
 
     def watch(
-        self, kind: Kind, namespace: str | None, query: dict[str, str], silence: timedelta
+        self, kind: Kind, namespace: str | None, query: dict[str, str], silence: timedelta, *, metadata_only: bool
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """See `HttpKubeClient.watch`."""
         ...
 
 
+class Detail(Enum):
+    """How much of each object is brought."""
+
+    WHOLE = "whole"
+    CHANGES = "changes"
+    """Lists bring metadata only, the watch whole objects: a deletion tells what is lost, and a start costs little."""
+    METADATA = "metadata"
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What to follow; `cluster` only names it in logs, `namespace` None means all."""
+    """What to follow; `cluster` only names it in logs, `namespace` None means all.
+
+    Where less than the whole is wanted because objects may be large, lists come in small pages, also the first one:
+    at resourceVersion "0" a server sends everything at once.
+    """
 
     kind: Kind
     namespace: str | None = None
     label_selector: str = ""
     cluster: str = ""
+    detail: Detail = Detail.WHOLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +129,7 @@ class Reflector(Generic[T]):
         self._rng = rng
         self._pace = pace or Pace()
         self._version = 0  # the newest revision seen, in a list or an event
-        self._ask_newest = False  # the next list must be of the newest state
+        self._ask_newest = source.detail is not Detail.WHOLE  # the next list must be of the newest state
         self._failures = 0
         self._heard_at: float | None = None
         self._log = log.bind(cluster=source.cluster, kind=source.kind.kind)
@@ -131,7 +156,15 @@ class Reflector(Generic[T]):
         source, version = self.source, 0
         wanted = "" if self._ask_newest else str(self._version)
         entries: dict[Key, Stored[T]] = {}
-        pages = self._client.pages(source.kind, source.namespace, source.label_selector, resource_version=wanted)
+        is_small = source.detail is Detail.WHOLE
+        pages = self._client.pages(
+            source.kind,
+            source.namespace,
+            source.label_selector,
+            limit=PAGE_LIMIT if is_small else SMALL_PAGE,
+            resource_version=wanted,
+            metadata_only=not is_small,
+        )
         async for page in pages:
             version = version or _version(page)
             entries |= self._entries(page["items"])
@@ -183,7 +216,11 @@ class Reflector(Generic[T]):
             "timeoutSeconds": str(max(1, round(length.total_seconds()))),
             "labelSelector": self.source.label_selector,
         }
-        opening = self._client.watch(self.source.kind, self.source.namespace, query, self._pace.silence)
+        source = self.source
+        is_metadata = source.detail is Detail.METADATA
+        opening = self._client.watch(
+            source.kind, source.namespace, query, self._pace.silence, metadata_only=is_metadata
+        )
         async with opening as lines:
             async for line in lines:
                 self._take(line)

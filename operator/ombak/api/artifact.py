@@ -16,6 +16,10 @@ _STORED_TEMPLATE = {
 takes an unknown field that was renamed for an unchanged one."""
 
 
+_Name = Annotated[str, pydantic.Field(min_length=1, max_length=253)]
+_Digest = Annotated[str, pydantic.Field(min_length=1, max_length=80)]
+
+
 class ArtifactSpec(Model):
     """Content that never changes: the id in the name is a hash of it, checked at every read."""
 
@@ -33,6 +37,10 @@ class ArtifactSpec(Model):
     digest: Annotated[str, pydantic.Field(min_length=1, max_length=80)]
     sequence: Annotated[int, pydantic.Field(ge=1)]
     template: Annotated[dict[str, Any], pydantic.WithJsonSchema(_STORED_TEMPLATE)]
+    config: Annotated[
+        Annotated[dict[_Name, _Digest], pydantic.Field(min_length=1, max_length=16)] | None,
+        pydantic.Field(description="The ConfigMaps that travel with it, by name, each with the hash of its content."),
+    ] = None
 
 
 class Stable(StatusModel):

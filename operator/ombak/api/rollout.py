@@ -3,6 +3,7 @@
 The strategy is defined in `strategy`, the status in `rollout_status`; both are found here too.
 """
 
+import re
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Self
@@ -123,6 +124,15 @@ class Selector(Model):
         return value
 
 
+_SUBDOMAIN = "[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+NO_CONFIG_MAP = "must be the name of a ConfigMap in the Rollout's namespace; write for example front-end-config"
+ConfigMapName = Annotated[
+    str,
+    pydantic.Field(
+        min_length=1, max_length=253, json_schema_extra=rules(rule(f"self.matches('^{_SUBDOMAIN}$')", NO_CONFIG_MAP))
+    ),
+]
+
 Zone = Annotated[
     str, pydantic.Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")
 ]
@@ -190,6 +200,13 @@ class RolloutSpec(Model):
         ),
     ] = timedelta(minutes=10)
     paused: Annotated[bool, pydantic.Field(description="Releases wait; scaling and reverts do not.")] = False
+    config: Annotated[
+        Annotated[list[ConfigMapName], pydantic.Field(min_length=1, max_length=16)] | None,
+        pydantic.Field(
+            description="ConfigMaps of the namespace that travel with the template: a change of one is a new version.",
+            json_schema_extra={"x-kubernetes-list-type": "set"},
+        ),
+    ] = None
     zones: Annotated[
         Annotated[list[Zone], pydantic.Field(min_length=1, max_length=16)] | None,
         pydantic.Field(
@@ -227,6 +244,15 @@ class RolloutSpec(Model):
     def _deadline_is_positive(cls, value: timedelta) -> timedelta:
         if value <= timedelta(0):
             raise ValueError("must be longer than 0s; write 10m")
+        return value
+
+    @pydantic.field_validator("config")
+    @classmethod
+    def _config_names_differ(cls, value: list[str] | None) -> list[str] | None:
+        if any(not re.fullmatch(_SUBDOMAIN, name) for name in value or ()):
+            raise ValueError(NO_CONFIG_MAP)
+        if value is not None and len(set(value)) != len(value):
+            raise ValueError("names a ConfigMap twice; name each once")
         return value
 
     @pydantic.field_validator("zones")

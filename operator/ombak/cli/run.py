@@ -5,6 +5,7 @@ import contextlib
 import gc
 import random
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from ombak.adapters.kube_client import HttpKubeClient
 from ombak.adapters.kubernetes import Access, AccessError
 from ombak.adapters.limits import Limits
 from ombak.adapters.prometheus_config import ConfigError
-from ombak.adapters.reflector import Reflector, Source
+from ombak.adapters.reflector import Detail, Reflector, Source
 from ombak.cli.hub import HubRegions
 from ombak.cli.own_region import OwnPrometheus, Wanted, read_matchers
 from ombak.core import naming
@@ -165,6 +166,14 @@ class Serve:
         ]
         if not self._namespaces:  # else teams end at the namespaces that it was given, one by one
             reflectors.append(Reflector(client, Source(kinds.NAMESPACES), operator.namespaces, rng))
+        config = [
+            Reflector(client, Source(kinds.CONFIG_MAPS, namespace, selector, detail=detail), store, rng)
+            for namespace in self._namespaces or (None,)
+            for selector, detail, store in (
+                (f"!{naming.ROLLOUT}", Detail.METADATA, operator.stores.config_maps),
+                (f"{naming.ROLLOUT},{naming.ARTIFACT}", Detail.CHANGES, operator.stores.copies),
+            )
+        ]
         log.info("starting", server=access.server, prometheus=own.places)
         async with asyncio.TaskGroup() as group:
             group.create_task(watch.run(), name="our kinds")
@@ -173,5 +182,14 @@ class Serve:
                 group.create_task(HubRegions(client, access, rng).run(), name="hub")
             for reflector in reflectors:
                 group.create_task(reflector.run(), name=f"watch {reflector.source.kind.plural}")
+            group.create_task(_watch_config(operator.config_needed, config), name="watch configmaps")
             synced = [intake.synced, *(r.synced for r in reflectors)]
             group.create_task(operator.run(synced), name="operator")
+
+
+async def _watch_config(needed: asyncio.Event, reflectors: Sequence[Reflector[Any]]) -> None:
+    """Watch ConfigMaps once a Rollout has configuration: who uses none pays nothing, and needs no right to them."""
+    await needed.wait()
+    async with asyncio.TaskGroup() as group:
+        for reflector in reflectors:
+            group.create_task(reflector.run())

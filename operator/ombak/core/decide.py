@@ -4,7 +4,7 @@ import dataclasses
 from datetime import datetime
 
 from ombak.api.rollout import Phase
-from ombak.core import back, delivery, layout, retention, returning
+from ombak.core import back, delivery, keeping, layout, retention, returning
 from ombak.core.converge import is_done
 from ombak.core.course import Course, heading
 from ombak.core.memory import Memory, Queued, Wait
@@ -32,8 +32,10 @@ def decide(s: Snapshot, now: datetime) -> Plan:
         now=now,
     )
     made = _way_back_first(scene) or _COURSES[scene.heading.course](scene)
-    kept = housekeeping(s, replicas)
-    made = dataclasses.replace(made, actions=(*kept, *made.actions), stable=made.stable or scene.heading.stable)
+    made = keeping.withhold(s, made, now)
+    kept = (*housekeeping(s, replicas), *keeping.put_back(s))
+    actions = (*kept, *made.actions, *keeping.owning(s))
+    made = dataclasses.replace(made, actions=actions, stable=made.stable or scene.heading.stable)
     return _with_queue(_with_wait(made, s, now), s, now)
 
 

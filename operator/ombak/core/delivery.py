@@ -41,7 +41,7 @@ def _blocked(scene: Scene, waiting: Waiting, actions: tuple[plan.Action, ...], c
         memory=Memory(),
         actions=actions,
         waiting=waiting,
-        message=f"{s.rollout.artifact} has not started: it waits for {waiting.what}",
+        message=f"{s.rollout.artifact or 'The new version'} has not started: it waits for {waiting.what}",
         current=current,
         queued=s.rollout.artifact,
         boxes=scene.boxes(current) if current else f"0/{scene.replicas}",

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 ID_PREFIX = "a1"
@@ -15,11 +16,16 @@ def canonical_json(content: Any) -> str:
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def digest_of(template: dict[str, Any]) -> str:
-    """Return `sha256:<hex>` of a pod template as the user wrote it."""
-    return "sha256:" + hashlib.sha256(canonical_json(template).encode()).hexdigest()
+def digest_of(template: dict[str, Any], config: Mapping[str, str] | None = None) -> str:
+    """Return `sha256:<hex>` of a pod template as the user wrote it, and of the config that travels with it.
+
+    `config` maps names of ConfigMaps to digests of their content. Without any the hash is that of the template alone,
+    as it always was (P7); a pod template has a `spec` and so is never mistaken for the pair.
+    """
+    content = {"config": dict(config), "template": template} if config else template
+    return "sha256:" + hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
 
-def artifact_id(template: dict[str, Any]) -> str:
-    """Return the id of a template, such as `a1c0ffee0123`: 12 characters, safe in names and labels."""
-    return ID_PREFIX + digest_of(template).removeprefix("sha256:")[: ID_LENGTH - len(ID_PREFIX)]
+def artifact_id(template: dict[str, Any], config: Mapping[str, str] | None = None) -> str:
+    """Return the id of a version, such as `a1c0ffee0123`: 12 characters, safe in names and labels."""
+    return ID_PREFIX + digest_of(template, config).removeprefix("sha256:")[: ID_LENGTH - len(ID_PREFIX)]

@@ -7,7 +7,7 @@ from typing import Any
 from ombak.api.common import API_VERSION
 from ombak.core import naming
 from ombak.core.identity import digest_of
-from ombak.core.snapshot import RolloutView
+from ombak.core.snapshot import ConfigCopy, RolloutView, Snapshot
 
 Manifest = dict[str, Any]
 ONE_BOX = "onebox"
@@ -121,8 +121,50 @@ def artifact(rollout: RolloutView, id: str, sequence: int) -> Manifest:  # noqa:
         "spec": {
             "rollout": rollout.name,
             "id": id,
-            "digest": digest_of(template),
+            "digest": digest_of(template, rollout.config),
             "sequence": sequence,
             "template": template,
+            **({"config": dict(rollout.config)} if rollout.config else {}),
         },
+    }
+
+
+def config_owners(s: Snapshot, artifact: str) -> list[Manifest]:
+    """Return what a version's copies of ConfigMaps live for: its record, and whatever makes boxes of it.
+
+    The boxes' sets are among them because they outlive our CRDs, and what runs must be able to start anew (P8). None
+    of it is the controller, and none needs a right on the owner's finalizers.
+    """
+    view = s.artifact(artifact)
+    found = [_owner(API_VERSION, "Artifact", view.name, view.uid)] if view is not None else []
+    found += [_owner("apps/v1", "ReplicaSet", f.name, f.uid) for f in s.fleet if f.artifact == artifact]
+    found += [_owner("apps/v1", "Deployment", b.name, b.uid) for b in s.one_boxes if b.artifact == artifact]
+    return found
+
+
+def artifact_owner(artifact: Mapping[str, Any]) -> Manifest:
+    """Return what makes a copy live for an Artifact that was just created."""
+    return _owner(API_VERSION, "Artifact", artifact["metadata"]["name"], artifact["metadata"]["uid"])
+
+
+def _owner(api_version: str, kind: str, name: str, uid: str) -> Manifest:
+    return {"apiVersion": api_version, "kind": kind, "name": name, "uid": uid}
+
+
+def config_copy(
+    rollout: RolloutView, artifact: str, made: ConfigCopy, content: Mapping[str, Any], owners: list[Manifest]
+) -> Manifest:
+    """Return a version's own copy of a ConfigMap; nothing of the original's metadata travels along."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": made.snapshot,
+            "namespace": rollout.namespace,
+            "labels": {naming.ROLLOUT: rollout.name, naming.ARTIFACT: artifact},
+            "annotations": {naming.CONFIG: made.name},
+            "ownerReferences": owners,
+        },
+        "immutable": True,
+        **{field: content[field] for field in ("data", "binaryData") if content.get(field)},
     }

@@ -40,7 +40,8 @@ def _collision(s: Snapshot) -> Waiting | None:
     view = s.artifact(s.rollout.artifact)
     if view is None or s.rollout.problem:
         return None
-    if view.is_genuine and digest_of(dict(view.template)) == digest_of(s.rollout.spec.template):
+    wanted = digest_of(s.rollout.spec.template, s.rollout.config)
+    if view.is_genuine and digest_of(dict(view.template), view.config) == wanted:
         return None
     what = f"Artifact {view.name} to be deleted: its content is not what its name says"
     return _conflict(s.rollout, "Artifact", view.name, what)

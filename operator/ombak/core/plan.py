@@ -31,6 +31,22 @@ class CreateArtifact:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class KeepConfig:
+    """Put a version's copy of a ConfigMap back, from wherever its content can still be had."""
+
+    artifact: str
+    name: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OwnConfig:
+    """Let a version's copy of a ConfigMap live for the version's record and for the boxes that use it."""
+
+    artifact: str
+    name: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class RecordStable:
     """Write on the Artifact that it finished its bake here."""
 
@@ -124,6 +140,8 @@ Action = (
     Prepare
     | ClearCommand
     | CreateArtifact
+    | KeepConfig
+    | OwnConfig
     | RecordStable
     | RecordRejected
     | RecordRetry

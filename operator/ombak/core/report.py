@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ombak.api.rollout import Phase
+from ombak.core import keeping
 from ombak.core.alarm_views import alarm_views, has_news
 from ombak.core.capacity import floor_of
 from ombak.core.converge import serving_all
@@ -151,6 +152,7 @@ def _facts(s: Snapshot, plan: Plan, failure: Failure) -> list[tuple[str, bool, s
         ("Stalled", stalled, stalled_by if stalled else "Going", (failure.message or told) if stalled else ""),
         ("Delivered", delivered, phase.value, "" if delivered else told),
         ("SpecValid", not s.rollout.problem, "Invalid" if s.rollout.problem else "Valid", s.rollout.problem),
+        *keeping.facts(s),
     ]
 
 

@@ -3,10 +3,12 @@
 import dataclasses
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from ombak.alarms.verdict import Verdict
 from ombak.api.rollout import RolloutSpec
+from ombak.core.config import copy_names, rewritten
 from ombak.core.gates.facts import GateFacts
 from ombak.core.memory import Memory
 
@@ -18,6 +20,35 @@ class Rejection:
     reason: str
     message: str
     at: datetime
+
+
+class CopyState(StrEnum):
+    """How it stands with a version's copy of a ConfigMap."""
+
+    UNCHECKED = "Unchecked"
+    """It is taken to be there; its content is checked before any box of the version is made."""
+    KEPT = "Kept"
+    MISSING = "Missing"
+    """It is not there, and can be put back."""
+    LOST = "Lost"
+    """It is not there, and nobody has its content."""
+    FORGED = "Forged"
+    """What is there under its name is not what the version was made with."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ConfigCopy:
+    """A version's own immutable copy of a ConfigMap."""
+
+    name: str
+    """Of the ConfigMap that was copied."""
+    digest: str
+    snapshot: str
+    """The name of the copy."""
+    state: CopyState = CopyState.UNCHECKED
+    resource_version: str = ""
+    owners: frozenset[str] = frozenset()
+    """The uids of what it lives for."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,6 +72,18 @@ class ArtifactView:
     """0: never finished a bake here; of several the highest is the latest."""
     rejection: Rejection | None = None
     retried: str = ""
+    copies: tuple[ConfigCopy, ...] = ()
+    """The configuration that travels with it."""
+
+    @property
+    def config(self) -> dict[str, str]:
+        """The digests of its configuration by the names of the ConfigMaps."""
+        return {c.name: c.digest for c in self.copies}
+
+    @property
+    def pods(self) -> Mapping[str, Any]:
+        """The template as its boxes get it: what refers to listed ConfigMaps refers to the version's copies."""
+        return rewritten(self.template, {c.name: c.snapshot for c in self.copies}) if self.copies else self.template
 
     @property
     def is_good(self) -> bool:
@@ -152,7 +195,7 @@ class RolloutView:
     generation: int
     spec: RolloutSpec
     artifact: str
-    """The id of `spec.template`."""
+    """The id of `spec.template` and the config that goes with it; empty where that cannot be told (see `lacks`)."""
     problem: str = ""
     """What is wrong with the spec, with the field and the fix; `spec` then holds what could be read."""
     is_deleting: bool = False
@@ -161,6 +204,15 @@ class RolloutView:
     retry: str = ""
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """By which team alarms select it."""
+    config: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """The digests of the ConfigMaps in `spec.config` as they are now, by name."""
+    lacks: str = ""
+    """A ConfigMap that `spec.config` lists and that is not there, so that nobody can tell what is wanted."""
+
+    @property
+    def pods(self) -> Mapping[str, Any]:
+        """The wanted template as its boxes get it (see `ArtifactView.pods`)."""
+        return rewritten(self.spec.template, copy_names(self.name, self.artifact, self.config))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

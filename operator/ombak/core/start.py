@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from ombak.api.rollout import KnownGood
-from ombak.core import commands
+from ombak.core import commands, keeping
 from ombak.core.evidence import Evidence
 from ombak.core.gates import blockers, windows
 from ombak.core.gates.alarms import AlarmGate
@@ -22,7 +22,8 @@ def what_blocks(s: Snapshot, evidence: Evidence, replicas: int, now: datetime, *
     if s.rollout.problem:
         return Waiting("spec", s.rollout.problem, "whoever edits the Rollout")
     return (
-        _template(s)
+        keeping.what_holds(s)
+        or _template(s)
         or _people(s, replicas)
         or _gates(s, evidence, replicas, now, is_first=is_first)
         or _template_once_more(s)

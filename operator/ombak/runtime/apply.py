@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from ombak.core.ownership import in_the_way
 from ombak.core.report import CONFLICT, Failure
 from ombak.core.snapshot import RolloutView, Snapshot
 from ombak.runtime import drift, kinds
+from ombak.runtime.config_writer import ConfigWriter
 from ombak.runtime.kube_port import (
     AlreadyExists,
     ApiError,
@@ -29,7 +31,7 @@ from ombak.runtime.records import Meta, RolloutRecord, meta_of
 from ombak.runtime.store import Key, Store
 
 VERDICTS = (plan.RecordStable, plan.RecordRejected, plan.RecordRetry)
-EARLY = (plan.Prepare, plan.Adopt, plan.CreateArtifact, *VERDICTS)
+EARLY = (plan.Prepare, plan.Adopt, plan.CreateArtifact, plan.KeepConfig, *VERDICTS)
 """What is done before the status is written: facts that must be on record before anything moves."""
 
 
@@ -58,6 +60,7 @@ class Applier:
         self._record = record
         self._now = now
         self._version = record.meta.resource_version
+        self._config = ConfigWriter(client, stores, s)
         self.repaired: dict[str, drift.Edits] = {}
         self.applied: list[plan.Action] = []
         """What was carried out, in order."""
@@ -83,9 +86,12 @@ class Applier:
                 await self._prepare(action)
             case plan.ClearCommand(annotation=annotation):
                 await self._patch_rollout({"metadata": {"annotations": {annotation: None}}})
-            case plan.CreateArtifact(artifact=artifact, sequence=sequence):
-                body = manifests.artifact(self._s.rollout, artifact, sequence)
-                self._stores.artifacts.upsert(await self._create(kinds.ARTIFACTS, body))
+            case plan.CreateArtifact():
+                await self._create_artifact(action)
+            case plan.KeepConfig(artifact=artifact, name=name):
+                await self._config.put_back(artifact, name)
+            case plan.OwnConfig(artifact=artifact, name=name):
+                await self._config.own(artifact, name)
             case plan.RecordStable() | plan.RecordRejected() | plan.RecordRetry():
                 await self._record_verdict(action)
             case plan.Adopt() | plan.Delete():
@@ -94,6 +100,14 @@ class Applier:
                 await self._write_one_box(action)
             case plan.CreateFleet() | plan.ScaleFleet() | plan.RepairFleet():
                 await self._write_fleet(action)
+
+    async def _create_artifact(self, action: plan.CreateArtifact) -> None:
+        """Record a version, and copy what travels with it before anything refers to the copies."""
+        contents = await self._config.contents()
+        body = manifests.artifact(self._s.rollout, action.artifact, action.sequence)
+        made = await self._create(kinds.ARTIFACTS, body)
+        self._stores.artifacts.upsert(made)
+        await self._config.create_all(made, contents)
 
     async def _prepare(self, action: plan.Prepare) -> None:
         patch: dict[str, Any] = {"metadata": {}}
@@ -197,13 +211,13 @@ class Applier:
         }
         return stores[kind]
 
-    def _template(self, artifact: str) -> dict[str, Any]:
+    def _template(self, artifact: str) -> Mapping[str, Any]:
         view = self._s.artifact(artifact)
         if view is not None:
-            return dict(view.template)
+            return view.pods
         if artifact != self._s.rollout.artifact:
             raise VersionLostError(naming.artifact(self._s.rollout.name, artifact))
-        return self._s.rollout.spec.template
+        return self._s.rollout.pods
 
     def _has_only_size(self, action: plan.WriteOneBox) -> bool:
         """The one box stays on its version, whose content is gone: nothing but the size of it can be written."""
@@ -260,7 +274,7 @@ class Applier:
 async def dry_run(client: KubeClient, s: Snapshot, artifact: str) -> str:
     """Return what the API server has against boxes of the wanted template, empty if nothing. Raises `ApiError`."""
     rollout = s.rollout
-    body = manifests.fleet(rollout, rollout.spec.template, artifact, "", 0)
+    body = manifests.fleet(rollout, rollout.pods, artifact, "", 0)
     body["metadata"]["name"] += "-check"
     try:
         await client.create(kinds.REPLICA_SETS, rollout.namespace, body, dry_run=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ombak.core import manifests, naming
 from ombak.core.gates.facts import GateFacts
+from ombak.core.identity import artifact_id
 from ombak.core.memory import Memory
 from ombak.core.snapshot import (
     ArtifactView,
@@ -20,6 +21,8 @@ from ombak.core.snapshot import (
 )
 from ombak.runtime import drift
 from ombak.runtime.alarm_book import Reading
+from ombak.runtime.config_book import NO_CONFIG, ConfigReading, copies_of
+from ombak.runtime.config_maps import Copies, LiveConfig
 from ombak.runtime.records import ArtifactRecord, Meta, RolloutRecord, WorkloadRecord
 from ombak.runtime.store import Key, Store
 
@@ -32,6 +35,9 @@ class Stores:
     artifacts: Store[ArtifactRecord]
     deployments: Store[WorkloadRecord]
     replica_sets: Store[WorkloadRecord]
+    config_maps: LiveConfig = dataclasses.field(default_factory=LiveConfig)
+    copies: Copies = dataclasses.field(default_factory=Copies)
+    """Of ConfigMaps, one for each version that carries them."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,11 +57,13 @@ class Extras:
     """What others took out of each object, in words."""
     resting: Collection[str] = ()
     """Objects in which no edit is looked for now."""
+    config: ConfigReading = NO_CONFIG
 
 
-def view_of(record: RolloutRecord) -> RolloutView:
+def view_of(record: RolloutRecord, config: ConfigReading = NO_CONFIG) -> RolloutView:
     """Return the Rollout as the core sees it; only for one whose spec could be read."""
     assert record.spec is not None
+    artifact = artifact_id(record.spec.template, config.digests) if config.digests else record.artifact
     return RolloutView(
         namespace=record.meta.namespace,
         name=record.meta.name,
@@ -63,20 +71,22 @@ def view_of(record: RolloutRecord) -> RolloutView:
         resource_version=record.meta.resource_version,
         generation=record.meta.generation,
         spec=record.spec,
-        artifact=record.artifact,
+        artifact="" if config.lacks else artifact,
         problem=record.problem,
         is_deleting=record.meta.is_deleting,
         has_finalizer=naming.ORPHAN in record.meta.finalizers,
         abort=record.abort,
         retry=record.retry,
         labels=record.labels,
+        config=config.digests,
+        lacks=config.lacks,
     )
 
 
 def observe(stores: Stores, key: Key, record: RolloutRecord, extras: Extras) -> Snapshot:
     """Return everything known about a Rollout now."""
-    rollout = view_of(record)
-    artifacts = tuple(_artifact(r.value, rollout) for _, r in stores.artifacts.owned_by(key))
+    rollout = view_of(record, extras.config)
+    artifacts = tuple(_artifact(r.value, rollout, extras.config) for _, r in stores.artifacts.owned_by(key))
     templates = {a.id: a for a in artifacts}
     sets = tuple(r.value for _, r in stores.replica_sets.owned_by(key))
     boxes = tuple(r.value for _, r in stores.deployments.owned_by(key))
@@ -105,7 +115,7 @@ def _ownership(meta: Meta, rollout: RolloutView) -> dict[str, Any]:
     return {"is_ours": is_ours, "has_owner": has_owner, "owner": meta.owned_by}
 
 
-def _artifact(record: ArtifactRecord, rollout: RolloutView) -> ArtifactView:
+def _artifact(record: ArtifactRecord, rollout: RolloutView, config: ConfigReading) -> ArtifactView:
     return ArtifactView(
         id=record.id,
         name=record.meta.name,
@@ -118,6 +128,7 @@ def _artifact(record: ArtifactRecord, rollout: RolloutView) -> ArtifactView:
         stable_order=record.stable_order,
         rejection=Rejection(*record.rejected) if record.rejected else None,
         retried=record.retried,
+        copies=config.copies.get(record.id) or copies_of(rollout.name, record),
     )
 
 
@@ -163,7 +174,7 @@ def _drift(
     if not w.edits.fields and not w.edits.labels:
         return removed
     if is_fleet:
-        wanted = manifests.fleet(rollout, artifact.template, w.artifact, w.zone, w.desired)
+        wanted = manifests.fleet(rollout, artifact.pods, w.artifact, w.zone, w.desired)
     else:
-        wanted = manifests.one_box(rollout, artifact.template, w.artifact, w.zone, w.desired, w.surges)
+        wanted = manifests.one_box(rollout, artifact.pods, w.artifact, w.zone, w.desired, w.surges)
     return drift.drift(w.edits, wanted) or removed

@@ -19,6 +19,7 @@ from ombak.runtime.alarm_status import AlarmReporter
 from ombak.runtime.alarm_traps import TrapInspector
 from ombak.runtime.backoff import Backoff
 from ombak.runtime.clock import Clock
+from ombak.runtime.config_maps import Copies, LiveConfig
 from ombak.runtime.decode_alarm import AlarmRecord, decode_alarm
 from ombak.runtime.events import EventRecorder
 from ombak.runtime.gate_book import GateBook
@@ -77,6 +78,8 @@ class Operator:
             artifacts=Store(decode_artifact, owner=owner_of, on_event=self._add_rollout),
             deployments=Store(decode_workload, owner=owner_of, on_event=self._add_rollout),
             replica_sets=Store(decode_workload, owner=owner_of, on_event=self._add_rollout),
+            config_maps=LiveConfig(on_event=self._config_changed),
+            copies=Copies(on_event=self._add_rollout),
         )
         self.alarms: Store[AlarmRecord] = Store(decode_alarm, on_event=self._alarm_changed)
         self.service = AlarmService(sources, clock, self._wake)
@@ -98,6 +101,15 @@ class Operator:
 
     def _add_rollout(self, key: Key) -> None:
         self._queue.add(Work(kinds.ROLLOUTS.kind, key))
+
+    @property
+    def config_needed(self) -> asyncio.Event:
+        """Set as soon as some Rollout has configuration, and so ConfigMaps are to be watched."""
+        return self._rollouts.config.needed
+
+    def _config_changed(self, key: Key) -> None:
+        for rollout in self._rollouts.config.followers(key):
+            self._add_rollout(rollout)
 
     def _alarm_changed(self, key: Key) -> None:
         found, alarm = self.alarms.get(key), AlarmKey(*key)

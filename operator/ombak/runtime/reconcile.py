@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import structlog
 
 from ombak.api.rollout import Phase
+from ombak.core import keeping, start
 from ombak.core import plan as plan_of
-from ombak.core import start
 from ombak.core.decide import decide
 from ombak.core.memory import Memory, load_memory, rebased
 from ombak.core.plan import Note, Plan
@@ -32,6 +32,7 @@ from ombak.runtime.alarm_book import AlarmBook
 from ombak.runtime.apply import EARLY, VERDICTS, Applier, Refused, dry_run, read_live
 from ombak.runtime.backfill import Backfill, Gap, gap_before
 from ombak.runtime.clock import Clock
+from ombak.runtime.config_book import NO_CONFIG, ConfigBook, ConfigReading
 from ombak.runtime.defects import Defects
 from ombak.runtime.drift import Edits
 from ombak.runtime.gate_book import GateReader, NoGates
@@ -82,6 +83,9 @@ class Known:
     """What is known of it, to be told to the next decision."""
     repaired: dict[str, Edits] = dataclasses.field(default_factory=dict)
     removed: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    config: ConfigReading = NO_CONFIG
+    told: tuple[Note, ...] = ()
+    """What Events told of copies of ConfigMaps that are gone."""
     has_heard: bool = False
     """Its alarms were evaluated in this process."""
     children: frozenset[str] = frozenset()
@@ -118,6 +122,7 @@ class Reconciler:
         self._recorder = recorder
         self._backfill = Backfill(client, alarms)
         self._ailments = Ailments(client, clock)
+        self.config = ConfigBook(client, stores.config_maps, stores.copies)
         self._known: dict[Key, Known] = {}
         self._defects = Defects()
         self._putbacks = PutBacks(clock)
@@ -139,6 +144,7 @@ class Reconciler:
             self._removals.forget(key)
             self._alarms.forget(key)
             self._ailments.forget(key)
+            self.config.forget(key)
             return None
         record = stored.value
         if record.meta.is_deleting:
@@ -189,7 +195,8 @@ class Reconciler:
 
     async def _decide(self, key: Key, record: RolloutRecord, known: Known, mono: float) -> _Pass:
         now = self._clock.now()
-        known.removed = await self._removals.find(view_of(record), self._stores, key)
+        known.config = await self._read_config(key, record)
+        known.removed = await self._removals.find(view_of(record, known.config), self._stores, key)
         s = self._observe(key, record, known, mono)
         plan = decide(s, now)
         if plan.asks:
@@ -201,11 +208,19 @@ class Reconciler:
             await read_live(self._client, self._stores, s)
             s = self._observe(key, record, known, mono)
             plan = decide(s, now)
+        if await self.config.check(s, plan):
+            known.config = await self._read_config(key, record)
+            s = self._observe(key, record, known, mono)
+            plan = decide(s, now)
         return _Pass(record, s, plan)
 
+    async def _read_config(self, key: Key, record: RolloutRecord) -> ConfigReading:
+        return await self.config.read(record, [r.value for _, r in self._stores.artifacts.owned_by(key)])
+
     def _observe(self, key: Key, record: RolloutRecord, known: Known, mono: float) -> Snapshot:
-        view = view_of(record)
-        reading = self._alarms.read(view, known.memory.release, is_active=_is_active(record, known.memory))
+        view = view_of(record, known.config)
+        is_active = _is_active(view, record.status, known.memory)
+        reading = self._alarms.read(view, known.memory.release, is_active=is_active)
         check = known.check
         if check is not None and mono - known.checked_at >= RECHECK_AFTER.total_seconds():
             check = dataclasses.replace(check, is_stale=True)
@@ -219,6 +234,7 @@ class Reconciler:
             boxes_trouble=self._ailments.told(key),
             proof=known.proof,
             gates=gates,
+            config=known.config,
             repaired=known.repaired,
             removed=known.removed,
             resting=self._putbacks.resting(key),
@@ -248,8 +264,11 @@ class Reconciler:
             self._record(made)
         if wrote or early or late:
             _log(made.plan, wrote)
-        for note in self._putbacks.notes(applier.key, made.s, late, known.children):
+        lost = keeping.notes(made.s)
+        told = self._putbacks.notes(applier.key, made.s, late, known.children)
+        for note in (*told, *(n for n in lost if n not in known.told)):
             self._recorder.record(made.s.rollout, note)
+        known.told = lost
         if not wrote and made.plan.memory.release is not None and _moves_boxes(late):
             await self._confirm(made.record, applier.version)
         try:
@@ -387,7 +406,7 @@ def _log(plan: Plan, wrote: bool) -> None:
 
 
 def _moves_boxes(actions: Sequence[plan_of.Action]) -> bool:
-    return any(not isinstance(a, plan_of.ClearCommand) for a in actions)
+    return any(not isinstance(a, plan_of.ClearCommand | plan_of.OwnConfig) for a in actions)
 
 
 def _follow_clock(known: Known, mono: float, now: datetime) -> None:
@@ -402,13 +421,13 @@ def _follow_clock(known: Known, mono: float, now: datetime) -> None:
         known.seen_at = None
 
 
-def _is_active(record: RolloutRecord, memory: Memory) -> bool:
+def _is_active(view: RolloutView, status: Mapping[str, Any], memory: Memory) -> bool:
     """Something waits for the alarms: a release or a revert goes on, or the wanted version is about to start."""
     if memory.release is not None or memory.reverting is not None:
         return True
     if memory.wait is not None and start.is_gated(memory.wait.key):
         return False  # it may take days, and before it starts alarms are asked
-    if record.status.get("phase") == Phase.BLOCKED:
+    if status.get("phase") == Phase.BLOCKED:
         return True
-    told = mapping(record.status.get("artifacts"))
-    return record.artifact not in (told.get("current"), told.get("rejected"))
+    told = mapping(status.get("artifacts"))
+    return view.artifact not in (told.get("current"), told.get("rejected"))

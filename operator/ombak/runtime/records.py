@@ -14,7 +14,7 @@ from ombak.alarms.errors import AlarmError
 from ombak.api.artifact import ArtifactStatus
 from ombak.api.parse import parse_rollout_spec, salvage_rollout_spec
 from ombak.api.rollout import RolloutSpec
-from ombak.core import naming
+from ombak.core import config, naming
 from ombak.core.identity import artifact_id, digest_of
 from ombak.runtime import drift
 from ombak.runtime.kube_port import listed, mapping, metadata, whole
@@ -74,6 +74,7 @@ class RolloutRecord:
     meta: Meta
     spec: RolloutSpec | None
     artifact: str
+    """The id of the template by itself."""
     problem: str
     abort: str
     retry: str
@@ -91,7 +92,7 @@ def decode_rollout(obj: Mapping[str, Any]) -> RolloutRecord:
         meta=meta_of(obj),
         spec=parsed.spec or salvage_rollout_spec(raw),
         artifact=artifact_id(template) if isinstance(template, dict) else "",
-        problem=parsed.problem or (_unwatchable(parsed.spec) if parsed.spec is not None else ""),
+        problem=parsed.problem or (_undeliverable(parsed.spec) if parsed.spec is not None else ""),
         abort=str(annotations.get(naming.ABORT) or ""),
         retry=str(annotations.get(naming.RETRY) or ""),
         status=mapping(obj.get("status")),
@@ -99,8 +100,13 @@ def decode_rollout(obj: Mapping[str, Any]) -> RolloutRecord:
     )
 
 
+def _undeliverable(spec: RolloutSpec) -> str:
+    """Return what is wrong with a spec that can be read, which the CRD cannot tell; empty if nothing is."""
+    return _unwatchable(spec) or config.unused(spec)
+
+
 def _unwatchable(spec: RolloutSpec) -> str:
-    """Return what is wrong with the signals or an alarm expression, which the CRD cannot tell; empty if nothing is."""
+    """Return what is wrong with the signals or an alarm expression; empty if nothing is."""
     alarms = spec.alarms
     expressions = (("revert", alarms.revert), ("oneBox", alarms.one_box)) if alarms is not None else ()
     for field, text in expressions:
@@ -138,6 +144,8 @@ class ArtifactRecord:
     stable_order: int
     rejected: tuple[str, str, datetime] | None
     retried: str
+    config: Mapping[str, str]
+    """Digests of the ConfigMaps that travel with it, by name."""
 
     @property
     def template(self) -> dict[str, Any]:
@@ -148,7 +156,7 @@ class ArtifactRecord:
 def decode_artifact(obj: Mapping[str, Any]) -> ArtifactRecord:
     """Read an Artifact, and check that its content is what its id says (R61)."""
     spec = mapping(obj.get("spec"))
-    template = dict(mapping(spec.get("template")))
+    template, carried = dict(mapping(spec.get("template"))), dict(mapping(spec.get("config")))
     try:
         status = ArtifactStatus.model_validate(obj.get("status") or {})
     except pydantic.ValidationError:
@@ -160,10 +168,11 @@ def decode_artifact(obj: Mapping[str, Any]) -> ArtifactRecord:
         id=found,
         sequence=whole(spec.get("sequence")),
         template_json=json.dumps(template),
-        is_genuine=found == artifact_id(template) and spec.get("digest") == digest_of(template),
+        is_genuine=found == artifact_id(template, carried) and spec.get("digest") == digest_of(template, carried),
         stable_order=status.stable.order if status.stable else 0,
         rejected=(rejected.reason, rejected.message, rejected.at) if rejected else None,
         retried=status.retried,
+        config=carried,
     )
 
 

@@ -13,13 +13,15 @@ from typing import Any
 import structlog
 
 from ombak.core import manifests
+from ombak.core.config import rewritten
 from ombak.core.snapshot import RolloutView
 from ombak.runtime import kinds
 from ombak.runtime.clock import Clock
+from ombak.runtime.config_book import copies_of
 from ombak.runtime.drift import SOMEBODY, Edits, missing
 from ombak.runtime.kube_port import ApiError, Kind, KubeClient, Object, mapping
 from ombak.runtime.observe import Stores
-from ombak.runtime.records import WorkloadRecord
+from ombak.runtime.records import ArtifactRecord, WorkloadRecord
 from ombak.runtime.store import Key
 
 log = structlog.get_logger()
@@ -53,7 +55,7 @@ class Removals:
 
     async def find(self, rollout: RolloutView, stores: Stores, key: Key) -> Mapping[str, str]:
         """Return what was taken away, in words, by the name of the object. Raises nothing."""
-        templates = {record.value.id: record.value.template for _, record in stores.artifacts.owned_by(key)}
+        templates = {r.value.id: _pods(rollout, r.value) for _, r in stores.artifacts.owned_by(key)}
         before, looked = self._looked.get(key, {}), dict[str, _Looked]()
         for kind, store in ((kinds.REPLICA_SETS, stores.replica_sets), (kinds.DEPLOYMENTS, stores.deployments)):
             for (_, name), stored in store.owned_by(key):
@@ -93,6 +95,13 @@ class Removals:
         answer = await self._client.create(kind, namespace, {**wanted, "metadata": metadata}, dry_run=True)
         made = mapping(answer.get("spec")).get("template")
         return frozenset(missing(wanted["spec"]["template"], made, _TEMPLATE))
+
+
+def _pods(rollout: RolloutView, record: ArtifactRecord) -> Mapping[str, Any]:
+    """Return the template as the boxes of a version get it: its configuration is that of its copies."""
+    if not record.config:
+        return record.template
+    return rewritten(record.template, {copy.name: copy.snapshot for copy in copies_of(rollout.name, record)})
 
 
 def _wanted(rollout: RolloutView, kind: Kind, w: WorkloadRecord, template: Mapping[str, Any]) -> Object:

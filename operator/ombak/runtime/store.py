@@ -71,6 +71,10 @@ class Store(Generic[T]):
         """The object, or None."""
         return self._objects.get(key)
 
+    def is_listed(self, namespace: str) -> bool:
+        """Whether a complete list was taken: before one, what is not here may be there all the same."""
+        return "" in self._listed or namespace in self._listed
+
     def owned_by(self, owner: Key) -> list[tuple[Key, Stored[T]]]:
         """The objects of an owner, in order of their keys."""
         return [(key, self._objects[key]) for key in sorted(self._by_owner.get(owner, ()))]

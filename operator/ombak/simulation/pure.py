@@ -7,14 +7,22 @@ import dataclasses
 import itertools
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from ombak.core import naming, plan
+from ombak.core import config, manifests, naming, plan
 from ombak.core.memory import Memory
-from ombak.core.snapshot import ArtifactView, FleetSet, OneBoxSet, Owned, Rejection, Snapshot
+from ombak.core.snapshot import ArtifactView, ConfigCopy, CopyState, FleetSet, OneBoxSet, Owned, Rejection, Snapshot
 
 OwnedT = TypeVar("OwnedT", bound=Owned)
-EARLY = (plan.Prepare, plan.Adopt, plan.CreateArtifact, plan.RecordStable, plan.RecordRejected, plan.RecordRetry)
+EARLY = (
+    plan.Prepare,
+    plan.Adopt,
+    plan.CreateArtifact,
+    plan.KeepConfig,
+    plan.RecordStable,
+    plan.RecordRejected,
+    plan.RecordRetry,
+)
 """What is done before the memory is stored."""
 
 
@@ -48,6 +56,8 @@ def applied(s: Snapshot, action: plan.Action, now: datetime) -> Snapshot:
             return dataclasses.replace(s, rollout=rollout)
         case plan.CreateArtifact() | plan.RecordStable() | plan.RecordRejected() | plan.RecordRetry():
             return dataclasses.replace(s, artifacts=_artifacts(s, action, now))
+        case plan.KeepConfig() | plan.OwnConfig():
+            return dataclasses.replace(s, artifacts=tuple(_with_copy(s, a, action) for a in s.artifacts))
         case plan.WriteOneBox():
             return dataclasses.replace(s, one_boxes=_one_boxes(s, action))
         case plan.CreateFleet() | plan.ScaleFleet() | plan.RepairFleet():
@@ -68,6 +78,18 @@ def applied(s: Snapshot, action: plan.Action, now: datetime) -> Snapshot:
             )
 
 
+def _with_copy(s: Snapshot, view: ArtifactView, action: plan.KeepConfig | plan.OwnConfig) -> ArtifactView:
+    """Return a version after one of its copies of a ConfigMap was put back, or got its owners."""
+    if view.id != action.artifact:
+        return view
+    owners = frozenset(owner["uid"] for owner in manifests.config_owners(s, view.id))
+    changes: dict[str, Any] = {"owners": owners, "resource_version": _version()}
+    if isinstance(action, plan.KeepConfig):
+        changes |= {"state": CopyState.KEPT}
+    copies = (dataclasses.replace(c, **changes) if c.name == action.name else c for c in view.copies)
+    return dataclasses.replace(view, copies=tuple(copies))
+
+
 def _artifacts(
     s: Snapshot,
     action: plan.CreateArtifact | plan.RecordStable | plan.RecordRejected | plan.RecordRetry,
@@ -78,7 +100,10 @@ def _artifacts(
         template = s.rollout.spec.template
         if any(a.name == name for a in s.artifacts):
             return s.artifacts
-        return (*s.artifacts, ArtifactView(action.artifact, name, _version(), f"uid-{name}", action.sequence, template))
+        names = config.copy_names(s.rollout.name, action.artifact, s.rollout.config)
+        copies = tuple(ConfigCopy(n, d, names[n], CopyState.KEPT, _version()) for n, d in s.rollout.config.items())
+        made = ArtifactView(action.artifact, name, _version(), f"uid-{name}", action.sequence, template, copies=copies)
+        return (*s.artifacts, made)
     found = []
     for view in s.artifacts:
         if view.id == action.artifact:

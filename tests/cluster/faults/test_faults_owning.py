@@ -43,6 +43,8 @@ def test_leaving_restarts_nothing(lab: Lab, runs: dict[str, Future[None]], opera
         run.exception()
     settled, halfway = lab.run(_both(lab))
     before, between = lab.run(uids(settled)), lab.run(uids(halfway))
+    copies = lab.run(_copies(settled))
+    assert copies
 
     operator.stop()
     lab.run(_stay(settled, before))
@@ -52,6 +54,7 @@ def test_leaving_restarts_nothing(lab: Lab, runs: dict[str, Future[None]], opera
     lose(lab, operator, *KINDS)
     lab.run(_stay(settled, before))
     lab.run(_stay(halfway, between))
+    assert lab.run(_copies(settled)) == copies, "what runs can start anew without our kinds"
     regain(lab, operator)
     lab.run(_applied_again(settled))
     assert lab.run(uids(settled)) == before, "all kinds came back: nothing restarted"
@@ -62,6 +65,7 @@ def test_leaving_restarts_nothing(lab: Lab, runs: dict[str, Future[None]], opera
     regain(lab, operator)
     lab.run(_is_stable_again(settled))
     assert lab.run(uids(settled)) == before, "one kind came back: nothing restarted"
+    assert lab.run(_copies(settled)) == copies
     operator.process.check()
 
 
@@ -82,10 +86,22 @@ def regain(lab: Lab, operator: OperatorProcess) -> None:
 
 async def _both(lab: Lab) -> tuple[Shop, Shop]:
     """One Rollout that is stable, and one in the middle of a release."""
-    settled, halfway = await asyncio.gather(install(lab, "settled"), install(lab, "halfway"))
+    settled, halfway = await asyncio.gather(_configured(lab), install(lab, "halfway"))
     await halfway.release("1.1.0", strategy=manifests.strategy("0s", "1h", "1h"))
     await halfway.until(lambda now: (now.release.get("step") or {}).get("goal") == 2 and "bake" in now.waits_for, "two")
     return settled, halfway
+
+
+async def _configured(lab: Lab) -> Shop:
+    """A stable Rollout whose boxes read a copy of a ConfigMap."""
+    shop = await lab.shop("settled")
+    await shop.installed(manifests.config_map(flag="on"), manifests.configured(replicas=3))
+    return shop
+
+
+async def _copies(shop: Shop) -> set[str]:
+    """The uids of the copies of ConfigMaps that versions carry: without them no box could start anew."""
+    return {item["metadata"]["uid"] for item in await shop.items("ConfigMap", labelSelector="ombak.dev/artifact")}
 
 
 async def _stay(shop: Shop, before: set[str]) -> None:
@@ -102,6 +118,6 @@ async def _is_stable_again(shop: Shop) -> None:
 
 async def _applied_again(shop: Shop) -> None:
     shop.generation = 0
-    await shop.create(manifests.rollout(replicas=3))
+    await shop.create(manifests.configured(replicas=3))
     created = int((await shop.get("Rollout", shop.name))["metadata"]["resourceVersion"])
     await shop.until(lambda now: now.version > created and now.phase == "Stable", "stable again")

@@ -1,0 +1,366 @@
+"""Configuration that travels with a version, from the change of a ConfigMap to the copy that its boxes read."""
+
+from typing import Any
+
+import pytest
+
+from ombak.alarms.verdict import State
+from ombak.core import config, naming
+from ombak.runtime import kinds
+from ombak.runtime.kube_port import Conflict, Forbidden, Object
+from support.fake_kube import Request
+from support.rig import KEY, NAME, NAMESPACE, Rig, baking, template
+
+CONFIG = "app-config"
+
+
+def configured(version: str = "1.0.0", *names: str) -> Object:
+    """A template whose pods read some ConfigMaps, and another one that nobody lists."""
+    made = template(version)
+    made["spec"]["volumes"] = [{"name": n, "configMap": {"name": n}} for n in (*(names or (CONFIG,)), "live")]
+    return made
+
+
+async def installed(rig: Rig, **changes: Any) -> str:
+    """A Rollout with one ConfigMap, stable on its first version."""
+    rig.configure(CONFIG, flag="off")
+    return await rig.installed(template=configured(), config=[CONFIG], **changes)
+
+
+def read_by(rig: Rig, artifact: str) -> list[str]:
+    """The names of the ConfigMaps that boxes of a version read."""
+    owned = (*rig.server.all("ReplicaSet"), *rig.server.all("Deployment"))
+    templates = [o["spec"]["template"] for o in owned if o["metadata"]["labels"][naming.ARTIFACT] == artifact]
+    [names] = {tuple(v["configMap"]["name"] for v in t["spec"]["volumes"]) for t in templates}
+    return list(names)
+
+
+def copy_of(artifact: str, name: str = CONFIG) -> str:
+    return config.copy_name(NAME, artifact, name)
+
+
+def live(rig: Rig, name: str) -> Object:
+    return rig.server.get(kinds.CONFIG_MAPS, NAMESPACE, name)
+
+
+def delete(rig: Rig, name: str) -> None:
+    """Somebody deletes a ConfigMap."""
+    rig.server.delete("kubectl", kinds.CONFIG_MAPS, NAMESPACE, name)
+
+
+async def test_boxes_read_the_copy_of_their_version() -> None:
+    """It is immutable, says whose it is, lives for what uses it, and was there before anything that refers to it."""
+    rig = Rig()
+    rig.configure(CONFIG, flag="off")
+    rig.apply(template=configured(), config=[CONFIG])
+
+    await rig.go_on()
+    writes = rig.kube.writes
+    await rig.reconcile()
+    await rig.reconcile()
+
+    stable = rig.stable
+    made = live(rig, copy_of(stable))
+    made_in_order = (
+        f"Artifact {naming.artifact(NAME, stable)}",
+        f"ConfigMap {copy_of(stable)}",
+        f"ReplicaSet {naming.fleet(NAME, stable)}",
+    )
+    order = [writes.index(f"create {what}") for what in made_in_order]
+    assert order == sorted(order)
+    assert (made["data"], made["immutable"]) == ({"flag": "off"}, True)
+    assert made["metadata"]["labels"] == {naming.ROLLOUT: NAME, naming.ARTIFACT: stable}
+    assert sorted(o["kind"] for o in made["metadata"]["ownerReferences"]) == ["Artifact", "Deployment", "ReplicaSet"]
+    assert read_by(rig, stable) == [copy_of(stable), "live"]
+    assert rig.condition("ConfigReady")["status"] == "True"
+
+
+async def test_a_change_of_a_config_map_is_a_release() -> None:
+    """It starts in the one box, and becomes stable, without any change of the spec."""
+    rig = Rig()
+    old = await installed(rig)
+    generation = rig.rollout["metadata"]["generation"]
+
+    rig.configure(CONFIG, flag="on")
+    await rig.go_on("OneBoxBake")
+    new = rig.status["artifacts"]["current"]
+    assert rig.boxes() == {old: 3, new: 1}
+    await rig.go_on()
+
+    assert rig.stable == new != old
+    assert rig.rollout["metadata"]["generation"] == generation
+    assert live(rig, read_by(rig, new)[0])["data"] == {"flag": "on"}
+    assert live(rig, copy_of(old))["data"] == {"flag": "off"}
+
+
+async def test_the_dry_run_asks_about_what_boxes_will_read() -> None:
+    """A policy may look at the names."""
+    rig = Rig()
+    rig.configure(CONFIG, flag="off")
+    rig.apply(template=configured(), config=[CONFIG])
+    await rig.reconcile()
+
+    asked = rig.kube.last("check ReplicaSet").body["spec"]["template"]
+    assert asked["spec"]["volumes"][0]["configMap"]["name"].startswith(f"{CONFIG}-c1")
+
+
+async def test_a_bad_config_goes_back_to_the_old_copy() -> None:
+    """The boxes of the stable version read what they read before, whatever the ConfigMap says now."""
+    rig = Rig()
+    old = await installed(rig, strategy=baking())
+    rig.configure(CONFIG, flag="broken")
+    await rig.go_on("Bake")
+    bad = rig.status["artifacts"]["current"]
+
+    rig.alarms.state = State.ALARM
+    await rig.go_on("Reverted")
+
+    assert rig.boxes() == {old: 4}
+    assert live(rig, read_by(rig, old)[0])["data"] == {"flag": "off"}
+    assert rig.status["artifacts"]["rejected"] == bad
+    rig.alarms.state = State.OK
+    rig.configure(CONFIG, flag="off")
+    await rig.go_on("Stable")
+    assert (rig.stable, rig.boxes()) == (old, {old: 4})
+
+
+async def test_without_configuration_nothing_is_asked_of_config_maps() -> None:
+    """P7: who does not use it needs no right and pays no request; a ConfigMap that is not listed stays live."""
+    rig = Rig()
+    rig.apply(template=configured())
+    await rig.go_on()
+
+    assert not any("ConfigMap" in told for told in rig.kube.told)
+    assert read_by(rig, rig.stable) == [CONFIG, "live"]
+    assert not rig.reconciler.config.needed.is_set()
+    assert not rig.condition("ConfigReady")
+
+
+async def test_content_is_read_only_when_it_changed() -> None:
+    """A pass over what is known asks nothing, in this process and in the next one but once."""
+    rig = Rig()
+    await installed(rig)
+    await rig.reconcile()
+    rig.kube.take()
+    await rig.reconcile()
+    assert not rig.kube.told
+
+    rig.restart()
+    rig.kube.take()
+    await rig.reconcile()
+    await rig.reconcile()
+    assert rig.kube.told == [f"get ConfigMap {CONFIG}"]
+
+
+async def test_a_missing_config_map_holds_what_is_new() -> None:
+    """What runs stays and scales; the status names the ConfigMap, and it goes on by itself when that is there."""
+    rig = Rig()
+    old = await installed(rig)
+    delete(rig, CONFIG)
+
+    await rig.go_on("Blocked")
+    rig.change(replicas=6)
+    await rig.reconcile()
+    rig.settle()
+    await rig.reconcile()
+
+    assert f"ConfigMap {CONFIG}" in rig.status["waitingFor"]["what"]
+    assert rig.condition("ConfigReady")["reason"] == "Missing"
+    assert rig.boxes() == {old: 6}
+    rig.configure(CONFIG, flag="on")
+    await rig.go_on()
+    assert rig.stable != old
+
+
+async def test_a_config_map_deleted_in_the_middle_stops_nothing_that_is_on_its_way() -> None:
+    """The version has its copy; only what comes next is unknown."""
+    rig = Rig()
+    old = await installed(rig)
+    rig.configure(CONFIG, flag="on")
+    await rig.go_on("Rolling")
+    new = rig.status["artifacts"]["current"]
+
+    delete(rig, CONFIG)
+    await rig.go_on("Blocked")
+
+    assert rig.boxes() == {new: 4}
+    assert rig.status["artifacts"]["stable"] == new != old
+
+
+async def test_a_name_that_is_not_used_is_told_and_changes_nothing() -> None:
+    """P9: the condition names field and fix."""
+    rig = Rig()
+    old = await installed(rig)
+    rig.change(config=[CONFIG, "typo"])
+
+    await rig.go_on("Invalid")
+
+    assert "spec.config names typo" in rig.condition("SpecValid")["message"]
+    assert rig.boxes() == {old: 4}
+
+
+@pytest.mark.parametrize("source", ["the user's", "its own deletion", "another version's"])
+async def test_a_copy_deleted_by_hand_is_put_back(source: str) -> None:
+    """From wherever its content can still be had; and told."""
+    rig = Rig()
+    old = await installed(rig)
+    if source == "another version's":
+        rig.change(template=configured("2.0.0"))
+        await rig.go_on()
+    if source != "the user's":
+        rig.configure(CONFIG, flag="on")
+        await rig.go_on()
+    await rig.reconcile()
+    rig.is_watching = source == "its own deletion"
+    delete(rig, copy_of(old))
+    rig.is_watching = True
+    rig.relist()
+    rig.recorder.notes.clear()
+
+    await rig.reconcile()
+
+    assert live(rig, copy_of(old))["data"] == {"flag": "off"}
+    assert rig.recorder.reasons == ["PutBack"]
+    await rig.reconcile()
+    rig.kube.take()
+    await rig.reconcile()
+    assert not rig.kube.told
+
+
+async def test_what_cannot_be_had_again_is_told_loudly() -> None:
+    """Deleted while nobody watched, and nothing else holds it: what runs stays, and the hash says what is lost."""
+    rig = Rig()
+    old = await installed(rig)
+    digest = config.content_digest(live(rig, CONFIG))
+    rig.configure(CONFIG, flag="broken")
+    rig.change(strategy=baking("1h"))
+    await rig.go_on("Bake")
+    bad = rig.status["artifacts"]["current"]
+    rig.is_watching = False
+    delete(rig, copy_of(old))
+    rig.is_watching = True
+    rig.relist()
+    rig.alarms.state = State.ALARM
+
+    await rig.reconcile()
+    await rig.reconcile()
+
+    assert rig.boxes() == {bad: 4}
+    assert rig.phase == "Reverting"
+    assert rig.condition("ConfigReady")["reason"] == "Lost"
+    assert digest in rig.status["waitingFor"]["what"]
+    assert rig.recorder.reasons.count("ConfigLost") == 1
+
+    rig.configure(CONFIG, flag="off")
+    await rig.go_on("Stable")
+    assert rig.boxes() == {old: 4}
+
+
+async def test_no_box_starts_on_a_forgery() -> None:
+    """What stands under the copy's name is read before a box is made; it holds, and goes on when that is deleted."""
+    rig = Rig()
+    old = await installed(rig)
+    rig.change(strategy=baking("1h"))
+    rig.configure(CONFIG, flag="broken")
+    await rig.go_on("Bake")
+    bad = rig.status["artifacts"]["current"]
+    forged = live(rig, copy_of(old))
+    delete(rig, copy_of(old))
+    rig.server.create("kubectl", kinds.CONFIG_MAPS, NAMESPACE, {**forged, "data": {"flag": "forged"}})
+    rig.restart()
+    rig.alarms.state = State.ALARM
+
+    await rig.reconcile()
+    await rig.reconcile()
+
+    assert rig.boxes() == {bad: 4}
+    assert rig.condition("ConfigReady")["reason"] == "Forged"
+    assert rig.status["waitingFor"]["command"] == f"kubectl -n {NAMESPACE} delete configmap {copy_of(old)}"
+    delete(rig, copy_of(old))
+    rig.configure(CONFIG, flag="off")
+    await rig.go_on("Stable")
+    assert rig.boxes() == {old: 4}
+    assert live(rig, copy_of(old))["data"] == {"flag": "off"}
+
+
+async def test_a_change_between_decision_and_copy_is_decided_anew() -> None:
+    """The copy holds what the version's hash says, or there is no version."""
+    rig = Rig()
+    await installed(rig)
+    rig.configure(CONFIG, flag="on")
+
+    def interfere(request: Request) -> None:
+        if request.told.startswith("check"):  # decided upon, and about to be recorded
+            rig.is_watching = False
+            rig.configure(CONFIG, flag="later")
+
+    rig.kube.before = interfere
+    with pytest.raises(Conflict):
+        await rig.reconcile()
+
+    rig.kube.before = lambda _: None
+    assert len(rig.server.all("Artifact")) == 1
+    rig.is_watching = True
+    rig.relist()
+    await rig.go_on()
+    assert live(rig, read_by(rig, rig.stable)[0])["data"] == {"flag": "later"}
+
+
+async def test_a_crash_before_the_copy_loses_nothing() -> None:
+    """P4: the version is on record without its copy; the next process makes it before any box."""
+    rig = Rig()
+    old = await installed(rig)
+    rig.configure(CONFIG, flag="on")
+    rig.kube.fail("create ConfigMap", Conflict(409, "Conflict", "as if it had died"))
+    await rig.go_on("OneBox", ready=False)
+    rig.restart()
+
+    await rig.go_on()
+
+    assert rig.stable != old
+    assert live(rig, read_by(rig, rig.stable)[0])["data"] == {"flag": "on"}
+
+
+async def test_without_the_right_to_read_it_waits_and_says_so() -> None:
+    """A role of before there was configuration."""
+    rig = Rig()
+    rig.configure(CONFIG, flag="off")
+    rig.apply(template=configured(), config=[CONFIG])
+    rig.kube.fail("get ConfigMap", Forbidden(403, "Forbidden", "not yours"), times=2)
+
+    await rig.go_on("Blocked", most=2)
+
+    assert "to be allowed to read ConfigMap" in rig.status["waitingFor"]["what"]
+    await rig.go_on()
+
+
+async def test_only_followers_of_a_config_map_are_woken() -> None:
+    """And none any more after the name is gone from the spec, or the Rollout is."""
+    rig = Rig()
+    await installed(rig)
+    book, key = rig.reconciler.config, (NAMESPACE, CONFIG)
+    assert book.followers(key) == {KEY}
+    assert not book.followers((NAMESPACE, "live"))
+
+    rig.change(config=None, template=template())
+    await rig.reconcile()
+    assert not book.followers(key)
+
+
+async def test_a_version_made_anew_takes_its_copy_up_again() -> None:
+    """Somebody deleted the Artifact, or our kinds and applied them again: the copy outlived it, and no box restarts."""
+    rig = Rig()
+    stable = await installed(rig)
+    await rig.reconcile()
+    before = live(rig, copy_of(stable))["metadata"]["uid"]
+    boxes = [o["spec"]["template"] for o in rig.server.all("ReplicaSet")]
+
+    rig.server.delete("kubectl", kinds.ARTIFACTS, NAMESPACE, naming.artifact(NAME, stable))
+    await rig.go_on()
+    await rig.reconcile()
+
+    made = live(rig, copy_of(stable))["metadata"]
+    owner = rig.server.get(kinds.ARTIFACTS, NAMESPACE, naming.artifact(NAME, stable))["metadata"]["uid"]
+    assert made["uid"] == before
+    assert owner in {o["uid"] for o in made["ownerReferences"]}
+    assert [o["spec"]["template"] for o in rig.server.all("ReplicaSet")] == boxes
