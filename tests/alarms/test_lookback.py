@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from ombak.alarms.errors import QuerySyntaxError, TemplateError
-from ombak.alarms.lookback import check_query
+from ombak.alarms.lookback import check_query, lookback
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,20 @@ def test_an_unknown_variable_is_found_too() -> None:
     """Before the query is ever asked."""
     with pytest.raises(TemplateError):
         check_query('x{a="$(pod)"}')
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "rate(x[999999999d])",
+        "x offset 999999999d",
+        "x offset -999999999d",
+        "max_over_time(max_over_time(x[600000000d:1d])[600000000d:1d])",
+        "max_over_time(x[2000d:1d] offset 2000d)",
+    ],
+)
+def test_a_query_that_reads_an_absurd_time_is_refused(query: str) -> None:
+    """Such a time fits into no date, and into no Prometheus; what is asked all the same counts as ten years."""
+    with pytest.raises(QuerySyntaxError, match="write shorter ranges"):
+        check_query(query)
+    assert lookback(query) <= timedelta(days=3650)

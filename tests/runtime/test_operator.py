@@ -45,10 +45,10 @@ Body = Callable[["World"], Awaitable[None]]
 class World:
     """An operator on a server in memory, fed by its events; boxes follow a second later."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: FakeSource | None = None) -> None:
         self.server = Server(Agenda())
         self.kube = FakeKube(self.server)
-        self.source = FakeSource({"errors": {"front-1": constant(0.0)}})
+        self.source = source or FakeSource({"errors": {"front-1": constant(0.0)}})
         self.operator = Operator(self.kube, {"": self.source}, LoopClock(), random.Random(1))
         self.synced = asyncio.Event()
         self.passes: list[tuple[float, Work]] = []
@@ -108,11 +108,11 @@ async def nothing(_: Work) -> timedelta | None:
     return None
 
 
-def run(body: Body) -> list[Any]:
+def run(body: Body, source: FakeSource | None = None) -> list[Any]:
     """Run an operator beside a test, in virtual time; returns the log."""
 
     async def scenario() -> None:
-        world = World()
+        world = World(source)
         running = asyncio.create_task(world.operator.run([world.synced]))
         try:
             await body(world)

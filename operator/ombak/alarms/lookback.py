@@ -11,8 +11,11 @@ import promql_parser as promql
 
 from ombak.alarms import template
 from ombak.alarms.errors import QuerySyntaxError
+from ombak.api.duration import LONGEST, format_duration
 
 _NONE = timedelta(0)
+_ABSURD = 2 * LONGEST
+"""More counts as this: a few thousand of them, as deep as a query can be, are still a timedelta."""
 _TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|`[^`]*`|#[^\n]*|[\w:.]+|\s+|.')
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _NEARBY = 3
@@ -28,15 +31,25 @@ class QueryFacts:
     """
 
     lookback: timedelta
+    longest: timedelta = _NONE
+    """The longest single range or offset, back or ahead."""
 
 
-@functools.lru_cache(maxsize=4096)
 def check_query(query: str) -> QueryFacts:
     """The facts of a query or query template.
 
-    Raises QuerySyntaxError with the position for what is not valid PromQL or cannot be asked over time, and
-    TemplateError for an unknown variable.
+    Raises QuerySyntaxError with the position for what is not valid PromQL or cannot be asked over time, or reads
+    further than any Prometheus keeps its data, and TemplateError for an unknown variable.
     """
+    facts = _facts(query)
+    if max(facts.lookback, facts.longest) > LONGEST:
+        most = format_duration(LONGEST)
+        raise QuerySyntaxError(query, 0, f"the query reads more than {most}; write shorter ranges and offsets")
+    return facts
+
+
+@functools.lru_cache(maxsize=4096)
+def _facts(query: str) -> QueryFacts:
     neutral = template.render_neutral(query)
     try:
         expression = promql.parse(neutral)
@@ -50,37 +63,31 @@ def check_query(query: str) -> QueryFacts:
         raise QuerySyntaxError(query, 0, problem)
     if isinstance(expression, promql.StringLiteral):
         raise QuerySyntaxError(query, 0, "the query is a text; it has to give numbers")
-    return QueryFacts(_lookback(expression))
+    return QueryFacts(*_extent(expression))
 
 
 def lookback(rendered: str) -> timedelta:
-    """The longest time that a query without variables reads back; raises QuerySyntaxError."""
-    return check_query(rendered).lookback
+    """The longest time that a query without variables reads back, up to ten years; raises QuerySyntaxError."""
+    return min(_facts(rendered).lookback, LONGEST)
 
 
-def _lookback(root: Any) -> timedelta:
-    """Walks over the query with a stack of its own, as deep as it may be."""
-    longest = _NONE
+def _extent(root: Any) -> tuple[timedelta, timedelta]:
+    """Walks over the query with a stack of its own, as deep as it may be; gives both facts."""
+    longest = single = _NONE
     pending = [(root, _NONE)]
     while pending:
         node, before = pending.pop()
-        back = before + _own_lookback(node)
+        range_, offset = (_tame(getattr(node, name, None)) for name in ("range", "offset"))
+        single = max(single, range_, abs(offset))
+        back = before + range_ + offset
         if isinstance(node, promql.VectorSelector):
             longest = max(longest, back)
         pending.extend((child, back) for child in children(node))
-    return longest
+    return longest, single
 
 
-def _own_lookback(node: Any) -> timedelta:
-    match node:
-        case promql.VectorSelector():
-            return node.offset or _NONE
-        case promql.MatrixSelector():
-            return node.range or _NONE
-        case promql.SubqueryExpr():
-            return (node.range or _NONE) + (node.offset or _NONE)
-        case _:
-            return _NONE
+def _tame(length: timedelta | None) -> timedelta:
+    return max(-_ABSURD, min(_ABSURD, length or _NONE))
 
 
 def children(node: Any) -> Sequence[Any]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from ombak.alarms import alerting, metric, parser, resolve, template
+from ombak.alarms import alerting, lookback, metric, parser, resolve, template
 from ombak.alarms.definition import REGION, Definition, LeafAlarm, MetricAlarm, RuleAlarm
 from ombak.alarms.errors import AlarmError
 from ombak.alarms.resolve import AlarmKey, Registry, Resolution
@@ -139,10 +139,10 @@ def wanted_signal(signal: Signal, context: template.Context, whose: str) -> Want
 
 
 def leaf_of(alarm: LeafAlarm, context: template.Context) -> Leaf:
-    """What an alarm asks in this context; raises TemplateError where the context does not fit."""
+    """What an alarm asks in this context; raises AlarmError where that is no query because of the context."""
     if isinstance(alarm, RuleAlarm):
         return RuleLeaf(RulesKey(alarm.source), alarm.selector)
-    text = template.render(alarm.query, context, alarm.period)
+    text = _checked(template.render(alarm.query, context, alarm.period))
     query = QueryKey(alarm.source, text, alarm.period, alarm.rule.points)
     return MetricLeaf(query, alarm.rule, _samples(alarm, context))
 
@@ -150,10 +150,16 @@ def leaf_of(alarm: LeafAlarm, context: template.Context) -> Leaf:
 def _samples(alarm: MetricAlarm, context: template.Context) -> MetricLeaf | None:
     if alarm.samples is None:
         return None
-    text = template.render(alarm.samples.query, context, alarm.samples.window)
     rule = alarm.samples.rule
     # The line ends keep a comment at the end of the query from swallowing the bracket.
-    return MetricLeaf(QueryKey(alarm.source, f"sum(\n{text}\n)", alarm.period, rule.points), rule)
+    text = _checked(f"sum(\n{template.render(alarm.samples.query, context, alarm.samples.window)}\n)")
+    return MetricLeaf(QueryKey(alarm.source, text, alarm.period, rule.points), rule)
+
+
+def _checked(text: str) -> str:
+    """The text, if it is a query with the values of this context too: what is asked of it later raises nothing then."""
+    lookback.lookback(text)
+    return text
 
 
 def leaf_verdicts(wanted: Wanted, bound: Bound, verdict_of: LeafVerdict) -> dict[AlarmKey, Verdict]:

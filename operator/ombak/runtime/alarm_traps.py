@@ -9,9 +9,13 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import structlog
+
 from ombak.alarms import traps
 from ombak.runtime.clock import Clock
 from ombak.runtime.metrics_port import MetricsSource, QueryError
+
+log = structlog.get_logger()
 
 AGAIN_AFTER = timedelta(hours=1)
 AGAIN_WHILE_EMPTY = timedelta(minutes=5)
@@ -94,7 +98,7 @@ async def _counted_interval(
 
     Only where they were there at the beginning of that time too, for else there are too few.
     """
-    window = min(_MOST_WINDOW, max(_LEAST_WINDOW, 10 * reach))
+    window = max(_LEAST_WINDOW, 10 * min(reach, _MOST_WINDOW / 10))
     seconds = f"{window.total_seconds():.0f}s"
     query = f"max(count_over_time({selector}[{seconds}])) and on() (count({selector} offset {seconds}) > 0)"
     answer = await source.query(query, clock.now())
@@ -155,6 +159,10 @@ class TrapInspector:
                 found = await inspect(source, query, self._clock, is_empty=looked.while_empty, scrape=scrape)
             except QueryError:
                 return
+            except Exception:
+                # Advice only: a mistake of ours in it must not cost the verdicts, and is not worth an unending wait.
+                log.exception("a query could not be looked into", query=query)
+                found = Findings()
         if found != looked.findings:
             looked.findings = found
             self._on_found(frozenset(looked.watchers))
