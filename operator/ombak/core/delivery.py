@@ -83,7 +83,7 @@ def _launch(scene: Scene, mode: Mode, position: Position, old: str) -> Plan:
 def _waited(scene: Scene) -> str:
     """Tell how long a change has waited, and how many earlier ones it overtook: the size of the batch (R90)."""
     queued = scene.s.memory.queued
-    if queued is None or scene.now - queued.since < RECHECK:
+    if queued is None or (not queued.superseded and scene.now - queued.since < RECHECK):
         return ""
     changes = "1 change was" if queued.superseded == 1 else f"{queued.superseded} changes were"
     length = timedelta(seconds=int((scene.now - queued.since).total_seconds()))
