@@ -4,12 +4,13 @@ import dataclasses
 from datetime import datetime
 
 from ombak.api.rollout import Phase
-from ombak.core import back, delivery, layout, retention, returning
+from ombak.api.wording import sentence
+from ombak.core import back, delivery, layout, retention, returning, start
 from ombak.core.converge import is_done
 from ombak.core.course import Course, heading
 from ombak.core.memory import Memory, Wait
 from ombak.core.ownership import conflict, housekeeping, live_replicas
-from ombak.core.plan import Note, Plan, Waiting
+from ombak.core.plan import Note, Plan
 from ombak.core.scene import Scene
 from ombak.core.snapshot import Snapshot
 
@@ -18,10 +19,10 @@ def decide(s: Snapshot, now: datetime) -> Plan:
     """Return what to do about a Rollout now. Raises nothing for any snapshot."""
     if s.rollout.is_deleting:
         return Plan(Phase.STABLE, s.memory, message="It is being deleted.")
-    problem = conflict(s)
-    if problem:
-        waiting = Waiting("conflict", problem, "whoever owns that object, by deleting or renaming it")
-        return _with_wait(Plan(Phase.INVALID, s.memory, waiting=waiting, message=problem), s, now)
+    waiting = conflict(s)
+    if waiting is not None:
+        message = sentence(f"Nothing is done: it waits for {waiting.what}")
+        return _with_wait(Plan(Phase.INVALID, s.memory, waiting=waiting, message=message), s, now)
     replicas = live_replicas(s)
     spec = s.rollout.spec
     scene = Scene(
@@ -68,8 +69,8 @@ def _stable(scene: Scene) -> Plan:
         memory=Memory(),
         actions=(*scene.stay(stable), *retention.leftovers(s, stable, scene.zones)),
         notes=notes,
-        waiting=Waiting("spec", problem, "whoever edits the Rollout") if problem else None,
-        message=problem or f"{stable} runs in every box and finished its bake.",
+        waiting=start.invalid(s.rollout) if problem else None,
+        message=sentence(problem) or f"{stable} runs in every box and finished its bake.",
         current=stable,
         boxes=scene.boxes(stable),
     )

@@ -1,8 +1,9 @@
 """Owning and leaving: the finalizer, objects left behind, names that belong to others, people's commands."""
 
-from ombak.core import naming, plan
+from ombak.core import commands, naming, plan
 from ombak.core.course import in_flight, newest_good
 from ombak.core.identity import digest_of
+from ombak.core.plan import Waiting
 from ombak.core.snapshot import Snapshot
 
 
@@ -13,24 +14,25 @@ def live_replicas(s: Snapshot) -> int:
     return sum(o.desired for o in (*s.fleet, *s.one_boxes)) or 1
 
 
-def conflict(s: Snapshot) -> str:
-    """Return which object stands in the way, empty if none does."""
-    for owned in (*s.fleet, *s.one_boxes):
-        if not owned.is_ours:
-            return f"{owned.name} to be out of the way: it has another owner, and is not touched"
-    for view in s.artifacts:
-        if not view.is_ours:
-            return f"Artifact {view.name} to be out of the way: it has another owner, and is not touched"
+def conflict(s: Snapshot) -> Waiting | None:
+    """Return the wait for an object that stands in the way, None if there is none."""
+    names = [o.name for o in (*s.fleet, *s.one_boxes) if not o.is_ours]
+    names += [f"Artifact {view.name}" for view in s.artifacts if not view.is_ours]
+    if names:
+        what = f"{names[0]} to be out of the way: it has another owner, and is not touched"
+        return Waiting("conflict", what, "whoever owns that object, by deleting or renaming it")
     return _collision(s)
 
 
-def _collision(s: Snapshot) -> str:
+def _collision(s: Snapshot) -> Waiting | None:
     view = s.artifact(s.rollout.artifact)
     if view is None or s.rollout.problem:
-        return ""
+        return None
     if view.is_genuine and digest_of(dict(view.template)) == digest_of(s.rollout.spec.template):
-        return ""
-    return f"Artifact {view.name} to be deleted: its content is not what its name says"
+        return None
+    what = f"Artifact {view.name} to be deleted: its content is not what its name says"
+    who = "whoever may delete it; it is made anew"
+    return Waiting("conflict", what, who, commands.delete_artifact(s.rollout, view.name))
 
 
 def housekeeping(s: Snapshot, replicas: int) -> tuple[plan.Action, ...]:

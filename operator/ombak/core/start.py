@@ -1,5 +1,9 @@
 """Whether a change may start: what blocks it, better not begun than taken back (R86, design 2)."""
 
+from datetime import datetime
+
+from ombak.alarms.verdict import Verdict
+from ombak.api.wording import clause
 from ombak.core import commands
 from ombak.core.evidence import Evidence
 from ombak.core.plan import Waiting
@@ -13,16 +17,14 @@ def what_blocks(s: Snapshot, evidence: Evidence, replicas: int, *, is_first: boo
     install failed they must not block its fix.
     """
     if s.rollout.problem:
-        return Waiting("spec", s.rollout.problem, "whoever edits the Rollout")
-    return _template(s) or _people(s, replicas) or (None if is_first else _alarms(evidence))
+        return invalid(s.rollout)
+    return _template(s) or _people(s, replicas) or (None if is_first else _alarms(s.rollout, evidence))
 
 
 def _people(s: Snapshot, replicas: int) -> Waiting | None:
     rollout = s.rollout
     if replicas == 0:
-        return Waiting(
-            "replicas", "spec.replicas to be more than 0", "whoever scales it up", commands.scale_up(rollout)
-        )
+        return no_replicas(rollout)
     if rollout.spec.paused:
         return paused(rollout)
     return None
@@ -40,6 +42,18 @@ def unrecorded(s: Snapshot) -> Waiting | None:
         return None
     what = f"the Artifact of {lost.artifact}, which runs in {lost.name} though nothing is recorded of it any more"
     return Waiting("records", what, "whoever deleted it; or delete that object, to give its boxes up")
+
+
+def invalid(rollout: RolloutView) -> Waiting:
+    """Return the wait of a Rollout whose spec is wrong."""
+    what = f"a spec that is right: {clause(rollout.problem)}"
+    return Waiting("spec", what, "whoever edits the Rollout", commands.edit(rollout))
+
+
+def no_replicas(rollout: RolloutView) -> Waiting:
+    """Return the wait of a Rollout without any box."""
+    what = "spec.replicas to be more than 0, for without boxes nothing can be proven"
+    return Waiting("replicas", what, "whoever scales it up", commands.scale_up(rollout))
 
 
 def paused(rollout: RolloutView) -> Waiting:
@@ -65,17 +79,27 @@ def _template(s: Snapshot) -> Waiting | None:
         return None
     problem = template_problem(s)
     if problem:
-        return Waiting("template", problem, "whoever edits spec.template")
+        what = f"a pod template that the API server takes: {clause(problem)}"
+        return Waiting("template", what, "whoever edits spec.template", commands.edit(s.rollout))
     if must_ask(s):
         return Waiting("template", "the API server's dry run of the pod template", "nobody, it is asked")
     return None
 
 
-def _alarms(evidence: Evidence) -> Waiting | None:
+def _alarms(rollout: RolloutView, evidence: Evidence) -> Waiting | None:
     if evidence.alarm is not None:
-        told = evidence.alarm.message or ", ".join(evidence.alarm.contributors)
-        return Waiting("alarm", f"an alarm to end that was there before the change: {told}", "the alarm's owner")
-    if evidence.unknown is not None:
-        told = evidence.unknown.message or "; ".join(evidence.unknown.unknown)
-        return Waiting("alarms", f"alarms that can be evaluated: {told}", "whoever runs Prometheus or owns the alarm")
-    return None
+        what = f"an alarm to end that was there before the change: {told_by(evidence.alarm)}"
+        return Waiting("alarm", what, "the alarm's owner", commands.look_at_alarms(rollout))
+    return unknown_alarms(rollout, evidence.unknown) if evidence.unknown is not None else None
+
+
+def told_by(verdict: Verdict) -> str:
+    """Return what an alarm says, to stand inside a sentence."""
+    return clause(verdict.message) or "; ".join(map(clause, verdict.contributors or verdict.unknown))
+
+
+def unknown_alarms(rollout: RolloutView, unknown: Verdict, expected: datetime | None = None) -> Waiting:
+    """Return the wait for alarms of which nothing certain is known."""
+    what = f"alarms that can be evaluated: {told_by(unknown)}"
+    who = "whoever runs Prometheus or owns the alarm"
+    return Waiting("alarms", what, who, commands.look_at_alarms(rollout), expected)

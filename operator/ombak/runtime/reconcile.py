@@ -7,7 +7,6 @@ from typing import Any, Protocol
 
 import structlog
 
-from ombak.api.rollout import Phase
 from ombak.core import naming
 from ombak.core import plan as plan_of
 from ombak.core.decide import decide
@@ -22,7 +21,7 @@ from ombak.runtime.apply import EARLY, VERDICTS, Applier, Refused, dry_run, read
 from ombak.runtime.backfill import Backfill, Gap, gap_before
 from ombak.runtime.clock import Clock
 from ombak.runtime.drift import Edits
-from ombak.runtime.kube_port import ApiError, Conflict, KubeClient, NotFound, Object, mapping
+from ombak.runtime.kube_port import ApiError, Conflict, KubeClient, NotFound, Object
 from ombak.runtime.observe import Extras, Stores, observe, view_of
 from ombak.runtime.records import RolloutRecord
 from ombak.runtime.store import Key
@@ -69,6 +68,8 @@ class Known:
     proof: Proof | None = None
     """What is known of it, to be told to the next decision."""
     repaired: dict[str, Edits] = dataclasses.field(default_factory=dict)
+    is_watched: bool = False
+    """The last plan needs its alarms at full rate."""
     has_heard: bool = False
     """Its alarms were evaluated in this process."""
     children: frozenset[str] = frozenset()
@@ -149,6 +150,10 @@ class Reconciler:
             known.checked_at = mono
             s = self._observe(key, record, known, mono)
             plan = decide(s, now)
+        if plan.is_watched != known.is_watched:
+            known.is_watched = plan.is_watched
+            s = self._observe(key, record, known, mono)
+            plan = decide(s, now)
         if plan.takes_away:
             await read_live(self._client, self._stores, s)
             s = self._observe(key, record, known, mono)
@@ -156,7 +161,7 @@ class Reconciler:
         return _Pass(record, s, plan)
 
     def _observe(self, key: Key, record: RolloutRecord, known: Known, mono: float) -> Snapshot:
-        reading = self._alarms.read(view_of(record), known.memory.release, is_active=_is_active(record, known.memory))
+        reading = self._alarms.read(view_of(record), known.memory.release, is_active=known.is_watched)
         check = known.check
         if check is not None and mono - known.checked_at >= RECHECK_AFTER.total_seconds():
             check = dataclasses.replace(check, is_stale=True)
@@ -350,11 +355,3 @@ def _follow_clock(known: Known, mono: float, now: datetime) -> None:
         log.warning("the wall clock jumped", seconds=round(jump.total_seconds()))
         known.memory = rebased(known.memory, jump, now)
         known.seen_at = None
-
-
-def _is_active(record: RolloutRecord, memory: Memory) -> bool:
-    """Something waits for the alarms: a release or a revert goes on, or the wanted version is about to start."""
-    if memory.release is not None or memory.reverting is not None or record.status.get("phase") == Phase.BLOCKED:
-        return True
-    told = mapping(record.status.get("artifacts"))
-    return record.artifact not in (told.get("current"), told.get("rejected"))
