@@ -1,11 +1,16 @@
-"""The control plane that all cluster tests share."""
+"""The control plane that all cluster tests share, and how properties are tried."""
 
 import uuid
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from ombak.sandbox import Region, ensure_binaries
+
+# A machine that is busy with something else must not fail a property.
+settings.register_profile("ombak", deadline=None)
+settings.load_profile("ombak")
 
 _kept_logs = pytest.StashKey[str]()
 

@@ -89,6 +89,21 @@ def test_every_part_of_a_schema_has_a_type(kind: kinds.CustomKind) -> None:
 
 
 @every_kind
+def test_every_field_says_what_it_is(kind: kinds.CustomKind) -> None:
+    """`kubectl explain` is never blank; a default alone is no explanation. Metadata the API server describes itself."""
+    fields = [
+        (f"{path}.{name}", part.get("description", ""))
+        for path, schema in nodes(root_of(kind))
+        if not schema.get("x-kubernetes-preserve-unknown-fields")
+        for name, part in schema.get("properties", {}).items()
+        if f"{path}.{name}" != ".metadata"
+    ]
+
+    assert fields
+    assert [path for path, text in fields if not re.sub(r"Default: .*", "", text).strip()] == []
+
+
+@every_kind
 def test_every_rule_says_what_to_do(kind: kinds.CustomKind) -> None:
     """A message of a rule is one line for people; the API server refuses line breaks in it."""
     messages = [

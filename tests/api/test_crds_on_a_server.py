@@ -85,6 +85,18 @@ BAD_ROLLOUTS = [
     pytest.param("spec.strategy.bake.for", 300, ["spec.strategy.bake.for", "type string"], id="duration-number"),
     pytest.param("spec.strategy.bake.atMost", ABSENT, ["atLeast needs atMost", "write atMost: 6h"], id="quota"),
     pytest.param("spec.strategy.bake.atMost", "1h", ["spec.strategy.bake.atMost", "longer atMost"], id="at-most"),
+    pytest.param(
+        "spec.strategy.oneBox.bake",
+        {"for": "1h", "atMost": "2h", "atLeast": [{"name": "calls", "query": "other", "count": 1}]},
+        ["spec.strategy", "give atLeast.name another value"],
+        id="quotas-of-one-name",
+    ),
+    pytest.param(
+        "spec.strategy.bake.atLeast",
+        [{"name": "a", "query": "p", "count": 1}, {"name": "a", "query": "q", "count": 1}],
+        ["spec.strategy.bake.atLeast[1]: Duplicate value"],
+        id="quota-twice",
+    ),
     pytest.param("spec.strategy.oneBox.scope", "zone", ["oneBox.scope", '"Region", "Zone"'], id="scope"),
     pytest.param("spec.zones", ABSENT, ["oneBox.scope Zone needs zones; write zones:"], id="zones-missing"),
     pytest.param("spec.zones", ["a", "a"], ["spec.zones[1]: Duplicate value"], id="zone-twice"),

@@ -57,6 +57,18 @@ FIELDS = [path for path in paths(rollout()["spec"]) if not path.split(".")[-1].i
         pytest.param("alarms.revert", ABSENT, ["spec.alarms.revert is missing; write it"], id="missing"),
         pytest.param("unwatched", "no reason", ["spec:", "one of the two"], id="watched-and-unwatched"),
         pytest.param("zones", ABSENT, ["spec:", "write zones:"], id="zoneless"),
+        pytest.param(
+            "strategy.bake.atLeast",
+            [{"name": "a", "query": "p", "count": 1}, {"name": "a", "query": "q", "count": 1}],
+            ["spec.strategy.bake.atLeast:", "give each its own"],
+            id="quotas-of-one-name",
+        ),
+        pytest.param(
+            "strategy.oneBox.bake",
+            {"for": "1h", "atMost": "2h", "atLeast": [{"name": "calls", "query": "other", "count": 1}]},
+            ["spec.strategy:", "give atLeast.name another value"],
+            id="quotas-of-one-name-in-two-bakes",
+        ),
         pytest.param("progressDeadline", "0s", ["spec.progressDeadline:", "write 10m"], id="deadline"),
         pytest.param("template", [], ["spec.template must be a mapping"], id="template"),
         pytest.param("template.metadata", ABSENT, ["spec: template.metadata.labels", "add them"], id="labels"),
@@ -174,6 +186,19 @@ def test_scaling_goes_on_with_what_is_valid(path: str, value: object) -> None:
     assert salvaged is not None
     assert (salvaged.replicas, salvaged.paused) == (10, True)
     assert salvaged.selector.match_labels == {"app": "front-end"}
+
+
+def test_quotas_that_contradict_each_other_move_no_box() -> None:
+    """The scope of the one box, which says where boxes are, is kept; quotas of one name and query are right."""
+    quota = {"name": "calls", "query": "sum(calls)", "count": 1}
+    same = with_field(rollout()["spec"], "strategy.oneBox.bake", {"for": "1h", "atMost": "2h", "atLeast": [quota]})
+    other = with_field(same, "strategy.oneBox.bake.atLeast", [quota | {"query": "other"}])
+
+    salvaged = salvage_rollout_spec(other)
+
+    assert parse_rollout_spec(same).problem == ""
+    assert salvaged is not None
+    assert (salvaged.strategy.one_box.scope, salvaged.strategy.bake.at_least) == ("Zone", [])
 
 
 def test_alarms_that_are_valid_are_kept() -> None:

@@ -27,16 +27,16 @@ def box(name: str, artifact: str = OLD, *, one_box: bool = False, ready: bool = 
 BAKING: dict[str, Any] = {
     "observedGeneration": 2,
     "phase": "OneBoxBake",
-    "progress": {"boxes": "1/4", "step": "step 1: 1 of 4 boxes approved", "bake": "3s of 10s"},
+    "progress": {"boxes": "1/4", "step": "step 1: 1 of 4 boxes approved", "bake": "3s of 10s by 03:04:03Z"},
     "alarms": {
         "revert": {"state": "OK", "certainty": "Certain", "message": "fine"},
         "oneBox": {"state": "ALARM", "certainty": "Uncertain", "message": "hm"},
     },
     "waitingFor": {
-        "what": f"the bake of {NEW}: 3s of 10s proven good",
+        "what": f"the bake of {NEW}, proven good for 3s of 10s by 03:04:03Z",
         "since": "2026-01-02T03:04:00Z",
         "who": "time, while every alarm is OK",
-        "command": f"kubectl -n shop annotate omr front-end --overwrite ombak.dev/abort={NEW}",
+        "command": f"kubectl -n shop describe pods -l ombak.dev/artifact={NEW}",
         "expected": "2026-01-02T03:04:12Z",
     },
 }

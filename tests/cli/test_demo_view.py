@@ -56,9 +56,9 @@ def test_panel_tells_phase_bake_alarms_numbers_wait_and_events() -> None:
         "all boxes OK   one box ALARM (uncertain)",
         "0.200  alarms > 0.01",
         "no value",
-        "Waits for the bake of 1.1.0: 3s of 10s proven good",
+        "Waits for the bake of 1.1.0, proven good for 3s of 10s by 03:04:03Z",
         "lifted by: time, while every alarm is OK (within 7s)",
-        f"ombak.dev/abort={NEW}",
+        f"ombak.dev/artifact={NEW}",
         "03:04:05 Started 1.1.0 starts in 1 of 4 boxes.",
     ):
         assert part in text

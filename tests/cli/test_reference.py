@@ -23,7 +23,10 @@ DOCS = Path(__file__).parents[2] / "docs"
         pytest.param("| `strategy.oneBox.scope` | `Region` or `Zone` | `Region` |", id="a choice"),
         pytest.param("| `strategy.rolling.batch` | count or percentage | `33%` |", id="a share"),
         pytest.param("| `strategy.bake.atLeast[].query` | text | required |", id="a field in a list"),
-        pytest.param("| `waitingFor.command` | text | The command that lifts it. |", id="a field of a status"),
+        pytest.param(
+            "| `waitingFor.command` | text | The command that lifts it, or shows what stands in its way. |",
+            id="a field of a status",
+        ),
         pytest.param("- `selector`: selector cannot change", id="a rule"),
     ],
 )

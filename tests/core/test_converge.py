@@ -186,6 +186,25 @@ def test_a_box_of_a_former_zone_goes_when_it_can_be_spared() -> None:
     assert [plan.Delete] == [type(a) for a in steps(empty, all_on(V1, 10), 10)]
 
 
+@pytest.mark.parametrize(
+    ("available", "forced", "changed_zones"),
+    [
+        pytest.param(0, False, [], id="the new one does not serve yet"),
+        pytest.param(1, False, ["a"], id="it serves"),
+        pytest.param(0, True, ["a"], id="it never will, and a revert has to end"),
+    ],
+)
+def test_a_one_box_moves_to_another_zone_without_a_gap(available: int, forced: bool, changed_zones: list[str]) -> None:
+    """P1: the only box there is goes from zone a to zone b, and is not taken before the other serves."""
+    parts = layout.segments(spec(zones=["b", "a"], strategy={"oneBox": {"scope": "Zone"}}), 1)
+    boxes = (one_box("v1", zone="a"), one_box("v1", zone="b", ready=available, available=available))
+    s = snapshot(fleet=(), one_boxes=boxes)
+
+    found = converge(s, layout.wants_only(parts, V1), limits("33%", "66%", 0, 1), ("b", "a"), forced)
+
+    assert changed_zones == [a.zone for a in found if isinstance(a, WriteOneBox)]
+
+
 def test_an_edited_replicaset_is_written_whole() -> None:
     """Drift is put back in place, whatever else is to be done."""
     s = snapshot(fleet=(fleet("v1", 9, drift="spec.template"),))

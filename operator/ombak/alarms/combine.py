@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from ombak.alarms import truth
 from ombak.alarms.syntax import Expression, Ref, references
 from ombak.alarms.verdict import Certainty, Contributor, State, Verdict
+from ombak.api.wording import clause
 
 _SHOWN = 3
 """Children whose message is quoted; the others are counted."""
@@ -130,4 +131,4 @@ def _message(value: truth.Truth, known: Mapping[Ref, truth.Child], children: Map
 
 def _some(lines: tuple[str, ...]) -> str:
     more = len(lines) - _SHOWN
-    return "; ".join(lines[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+    return "; ".join(map(clause, lines[:_SHOWN])) + (f"; and {more} more" if more > 0 else "")

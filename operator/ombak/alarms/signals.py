@@ -13,6 +13,7 @@ from ombak.alarms.lookback import check_query
 from ombak.alarms.verdict import Certainty, State, Verdict
 from ombak.api.alarm import Comparison
 from ombak.api.signal import Quantile, Ratio, Signal
+from ombak.api.wording import clause
 
 WINDOW_PERIODS = 4
 """A point of a ratio or a quantile looks at so many periods: two minutes at 30 s, which is four usual scrapes."""
@@ -132,7 +133,7 @@ def worst(verdicts: Sequence[Verdict]) -> Verdict | None:
         window=max(verdict.window for verdict in telling),
         contributors=tuple(dict.fromkeys(name for v in telling for name in v.contributors)),
         unknown=tuple(dict.fromkeys(line for v in telling for line in v.unknown)),
-        message="; ".join(dict.fromkeys(verdict.message for verdict in telling if verdict.message)),
+        message="; ".join(dict.fromkeys(clause(verdict.message) for verdict in telling if verdict.message)),
         causes=tuple(dict.fromkeys(cause for v in telling for cause in v.causes)),
         unclear=tuple(dict.fromkeys(name for v in verdicts for name in v.unclear)),
     )

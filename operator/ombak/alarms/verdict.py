@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from ombak.api.health import Certainty as Certainty
 from ombak.api.health import State as State
+from ombak.api.wording import sentence
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -73,6 +74,6 @@ def unknown_verdict(name: str, why: str) -> Verdict:
         evaluated_at=None,
         window=timedelta(0),
         unknown=(f"{name}: {why}",),
-        message=f"{name} is unknown: {why}.",
+        message=sentence(f"{name} is unknown: {why}"),
         unclear=(name,),
     )

@@ -59,7 +59,9 @@ class MinSamples(Model):
     """
 
     query: Annotated[str, pydantic.Field(min_length=1, max_length=8192)]
+    """PromQL that counts them, with `$(window)` as the range."""
     count: Annotated[int, pydantic.Field(ge=1, le=1_000_000_000)]
+    """So many there must be."""
 
 
 class Metric(Model):
@@ -89,16 +91,25 @@ class Metric(Model):
     )
 
     query: Annotated[str, pydantic.Field(min_length=1, max_length=8192)]
+    """PromQL that gives the value, without a comparison; each series is judged on its own."""
     comparison: Comparison
+    """When a point breaches `threshold`."""
     threshold: Annotated[float, pydantic.Field(allow_inf_nan=False)]
+    """What every point is compared with."""
     period: Duration = timedelta(seconds=30)
+    """The time between two points, at least 1s."""
     evaluation_periods: Annotated[int, pydantic.Field(ge=1, le=MAX_PERIODS)] = 2
+    """N: so many of the last points are looked at."""
     datapoints_to_alarm: Annotated[int, pydantic.Field(ge=1, le=MAX_PERIODS)] | None = None
+    """M: so many of them have to breach; all N where it is left out."""
     treat_missing_data: TreatMissingData = TreatMissingData.MISSING
     min_samples: MinSamples | None = None
     pending_period: Duration = timedelta(0)
+    """So long it has to breach before it is in ALARM, at most 1d."""
     recovery_period: Duration = timedelta(0)
+    """So long it has to be well before it is OK again, at most 1d."""
     warm_up: Duration = timedelta(0)
+    """So long after it was made or changed it stays unknown, at most 2d."""
 
     @pydantic.model_validator(mode="after")
     def _m_is_at_most_n(self) -> Self:
@@ -157,7 +168,9 @@ class AlertingRule(Model):
     )
 
     name: Annotated[str, pydantic.Field(min_length=1, max_length=255)] | None = None
+    """The name of the rule, as in `alert:` of the rule file."""
     match_labels: Annotated[dict[str, LabelValue], pydantic.Field(max_length=32)] = pydantic.Field(default_factory=dict)
+    """Labels that the rule has, all of them."""
 
     @pydantic.model_validator(mode="after")
     def _selects_something(self) -> Self:
@@ -171,6 +184,7 @@ class Source(Model):
     """The Prometheus to ask, by the name that the operator's configuration gives it."""
 
     name: Annotated[str, pydantic.Field(min_length=1, max_length=63)]
+    """The name of an endpoint in the file of `--prometheus-config`."""
 
 
 class Guards(Model):
@@ -182,6 +196,7 @@ class Guards(Model):
     match_labels: Annotated[dict[LabelKey, RolloutLabel], pydantic.Field(max_length=16)] = pydantic.Field(
         default_factory=dict
     )
+    """Labels that a Rollout has, all of them."""
 
 
 class AlarmSpec(Model):
@@ -207,10 +222,13 @@ class AlarmSpec(Model):
     metric: Metric | None = None
     alerting_rule: AlertingRule | None = None
     expression: Annotated[str, pydantic.Field(min_length=1, max_length=10_240)] | None = None
+    """An expression over other Alarms, such as `ALARM("errors") OR ALARM("latency")`."""
     source: Source | None = None
     guards: Guards | None = None
     description: Annotated[str, pydantic.Field(max_length=1024)] = ""
+    """What it means when it alarms, for people."""
     team: Annotated[str, pydantic.Field(max_length=63)] = ""
+    """Whose it is, for people."""
     severity: Severity | None = None
 
     @pydantic.model_validator(mode="after")
@@ -234,12 +252,20 @@ class AlarmStatus(StatusModel):
     """
 
     observed_generation: int = 0
+    """The rest speaks of this generation of the spec."""
     state: State | None = None
     certainty: Certainty | None = None
     since: datetime | None = None
+    """Since when it is in this state."""
     contributors: tuple[str, ...] = ()
+    """What is in ALARM and made it so: series, or Alarms of an expression."""
     unknown_children: tuple[str, ...] = ()
+    """What is not known, each with the reason."""
     detection_latency: Duration | None = None
+    """How long after something went bad it may take until it is in ALARM, while a release is on its way."""
     warm_up_until: datetime | None = None
+    """Until then it stays unknown, because it is new."""
     message: str = ""
+    """What was found, in a sentence, with the numbers."""
     conditions: tuple[Condition, ...] = ()
+    """What is good or wrong about the Alarm itself."""

@@ -33,10 +33,15 @@ class ArtifactSpec(Model):
     )
 
     rollout: Annotated[str, pydantic.Field(min_length=1, max_length=63)]
+    """The Rollout that it is a version of."""
     id: Annotated[str, pydantic.Field(min_length=1, max_length=40)]
+    """The name of its content, such as `a1c0ffee0123`; the label `ombak.dev/artifact` of its boxes."""
     digest: Annotated[str, pydantic.Field(min_length=1, max_length=80)]
+    """`sha256:` and the hash of the template, from which the id is made."""
     sequence: Annotated[int, pydantic.Field(ge=1)]
+    """The order in which versions of this Rollout were first seen."""
     template: Annotated[dict[str, Any], pydantic.WithJsonSchema(_STORED_TEMPLATE)]
+    """The pod template as the user wrote it."""
     config: Annotated[
         Annotated[dict[_Name, _Digest], pydantic.Field(min_length=1, max_length=16)] | None,
         pydantic.Field(description="The ConfigMaps that travel with it, by name, each with the hash of its content."),
@@ -47,15 +52,20 @@ class Stable(StatusModel):
     """It finished its bake here. `order` grows with every such moment; a revert goes to the highest one."""
 
     order: int
+    """The highest one is the version to go back to."""
     at: datetime
+    """When its last bake here was over."""
 
 
 class Rejected(StatusModel):
     """It was taken back, and is not tried again until the user changes it or says retry."""
 
     at: datetime
+    """When it was taken back."""
     reason: str
+    """Why, in one word, such as `AlarmFired`."""
     message: str = ""
+    """Why, in a sentence, with the numbers."""
 
 
 class ArtifactStatus(StatusModel):
@@ -64,3 +74,4 @@ class ArtifactStatus(StatusModel):
     stable: Stable | None = None
     rejected: Rejected | None = None
     retried: str = ""
+    """The last `ombak.dev/retry` that was carried out; the same words again change nothing."""

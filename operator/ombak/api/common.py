@@ -19,13 +19,19 @@ _PERCENT = re.compile(r"^([0-9]{1,3})%$")
 class Model(pydantic.BaseModel):
     """A part of a manifest: camelCase outside, snake_case inside, unknown fields refused."""
 
-    model_config = pydantic.ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+    model_config = pydantic.ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
 
 
 class StatusModel(Model):
     """A part of a status, written by the operator: tolerant, so that an older one can read a newer one's."""
 
-    model_config = pydantic.ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
+    model_config = pydantic.ConfigDict(extra="ignore")
 
 
 def rule(expression: str, message: str, path: str = "") -> dict[str, str]:
@@ -96,8 +102,14 @@ class Condition(StatusModel):
     """A condition as `metav1.Condition` has it; output only, no decision reads one (design 5)."""
 
     type: str
+    """What it is about, such as `Ready`."""
     status: Literal["True", "False", "Unknown"]
+    """Whether it holds."""
     reason: str
+    """Why, in one word for machines."""
     message: str = ""
+    """Why, in a sentence for people."""
     observed_generation: int = 0
+    """It speaks of this generation of the object."""
     last_transition_time: datetime
+    """Since when `status` is what it is."""

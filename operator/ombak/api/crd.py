@@ -54,9 +54,9 @@ def _root_schema(kind: CustomKind) -> Schema:
         "type": "object",
         "required": ["spec"],
         "properties": {
-            "apiVersion": {"type": "string"},
-            "kind": {"type": "string"},
-            "metadata": {"type": "object"},
+            "apiVersion": {"description": f"Always `{GROUP}/{VERSION}`.", "type": "string"},
+            "kind": {"description": f"Always `{kind.name}`.", "type": "string"},
+            "metadata": {"type": "object"},  # the API server describes it itself, and takes nothing else here
             "spec": structural_schema(kind.spec),
             "status": _status_schema(kind),
         },

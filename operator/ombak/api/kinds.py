@@ -65,6 +65,7 @@ ROLLOUT = CustomKind(
         Column("Current", ".status.artifacts.current"),
         Column("Boxes", ".status.progress.boxes"),
         Column("Bake", ".status.progress.bake"),
+        Column("Bake-Ends", ".status.progress.bakeEnds", wide=True),
         Column("Waiting-For", ".status.waitingFor.what", wide=True),
         AGE,
     ),

@@ -98,12 +98,21 @@ def _mend(kept: dict[str, Any], error: ErrorDetails) -> bool:
         return False
     if not faulty:
         return error["type"] == "value_error" and _fit_together(kept)
+    if faulty == ("strategy",) and error["type"] == "value_error":
+        return _drop_quotas(kept["strategy"])
     *above, last = faulty
     place: Any = kept
     for step in above:
         place = place[step]
     del place[last]
     return True
+
+
+def _drop_quotas(strategy: dict[str, Any]) -> bool:
+    """Mend quotas that do not fit together; the rest of the strategy says where boxes are, so it stays."""
+    bakes = [(strategy.get(part) or {}).get("bake") for part in ("oneBox", "rolling")] + [strategy.get("bake")]
+    dropped = [bake.pop("atLeast", None) for bake in bakes if bake]
+    return any(quotas is not None for quotas in dropped)
 
 
 def _fit_together(kept: dict[str, Any]) -> bool:

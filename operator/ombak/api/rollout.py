@@ -86,6 +86,7 @@ class OnUnknown(Model):
     """Unknown is not bad and not good: it holds, and after `holdFor` does what `then` says (design 2)."""
 
     hold_for: Duration = timedelta(minutes=30)
+    """So long a release holds before it does what `then` says."""
     then: ThenOnUnknown = ThenOnUnknown.HOLD
 
 
@@ -96,7 +97,9 @@ class Alarms(Model):
     """Alarm expressions that guard a release; `oneBox` is for the one box only (R69, R70)."""
 
     revert: Expression
+    """What takes every box back in any phase, such as `ALARM("errors")`."""
     one_box: Expression | None = None
+    """What takes a release back as well, about the one box alone: `$(pods)` are then its pods."""
     on_unknown: OnUnknown = OnUnknown()
 
 
@@ -115,6 +118,7 @@ class Selector(Model):
             json_schema_extra=rules(rule("self.all(k, !k.startsWith('ombak.dev/'))", _OWN_LABELS)),
         ),
     ]
+    """The labels, as in a Deployment."""
 
     @pydantic.field_validator("match_labels")
     @classmethod
@@ -190,7 +194,11 @@ class RolloutSpec(Model):
     template: Annotated[PodTemplate, pydantic.Field(description="The pod template; a change of it is a new version.")]
     min_ready_seconds: Annotated[
         int,
-        pydantic.Field(ge=0, le=3600, description="A box is available after so many seconds of being ready."),
+        pydantic.Field(
+            ge=0,
+            le=3600,
+            description="A box is available after so many seconds of being ready; a change holds for the next version.",
+        ),
     ] = 0
     progress_deadline: Annotated[
         Duration,
@@ -215,6 +223,7 @@ class RolloutSpec(Model):
         ),
     ] = None
     strategy: Strategy = Strategy()
+    """How a change travels through the boxes; a change of it holds for the next version, and for the one on its way."""
     signals: Signals | None = None
     alarms: Alarms | None = None
     unwatched: Annotated[

@@ -76,6 +76,7 @@ class Quantile(Model):
 
     of: Annotated[Selector, pydantic.Field(description="Such as `http_request_duration_seconds_bucket`.")]
     q: Annotated[float, pydantic.Field(gt=0, lt=1)]
+    """Which quantile, such as 0.99."""
 
 
 class Signal(Model):
@@ -105,9 +106,11 @@ class Signal(Model):
     name: Annotated[
         str, pydantic.Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")
     ]
+    """By which status and messages name it."""
     ratio: Ratio | None = None
     quantile: Quantile | None = None
     query: Annotated[str, pydantic.Field(min_length=1, max_length=4096)] | None = None
+    """Any PromQL that gives one number."""
     above: Annotated[
         Threshold | None, pydantic.Field(description='Bad when more: `1%`, `500ms`, `100` or `"0.5"`, in quotes.')
     ] = None

@@ -25,12 +25,21 @@ _NEEDS_AT_MOST = "atLeast needs atMost, the time after which missing samples cou
 _AT_MOST_TOO_SHORT = "must be at least as long as for; write a longer atMost, or leave it out"
 
 
+_SAME_NAME = "two quotas of atLeast have the same name; give each its own"
+_NAMED_TWICE = (
+    "bakes of oneBox, rolling and strategy count a quota of one name by different queries; "
+    "give atLeast.name another value, or write the same query"
+)
+
+
 class SampleQuota(Model):
     """A bake also needs this many samples (R78): `query` counts them over `$(window)`, since it began."""
 
     name: Annotated[str, pydantic.Field(min_length=1, max_length=63)]
+    """What is counted, for people; one name always stands for one query."""
     query: Annotated[str, pydantic.Field(min_length=1, max_length=4096, description="PromQL that gives one number.")]
     count: Annotated[int, pydantic.Field(ge=1)]
+    """So many must have been seen by `atMost`."""
 
 
 class Bake(Model):
@@ -73,6 +82,13 @@ class Bake(Model):
             raise ValueError(_NEEDS_AT_MOST)
         return self
 
+    @pydantic.field_validator("at_least")
+    @classmethod
+    def _names_differ(cls, value: list[SampleQuota]) -> list[SampleQuota]:
+        if len({quota.name for quota in value}) != len(value):
+            raise ValueError(_SAME_NAME)
+        return value
+
 
 class OneBoxScope(StrEnum):
     """One box in the whole region, or one in each zone."""
@@ -86,6 +102,7 @@ class OneBox(Model):
 
     scope: OneBoxScope = OneBoxScope.REGION
     bake: Bake = Bake.model_validate({"for": timedelta(hours=1)})
+    """How long the one box is watched before the first batch."""
 
 
 class Rolling(Model):
@@ -102,12 +119,14 @@ class Rolling(Model):
         Bake.model_validate({"for": timedelta(minutes=5)})
     )
     zones: Literal["OneAtATime"] = "OneAtATime"
+    """Boxes of two zones are never exchanged at the same time."""
 
 
 class Revert(Model):
     """How fast a revert goes, whatever the forward batch (R57)."""
 
     batch: Batch = "33%"
+    """Boxes replaced at once on the way back, never more than 33% of them."""
 
 
 class KnownGood(StrEnum):
@@ -117,8 +136,28 @@ class KnownGood(StrEnum):
     FULL = "Full"
 
 
+_QUOTAS = {
+    "oneBox": ("has(self.oneBox)", "has(self.oneBox.bake)", "has(self.oneBox.bake.atLeast)"),
+    "rolling": ("has(self.rolling)", "has(self.rolling.bake)", "has(self.rolling.bake.atLeast)"),
+    "": ("has(self.bake)", "has(self.bake.atLeast)"),
+}
+
+
+def _one_query_a_name(left: str, right: str) -> dict[str, str]:
+    """Return the rule that quotas of one name in two bakes have one query: samples are counted by name."""
+    absent = " || ".join(f"!{part}" for part in (*_QUOTAS[left], *_QUOTAS[right]))
+    one, other = (f"self{'.' if part else ''}{part}.bake.atLeast" for part in (left, right))
+    return rule(f"{absent} || {one}.all(a, {other}.all(b, a.name != b.name || a.query == b.query))", _NAMED_TWICE)
+
+
 class Strategy(Model):
     """How a change travels through the boxes of one region."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=rules(
+            _one_query_a_name("oneBox", "rolling"), _one_query_a_name("oneBox", ""), _one_query_a_name("rolling", "")
+        )
+    )
 
     one_box: OneBox = OneBox()
     rolling: Rolling = Rolling()
@@ -127,3 +166,12 @@ class Strategy(Model):
     )
     revert: Revert = Revert()
     known_good: KnownGood = KnownGood.FAST
+
+    @pydantic.model_validator(mode="after")
+    def _one_query_for_each_name(self) -> Self:
+        queries: dict[str, str] = {}
+        for bake in (self.one_box.bake, self.rolling.bake, self.bake):
+            for quota in bake.at_least:
+                if queries.setdefault(quota.name, quota.query) != quota.query:
+                    raise ValueError(_NAMED_TWICE)
+        return self

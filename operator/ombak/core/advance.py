@@ -5,12 +5,14 @@ from datetime import datetime
 
 from ombak.api.duration import format_duration
 from ombak.api.rollout import Bake, ThenOnUnknown
+from ombak.api.wording import clause, sentence
 from ombak.core import bake as bakes
 from ombak.core import commands, naming, start
 from ombak.core.converge import asked_of, is_done, serving_of
 from ombak.core.evidence import Evidence
+from ombak.core.gates.alarms import told_by
 from ombak.core.layout import Segment, Want, reached
-from ombak.core.memory import ZERO, Position, Release, Step
+from ombak.core.memory import ZERO, Mode, Position, Release, Step
 from ombak.core.plan import Waiting
 from ombak.core.snapshot import Snapshot
 
@@ -115,11 +117,10 @@ def _bad(s: Snapshot, release: Release, evidence: Evidence, now: datetime) -> Re
     if s.rollout.abort and s.rollout.abort == release.artifact:
         return Reject("Aborted", f"{release.artifact} was aborted by the annotation ombak.dev/abort.")
     if evidence.alarm is not None:
-        return Reject("AlarmFired", evidence.alarm.message or ", ".join(evidence.alarm.contributors))
+        return Reject("AlarmFired", sentence(told_by(evidence.alarm)))
     late = _lateness(s, release, now)
     if late:
-        trouble = f" {s.boxes_trouble}" if s.boxes_trouble else ""
-        return Reject("ProgressDeadlineExceeded", late + trouble)
+        return Reject("ProgressDeadlineExceeded", f"{late} {sentence(s.boxes_trouble)}".strip())
     return None
 
 
@@ -143,7 +144,7 @@ def _not_there(s: Snapshot, release: Release, parts: tuple[Segment, ...], now: d
     if step.available_since is not None:
         return None
     if not goal_of(parts, release.position):
-        return Hold(Waiting("replicas", "spec.replicas is 0, so nothing can be proven", "whoever scales it up"))
+        return Hold(start.no_replicas(s.rollout))
     have, asked = serving_of(s, release.artifact), asked_of(s, release.artifact)
     if asked <= have < step.goal:
         return Hold(
@@ -151,6 +152,7 @@ def _not_there(s: Snapshot, release: Release, parts: tuple[Segment, ...], now: d
                 "capacity",
                 "room to exchange a box without going under minAvailable",
                 "whoever brings the other boxes back, or raises spec.replicas",
+                commands.look_at_boxes(s.rollout),
             )
         )
     return Hold(boxes_wait(s, release, now))
@@ -161,10 +163,15 @@ def boxes_wait(s: Snapshot, release: Release, now: datetime) -> Waiting:
     step = release.step
     since = step.progress_at if step.arrived_at is None else (step.down_since or now)
     what = f"boxes of {release.artifact} to serve ({serving_of(s, release.artifact)} of {step.goal})"
-    if s.boxes_trouble:
-        what += f": {s.boxes_trouble}"
     latest = since + s.rollout.spec.progress_deadline
-    return Waiting("boxes", what, "the boxes themselves; else it is reverted", _abort(s, release), latest)
+    who = f"the boxes themselves; else it {'has failed' if release.mode is Mode.INSTALL else 'is reverted'}"
+    command = commands.look_at_boxes(s.rollout, release.artifact)
+    return Waiting("boxes", with_trouble(s, what), who, command, latest)
+
+
+def with_trouble(s: Snapshot, what: str) -> str:
+    """Return a wait for boxes with what their pods say, if they were asked."""
+    return f"{what}: {clause(s.boxes_trouble)}" if s.boxes_trouble else what
 
 
 def _unknown(s: Snapshot, release: Release, evidence: Evidence, now: datetime) -> Reject | Hold | None:
@@ -172,17 +179,16 @@ def _unknown(s: Snapshot, release: Release, evidence: Evidence, now: datetime) -
     if unknown is None or release.unknown_since is None:
         return None
     is_over = now - release.unknown_since >= policy.hold_for
-    why = unknown.message or "; ".join(unknown.unknown)
     if is_over and policy.then is ThenOnUnknown.REVERT:
-        return Reject("AlarmsUnknown", f"Alarms were unknown for {format_duration(policy.hold_for)}: {why}")
+        told = f"Alarms were unknown for {format_duration(policy.hold_for)}: {told_by(unknown)}"
+        return Reject("AlarmsUnknown", sentence(told))
     expected = release.unknown_since + policy.hold_for if policy.then is ThenOnUnknown.REVERT else None
-    who = "whoever runs Prometheus or owns the alarm"
-    return Hold(Waiting("alarms", f"alarms that can be evaluated: {why}", who, _abort(s, release), expected), is_over)
+    return Hold(start.unknown_alarms(s.rollout, unknown, expected), is_over)
 
 
 def _held_by_people(s: Snapshot) -> Hold | None:
     if s.rollout.problem:
-        return Hold(Waiting("spec", s.rollout.problem, "whoever edits the Rollout"))
+        return Hold(start.invalid(s.rollout))
     if s.rollout.spec.paused:
         return Hold(start.paused(s.rollout))
     return None
@@ -193,11 +199,11 @@ def _old_alarm(s: Snapshot, release: Release, evidence: Evidence) -> Hold | None
     old = evidence.old_alarm
     if old is None:
         return None
-    told, began = old.message or ", ".join(old.contributors), f"{release.began_at:%Y-%m-%d %H:%M:%S} UTC"
-    what = f"an alarm to end that was there before {release.artifact} started at {began}: {told}"
+    began = f"{release.began_at:%Y-%m-%d %H:%M:%S} UTC"
+    what = f"an alarm to end that was there before {release.artifact} started at {began}: {told_by(old)}"
     newer = s.rollout.artifact if s.rollout.artifact != release.artifact else "a newer version"
     who = f"the alarm's owner; {newer} may enter only after an abort of this one ({naming.ABORT})"
-    return Hold(Waiting("alarm", what, who, _abort(s, release)))
+    return Hold(Waiting("alarm", what, who, commands.abort(s.rollout, release.artifact)))
 
 
 def _not_proven(s: Snapshot, release: Release, bake: Bake, evidence: Evidence, now: datetime) -> Reject | Hold | None:
@@ -206,8 +212,9 @@ def _not_proven(s: Snapshot, release: Release, bake: Bake, evidence: Evidence, n
     # The bake first: a restart begins evidence anew, and in a bake that is nothing new to tell (P7).
     left = bakes.remaining(bake, step.ledger)
     if left > ZERO:
-        told = f"the bake: {bakes.told(bake, step.ledger)} proven good"
-        return Hold(Waiting("bake", told, "time, while every alarm is OK", "", now + left))
+        told = f"the bake, proven good for {bakes.told(bake, step.ledger, now)}"
+        good = "every alarm is OK" if evidence.verdicts else "its boxes serve, for nothing is watched"
+        return Hold(Waiting("bake", told, f"time, while {good}", "", now + left))
     if not evidence.covers_since(step.available_since, now):
         at = evidence.ready_at(step.available_since)
         return Hold(Waiting("evidence", "alarm data from after this step only", "time", "", max(at, now)))
@@ -223,9 +230,6 @@ def _too_few_samples(
     is_over = latest is not None and now >= latest
     if is_over and then is ThenOnUnknown.REVERT:
         return Reject("TooFewSamples", f"By atMost the bake still lacked {'; '.join(lacking)}.")
-    who = "the traffic of this service; or lower atLeast"
-    return Hold(Waiting("samples", f"enough samples ({'; '.join(lacking)})", who, _abort(s, release), latest), is_over)
-
-
-def _abort(s: Snapshot, release: Release) -> str:
-    return commands.abort(s.rollout, release.artifact)
+    who = "the traffic of this service; or whoever lowers atLeast"
+    what = f"enough samples ({'; '.join(lacking)})"
+    return Hold(Waiting("samples", what, who, commands.edit(s.rollout), latest), is_over)

@@ -1,4 +1,4 @@
-"""The commands that lift a wait, as a person would type them (P10)."""
+"""The commands that lift a wait, or show what stands in its way, as a person would type them (P10)."""
 
 from ombak.core import naming
 from ombak.core.snapshot import RolloutView
@@ -6,6 +6,29 @@ from ombak.core.snapshot import RolloutView
 
 def _kubectl(rollout: RolloutView, verb: str) -> str:
     return f"kubectl -n {rollout.namespace} {verb} omr {rollout.name}"
+
+
+def edit(rollout: RolloutView) -> str:
+    """Correct the spec."""
+    return _kubectl(rollout, "edit")
+
+
+def delete_artifact(rollout: RolloutView, name: str) -> str:
+    """Delete an Artifact, so that it is made anew."""
+    return f"kubectl -n {rollout.namespace} delete artifact {name}"
+
+
+def look_at_boxes(rollout: RolloutView, artifact: str = "") -> str:
+    """See why boxes do not serve; of one version, or of all."""
+    chosen = f"{naming.ROLLOUT}={rollout.name}" + (f",{naming.ARTIFACT}={artifact}" if artifact else "")
+    return f"kubectl -n {rollout.namespace} describe pods -l {chosen}"
+
+
+def look_at_alarms(rollout: RolloutView) -> str:
+    """See what alarms say: those that are Alarms, or where there are only signals, these."""
+    if rollout.spec.alarms is None:
+        return _kubectl(rollout, "describe")
+    return f"kubectl -n {rollout.namespace} describe alarms"
 
 
 def unpause(rollout: RolloutView) -> str:

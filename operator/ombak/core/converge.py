@@ -218,7 +218,7 @@ def _retire_box(box: OneBoxSet, room: _Room) -> list[plan.Action]:
         if box.replicas:
             return []
         return [plan.Delete("Deployment", box.name, box.uid, box.resource_version)]
-    if room.spare < box.serving:
+    if max(room.spare, room.forced) < box.serving:
         return []
     room.take(box.desired, box.desired - box.serving)
     return [plan.WriteOneBox(box.zone, box.artifact, 0, surge=False, resource_version=box.resource_version)]
@@ -239,6 +239,8 @@ def _one_box_action(box: OneBoxSet | None, want: Want, room: _Room, is_active: b
             return []
         surge = _pay_for_box(box, room)
     elif box.desired > want.count:
+        if max(room.spare, room.forced) < box.serving:
+            return []  # it moves to another zone, whose box does not serve yet
         room.take(box.desired - want.count, box.expendable)
     else:
         room.total += want.count - box.desired

@@ -4,12 +4,13 @@ import dataclasses
 from datetime import datetime
 
 from ombak.api.rollout import Phase
-from ombak.core import back, delivery, keeping, layout, retention, returning
+from ombak.api.wording import sentence
+from ombak.core import back, delivery, keeping, layout, retention, returning, start
 from ombak.core.converge import is_done
 from ombak.core.course import Course, heading
 from ombak.core.memory import Memory, Queued, Wait
 from ombak.core.ownership import conflict, housekeeping, live_replicas
-from ombak.core.plan import Note, Plan, Waiting
+from ombak.core.plan import Note, Plan
 from ombak.core.scene import Scene
 from ombak.core.snapshot import Snapshot
 
@@ -20,7 +21,8 @@ def decide(s: Snapshot, now: datetime) -> Plan:
         return Plan(Phase.STABLE, s.memory, message="It is being deleted.")
     waiting = conflict(s)
     if waiting is not None:
-        return _with_wait(Plan(Phase.INVALID, s.memory, waiting=waiting, message=waiting.what, is_loud=True), s, now)
+        message = sentence(f"Nothing is done: it waits for {waiting.what}")
+        return _with_wait(Plan(Phase.INVALID, s.memory, waiting=waiting, message=message, is_loud=True), s, now)
     replicas = live_replicas(s)
     spec = s.rollout.spec
     scene = Scene(
@@ -79,8 +81,8 @@ def _stable(scene: Scene) -> Plan:
         memory=Memory(),
         actions=(*scene.stay(stable), *retention.leftovers(s, stable, scene.zones)),
         notes=notes,
-        waiting=Waiting("spec", problem, "whoever edits the Rollout") if problem else None,
-        message=problem or f"{stable} runs in every box and finished its bake.",
+        waiting=start.invalid(s.rollout) if problem else None,
+        message=sentence(problem) or f"{stable} runs in every box and finished its bake.",
         current=stable,
         boxes=scene.boxes(stable),
     )

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from ombak.api.duration import format_duration
 from ombak.api.rollout import KnownGood, Phase
+from ombak.api.wording import sentence
 from ombak.core import advance, baseline, layout, plan, retention, start
 from ombak.core import bake as bakes
 from ombak.core.converge import serving_of
@@ -41,7 +42,7 @@ def _blocked(scene: Scene, waiting: Waiting, actions: tuple[plan.Action, ...], c
         memory=Memory(),
         actions=actions,
         waiting=waiting,
-        message=f"{s.rollout.artifact or 'The new version'} has not started: it waits for {waiting.what}",
+        message=sentence(f"{s.rollout.artifact or 'The new version'} has not started: it waits for {waiting.what}"),
         current=current,
         queued=s.rollout.artifact,
         boxes=scene.boxes(current) if current else f"0/{scene.replicas}",
@@ -97,14 +98,17 @@ def _described(made: Plan, scene: Scene, release: Release, old: str) -> Plan:
     queued = s.rollout.artifact if s.rollout.artifact not in (release.artifact, old) else ""
     exposure = ", which is 100 % exposure" if scene.replicas == 1 else ""
     made = dataclasses.replace(made, waiting=made.waiting or advance.boxes_wait(s, release, scene.now))
-    waiting = f" It waits for {made.waiting.what}." if made.waiting else ""
+    waiting = f" It waits for {sentence(made.waiting.what)}" if made.waiting else ""
     bake = bakes.bake_of(s.rollout.spec, release, scene.parts)
+    is_baking = bool(bake.for_) and step.available_since is not None
     return dataclasses.replace(
         made,
         current=release.artifact,
         queued=queued,
         bake_length=bake.for_,
-        bake=bakes.told(bake, step.ledger) if bake.for_ and step.available_since else "",
+        bake=bakes.told(bake, step.ledger, scene.now) if is_baking else "",
+        bake_began_at=step.ledger.began_at if is_baking else None,
+        bake_ends_at=bakes.ends_at(bake, step.ledger, scene.now) if is_baking else None,
         boxes=f"{serving_of(s, release.artifact)}/{scene.replicas}",
         step=f"step {step.number}: {goal} of {scene.replicas} boxes approved{exposure}",
         message=made.message or f"{release.artifact} may run in {goal} of {scene.replicas} boxes{exposure}.{waiting}",

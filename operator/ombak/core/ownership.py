@@ -44,7 +44,8 @@ def _collision(s: Snapshot) -> Waiting | None:
     if view.is_genuine and digest_of(dict(view.template), view.config) == wanted:
         return None
     what = f"Artifact {view.name} to be deleted: its content is not what its name says"
-    return _conflict(s.rollout, "Artifact", view.name, what)
+    who = "whoever may delete it; it is made anew"
+    return Waiting("conflict", what, who, commands.delete(s.rollout, "Artifact", view.name))
 
 
 def housekeeping(s: Snapshot, replicas: int) -> tuple[plan.Action, ...]:

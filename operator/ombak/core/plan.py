@@ -191,13 +191,16 @@ class Plan:
     boxes: str = ""
     step: str = ""
     bake: str = ""
+    bake_began_at: datetime | None = None
+    bake_ends_at: datetime | None = None
+    """At the earliest, if all stays well; None while the bake stands still."""
     bake_length: timedelta = timedelta(0)
     """How long the step under way has to bake in all."""
     wake_at: datetime | None = None
     asks: str = ""
     """An artifact of which the API server must say, by a dry run, whether it takes its boxes; then decide again."""
     is_watched: bool = False
-    """A release is on its way: its alarms are needed at full rate."""
+    """A release or a revert is on its way, or only alarms keep one from starting: they are asked at full rate."""
     wants_trouble: bool = False
     """Boxes do not come up: read the pods to say why."""
     is_loud: bool = False

@@ -30,6 +30,8 @@ REFUSED = "ApplyFailed"
 CONFLICT = "Conflict"
 DEFECT = "Defect"
 _FAILURES = (REFUSED, CONFLICT, DEFECT)
+_LATER = "Changes of strategy, minReadySeconds, signals and alarms hold for the next version."
+"""What a person who edits these under a version that is delivered should know; always true, so it costs no write."""
 _COUNTS = ("replicas", "readyReplicas", "availableReplicas", "updatedReplicas", "selector")
 
 
@@ -67,7 +69,7 @@ def report(s: Snapshot, plan: Plan, old: Mapping[str, Any], now: datetime, failu
         "artifacts": _filled(
             {"stable": plan.stable, "current": plan.current, "queued": plan.queued, "rejected": plan.rejected}
         ),
-        "progress": _filled({"boxes": plan.boxes, "step": plan.step, "bake": plan.bake}),
+        "progress": _progress(plan),
         "message": failure.message or plan.message,
         "memory": dump_memory(plan.memory),
         "conditions": _conditions(s, plan, old, now, failure),
@@ -81,6 +83,12 @@ def report(s: Snapshot, plan: Plan, old: Mapping[str, Any], now: datetime, failu
     if plan.is_watched or plan.phase is Phase.REVERTING:
         status |= alarm_views(s, old, _stamp(now))
     return status
+
+
+def _progress(plan: Plan) -> dict[str, str]:
+    moments = {"bakeSince": plan.bake_began_at, "bakeEnds": plan.bake_ends_at}
+    told = {"boxes": plan.boxes, "step": plan.step, "bake": plan.bake}
+    return _filled(told | {name: _stamp(moment) for name, moment in moments.items() if moment is not None})
 
 
 def _filled(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,7 +158,7 @@ def _facts(s: Snapshot, plan: Plan, failure: Failure) -> list[tuple[str, bool, s
         ("Ready", enough, "Serving" if enough else "TooFewBoxes", f"{serves} boxes serve, at least {floor} must."),
         ("Reconciling", phase in _IN_FLIGHT, phase.value, told if phase in _IN_FLIGHT else ""),
         ("Stalled", stalled, stalled_by if stalled else "Going", (failure.message or told) if stalled else ""),
-        ("Delivered", delivered, phase.value, "" if delivered else told),
+        ("Delivered", delivered, phase.value, _LATER if delivered else told),
         ("SpecValid", not s.rollout.problem, "Invalid" if s.rollout.problem else "Valid", s.rollout.problem),
         *keeping.facts(s),
     ]

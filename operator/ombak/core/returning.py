@@ -4,6 +4,7 @@ import dataclasses
 from datetime import timedelta
 
 from ombak.api.rollout import Phase
+from ombak.api.wording import sentence
 from ombak.core import advance, back, commands, layout, plan, retention
 from ombak.core.converge import artifacts_with_boxes, asked_of, serving_of
 from ombak.core.memory import Memory, Release, Reverting
@@ -24,7 +25,7 @@ def reject(scene: Scene, release: Release, judgement: advance.Reject) -> Plan:
     """Record the verdict, then go back at once; without a good version to go back to, stay and say so."""
     s, target = scene.s, scene.heading.stable
     record = plan.RecordRejected(release.artifact, judgement.reason, judgement.message)
-    note = Note(judgement.reason, f"{release.artifact} is taken back: {judgement.message}", is_warning=True)
+    note = Note(judgement.reason, sentence(f"{release.artifact} is taken back: {judgement.message}"), is_warning=True)
     off_hours = _off_hours(scene, release, judgement)
     if not target:
         made = _failed_plan(scene, release.artifact, release.artifact, judgement)
@@ -73,19 +74,22 @@ def _go_back(scene: Scene, reverting: Reverting, why: str) -> Plan:
         before = s.memory.reverting
         if before is None or not before.forced:
             notes = (Note("FloorYields", told.strip(), is_warning=True),)
-    waiting = Waiting("boxes", f"boxes of {target} to serve ({have} of {scene.replicas})", "nobody, it goes by itself")
+    what = f"boxes of {target} to serve ({have} of {scene.replicas})"
+    command = commands.look_at_boxes(s.rollout, target) if s.boxes_trouble else ""
+    waiting = Waiting("boxes", advance.with_trouble(s, what), "nobody, it goes by itself", command)
     return Plan(
         phase=Phase.REVERTING,
         memory=Memory(reverting=reverting),
         actions=scene.to(layout.wants_only(scene.parts, target), is_revert=True, forced=stuck),
         notes=notes,
         waiting=waiting,
-        message=f"Going back to {target}: {why}{told}",
+        message=f"Going back to {target}: {sentence(why)}{told}",
         current=target,
         rejected=reverting.source,
         queued=_queued(s, reverting),
         boxes=f"{have}/{scene.replicas}",
         wake_at=now + s.poll,
+        is_watched=True,
         wants_trouble=now - reverting.progress_at > trouble_after(scene),
     )
 
@@ -112,7 +116,7 @@ def reverted(scene: Scene) -> Plan:
         actions=(*scene.stay(stable), *retention.leftovers(s, stable, scene.zones)),
         notes=notes,
         waiting=_for_a_change(s, wanted, view.retried),
-        message=f"{wanted} was taken back ({view.rejection.reason}): {view.rejection.message} {stable} runs.",
+        message=f"{wanted} was taken back ({view.rejection.reason}): {sentence(view.rejection.message)} {stable} runs.",
         current=stable,
         rejected=wanted,
         boxes=scene.boxes(stable),
@@ -139,14 +143,14 @@ def _failed_plan(scene: Scene, artifact: str, failed: str, verdict: advance.Reje
     """
     s, view = scene.s, scene.s.artifact(failed)
     queued = s.rollout.artifact if s.rollout.artifact != failed else ""
+    nothing = "nothing is there to go back to"
     next_one = Waiting("change", f"{queued} to take its turn", "nobody, it goes by itself")
     return Plan(
         phase=Phase.FAILED,
         memory=Memory(),
         actions=scene.stay(artifact) if asked_of(s, artifact) else (),
         waiting=next_one if queued else _for_a_change(s, failed, view.retried if view else ""),
-        message=f"The first version {failed} failed ({verdict.reason}) and nothing is there to go back to: "
-        f"{verdict.message}",
+        message=sentence(f"The first version {failed} failed ({verdict.reason}) and {nothing}: {verdict.message}"),
         current=artifact,
         queued=queued,
         rejected=failed,

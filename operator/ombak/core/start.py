@@ -1,12 +1,15 @@
 """Whether a change may start, or take its next step: what blocks it, better not begun than taken back (R85-R91)."""
 
+import dataclasses
 from datetime import datetime, timedelta
 
+from ombak.alarms.verdict import Verdict
 from ombak.api.rollout import KnownGood
+from ombak.api.wording import clause
 from ombak.core import commands, keeping
 from ombak.core.evidence import Evidence
 from ombak.core.gates import blockers, windows
-from ombak.core.gates.alarms import AlarmGate
+from ombak.core.gates.alarms import AlarmGate, unknown_held
 from ombak.core.gates.gate import ZERO, Context, Held, Moment
 from ombak.core.gates.horizon import detection_horizon
 from ombak.core.plan import Waiting
@@ -20,7 +23,7 @@ def what_blocks(s: Snapshot, evidence: Evidence, replicas: int, now: datetime, *
     install failed they must not block its fix. Windows and Blockers hold it as they hold any start.
     """
     if s.rollout.problem:
-        return Waiting("spec", s.rollout.problem, "whoever edits the Rollout")
+        return invalid(s.rollout)
     return (
         keeping.what_holds(s)
         or _template(s)
@@ -38,7 +41,7 @@ def _gates(s: Snapshot, evidence: Evidence, replicas: int, now: datetime, *, is_
     context = _context(s, Moment.START, horizon)
     held = s.gates.hold(context, now)
     if held is None and not is_first:
-        held = AlarmGate(evidence).holds(context, now)
+        held = AlarmGate(evidence, commands.look_at_alarms(s.rollout)).holds(context, now)
     return None if held is None else _waiting(held)
 
 
@@ -70,9 +73,7 @@ def is_known_good(s: Snapshot) -> bool:
 def _people(s: Snapshot, replicas: int) -> Waiting | None:
     rollout = s.rollout
     if replicas == 0:
-        return Waiting(
-            "replicas", "spec.replicas to be more than 0", "whoever scales it up", commands.scale_up(rollout)
-        )
+        return no_replicas(rollout)
     if rollout.spec.paused:
         return paused(rollout)
     return None
@@ -90,6 +91,18 @@ def unrecorded(s: Snapshot) -> Waiting | None:
         return None
     what = f"the Artifact of {lost.artifact}, which runs in {lost.name} though nothing is recorded of it any more"
     return Waiting("records", what, "whoever deleted it; or delete that object, to give its boxes up")
+
+
+def invalid(rollout: RolloutView) -> Waiting:
+    """Return the wait of a Rollout whose spec is wrong."""
+    what = f"a spec that is right: {clause(rollout.problem)}"
+    return Waiting("spec", what, "whoever edits the Rollout", commands.edit(rollout))
+
+
+def no_replicas(rollout: RolloutView) -> Waiting:
+    """Return the wait of a Rollout without any box."""
+    what = "spec.replicas to be more than 0, for without boxes nothing can be proven"
+    return Waiting("replicas", what, "whoever scales it up", commands.scale_up(rollout))
 
 
 def paused(rollout: RolloutView) -> Waiting:
@@ -115,7 +128,8 @@ def _template(s: Snapshot) -> Waiting | None:
         return None
     problem = template_problem(s)
     if problem:
-        return Waiting("template", problem, "whoever edits spec.template")
+        what = f"a pod template that the API server takes: {clause(problem)}"
+        return Waiting("template", what, "whoever edits spec.template", commands.edit(s.rollout))
     check = s.template_check
     return None if check is not None and check.artifact == s.rollout.artifact else _dry_run()
 
@@ -127,3 +141,8 @@ def _template_once_more(s: Snapshot) -> Waiting | None:
 
 def _dry_run() -> Waiting:
     return Waiting("template", "the API server's dry run of the pod template", "nobody, it is asked")
+
+
+def unknown_alarms(rollout: RolloutView, unknown: Verdict, expected: datetime | None = None) -> Waiting:
+    """Return the wait for alarms of which nothing certain is known."""
+    return _waiting(dataclasses.replace(unknown_held(unknown, commands.look_at_alarms(rollout)), expected=expected))

@@ -7,8 +7,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from ombak.api.rollout import Phase
-from ombak.core import keeping, start
+from ombak.core import keeping
 from ombak.core import plan as plan_of
 from ombak.core.decide import decide
 from ombak.core.memory import Memory, load_memory, rebased
@@ -36,7 +35,7 @@ from ombak.runtime.config_book import NO_CONFIG, ConfigBook, ConfigReading
 from ombak.runtime.defects import Defects
 from ombak.runtime.drift import Edits
 from ombak.runtime.gate_book import GateReader, NoGates
-from ombak.runtime.kube_port import ApiError, Conflict, KubeClient, NotFound, Object, mapping
+from ombak.runtime.kube_port import ApiError, Conflict, KubeClient, NotFound, Object
 from ombak.runtime.observe import Extras, Stores, observe, view_of
 from ombak.runtime.putback import PutBacks
 from ombak.runtime.records import RolloutRecord
@@ -86,6 +85,8 @@ class Known:
     config: ConfigReading = NO_CONFIG
     told: tuple[Note, ...] = ()
     """What Events told of copies of ConfigMaps that are gone."""
+    is_watched: bool = False
+    """The last plan needs its alarms at full rate."""
     has_heard: bool = False
     """Its alarms were evaluated in this process."""
     children: frozenset[str] = frozenset()
@@ -204,6 +205,10 @@ class Reconciler:
             known.checked_at = mono
             s = self._observe(key, record, known, mono)
             plan = decide(s, now)
+        if plan.is_watched != known.is_watched:
+            known.is_watched = plan.is_watched
+            s = self._observe(key, record, known, mono)
+            plan = decide(s, now)
         if plan.takes_away:
             await read_live(self._client, self._stores, s)
             s = self._observe(key, record, known, mono)
@@ -219,8 +224,7 @@ class Reconciler:
 
     def _observe(self, key: Key, record: RolloutRecord, known: Known, mono: float) -> Snapshot:
         view = view_of(record, known.config)
-        is_active = _is_active(view, record.status, known.memory)
-        reading = self._alarms.read(view, known.memory.release, is_active=is_active)
+        reading = self._alarms.read(view, known.memory.release, is_active=known.is_watched)
         check = known.check
         if check is not None and mono - known.checked_at >= RECHECK_AFTER.total_seconds():
             check = dataclasses.replace(check, is_stale=True)
@@ -419,15 +423,3 @@ def _follow_clock(known: Known, mono: float, now: datetime) -> None:
         log.warning("the wall clock jumped", seconds=round(jump.total_seconds()))
         known.memory = rebased(known.memory, jump, now)
         known.seen_at = None
-
-
-def _is_active(view: RolloutView, status: Mapping[str, Any], memory: Memory) -> bool:
-    """Something waits for the alarms: a release or a revert goes on, or the wanted version is about to start."""
-    if memory.release is not None or memory.reverting is not None:
-        return True
-    if memory.wait is not None and start.is_gated(memory.wait.key):
-        return False  # it may take days, and before it starts alarms are asked
-    if status.get("phase") == Phase.BLOCKED:
-        return True
-    told = mapping(status.get("artifacts"))
-    return view.artifact not in (told.get("current"), told.get("rejected"))

@@ -96,7 +96,7 @@ def ledger_of(status: RolloutStatus, now: datetime) -> Ledger | None:
     release, told = load_memory(status.memory).release, status.progress.bake
     if release is None or release.step.available_since is None or " of " not in told:
         return None
-    ledger, needed = release.step.ledger, parse_duration(told.rpartition(" of ")[2])
+    ledger, needed = release.step.ledger, parse_duration(told.rpartition(" of ")[2].partition(" by ")[0])
     since = now - ledger.proven_until if ledger.proven_until and is_all_ok(status) else ZERO
     return Ledger(max(ZERO, min(needed, ledger.accrued + since)), needed)
 

@@ -6,8 +6,21 @@ It must not reject the fix for what was bad before, so it holds starts only; dur
 import dataclasses
 from datetime import datetime
 
+from ombak.alarms.verdict import Verdict
+from ombak.api.wording import clause
 from ombak.core.evidence import Evidence
 from ombak.core.gates.gate import Context, Held, Moment
+
+
+def told_by(verdict: Verdict) -> str:
+    """Return what an alarm says, to stand inside a sentence."""
+    return clause(verdict.message) or "; ".join(map(clause, verdict.contributors or verdict.unknown))
+
+
+def unknown_held(unknown: Verdict, command: str) -> Held:
+    """Return the wait for alarms of which nothing certain is known."""
+    what = f"alarms that can be evaluated: {told_by(unknown)}"
+    return Held("alarms", what, "whoever runs Prometheus or owns the alarm", command)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -15,16 +28,14 @@ class AlarmGate:
     """Holds starts until every alarm that the release will depend on is OK and certain."""
 
     evidence: Evidence
+    command: str
+    """Shows what the alarms say."""
 
     def holds(self, context: Context, now: datetime) -> Held | None:  # noqa: ARG002 - alarms were asked just now
         """See `Gate`."""
         if context.moment is not Moment.START:
             return None
         if self.evidence.alarm is not None:
-            told = self.evidence.alarm.message or ", ".join(self.evidence.alarm.contributors)
-            return Held("alarm", f"an alarm to end that was there before the change: {told}", "the alarm's owner")
-        if self.evidence.unknown is not None:
-            told = self.evidence.unknown.message or "; ".join(self.evidence.unknown.unknown)
-            who = "whoever runs Prometheus or owns the alarm"
-            return Held("alarms", f"alarms that can be evaluated: {told}", who)
-        return None
+            what = f"an alarm to end that was there before the change: {told_by(self.evidence.alarm)}"
+            return Held("alarm", what, "the alarm's owner", self.command)
+        return None if self.evidence.unknown is None else unknown_held(self.evidence.unknown, self.command)
