@@ -163,7 +163,7 @@ def test_gates_of_several_kinds_are_one_wait() -> None:
 )
 def test_the_alarms_are_a_gate_of_the_start(alarm: Any, kind: str | None) -> None:
     """In a release under way the evidence decides, which may take it back."""
-    gate = AlarmGate(Evidence((alarm,)))
+    gate = AlarmGate(Evidence((alarm,)), "kubectl describe alarms")
     found = gate.holds(context(), NOW)
 
     assert (found and found.kind) == kind

@@ -10,6 +10,9 @@ import pytest
 
 from ombak.alarms.verdict import unknown_verdict
 from ombak.core.decide import decide
+from ombak.core.gates.blockers import BlockerView
+from ombak.core.gates.facts import GateFacts
+from ombak.core.gates.windows import WindowView
 from ombak.core.memory import Ledger, Memory, Mode, Position, Release, Reverting, Step
 from ombak.core.report import report
 from ombak.core.snapshot import Snapshot, TemplateCheck
@@ -107,9 +110,10 @@ WAITS: dict[str, tuple[Snapshot, Case]] = {
         snapshot(fleet=(dataclasses.replace(fleet("v1", 9), is_ours=False),)),
         (
             "conflict",
-            f"front-end-{V1} to be out of the way: it has another owner, and is not touched",
+            f"ReplicaSet front-end-{V1} to be out of the way: it was not made for this Rollout, so it is not touched; "
+            "delete it, or make it by another name",
             "whoever owns that object, by deleting or renaming it",
-            "",
+            f"{KUBECTL} delete replicaset front-end-{V1}",
             None,
         ),
     ),
@@ -120,6 +124,30 @@ WAITS: dict[str, tuple[Snapshot, Case]] = {
             f"Artifact front-end-{V1} to be deleted: its content is not what its name says",
             "whoever may delete it; it is made anew",
             f"{KUBECTL} delete artifact front-end-{V1}",
+            None,
+        ),
+    ),
+    "configuration that is not there": (
+        changed(wanted(), rollout=dataclasses.replace(rollout(spec("v2")), artifact="", lacks="ConfigMap app.")),
+        ("config", "ConfigMap app", "whoever deleted it, or edits spec.config", "", None),
+    ),
+    "a Blocker": (
+        changed(wanted(), gates=GateFacts(blockers=(BlockerView("shop", "freeze", "sre", "an incident."),))),
+        (
+            "blocker shop/freeze",
+            "Blocker shop/freeze to be lifted: an incident",
+            "sre",
+            f"{KUBECTL} delete blocker freeze",
+            None,
+        ),
+    ),
+    "a Window that is missing": (
+        changed(wanted(), gates=GateFacts(windows=(WindowView("hours"),))),
+        (
+            "window hours",
+            "Window hours to open, which is closed because it does not exist",
+            "whoever may create Window hours, or edit what names it",
+            EDIT,
             None,
         ),
     ),
@@ -306,7 +334,9 @@ def test_the_manual_lists_every_wait() -> None:
     """Each key once, and none that there is not."""
     section = OPERATIONS.read_text(encoding="utf-8").partition("## What it waits for")[2].partition("\n## ")[0]
 
-    assert sorted(re.findall(r"^\| `(\w+)`", section, re.MULTILINE)) == sorted({case[0] for _, case in WAITS.values()})
+    assert sorted(re.findall(r"^\| `(\w+)`", section, re.MULTILINE)) == sorted(
+        {case[0].split()[0] for _, case in WAITS.values()}
+    )
 
 
 @pytest.mark.parametrize(

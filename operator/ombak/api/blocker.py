@@ -27,6 +27,7 @@ class BlockerSelector(Model):
     match_labels: Annotated[dict[LabelKey, LabelValue], pydantic.Field(max_length=16)] = pydantic.Field(
         default_factory=dict
     )
+    """Each of these labels with this value; left out, any labels."""
 
 
 class BlockerSpec(Model):
@@ -91,5 +92,7 @@ class BlockerStatus(StatusModel):
     """What it does now; no decision reads this."""
 
     observed_generation: int = 0
+    """The rest speaks of this generation of the spec."""
     state: BlockerState | None = None
     message: str = ""
+    """What it does, in a sentence."""

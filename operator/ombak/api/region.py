@@ -37,8 +37,11 @@ class SecretRef(Model):
     """A key of a Secret in the hub's cluster."""
 
     namespace: Annotated[str, pydantic.Field(min_length=1, max_length=63, pattern=f"^{_DNS_LABEL}$")]
+    """Where the Secret is."""
     name: ObjectName
+    """The name of the Secret."""
     key: Annotated[str, pydantic.Field(min_length=1, max_length=253)] = "kubeconfig"
+    """Which of its keys holds the kubeconfig."""
 
 
 class KubeconfigAccess(Model):
@@ -46,6 +49,7 @@ class KubeconfigAccess(Model):
 
     secret_ref: SecretRef
     context: Annotated[str, pydantic.Field(min_length=1, max_length=253)] | None = None
+    """The context of the kubeconfig to use, where that is not its current one."""
 
 
 class InCluster(Model):
@@ -90,7 +94,9 @@ class RegionPrometheus(Model):
         ]
         | None
     ) = None
+    """The base URL of its HTTP API."""
     name: Annotated[str, pydantic.Field(min_length=1, max_length=63)] | None = None
+    """An endpoint of the operator's --prometheus-config."""
     matchers: Annotated[
         dict[
             Annotated[str, pydantic.Field(min_length=1, max_length=128)],
@@ -103,6 +109,7 @@ class RegionPrometheus(Model):
             ),
         ),
     ] = pydantic.Field(default_factory=dict)
+    """Labels that every selector of every query gets as well."""
 
     @pydantic.model_validator(mode="after")
     def _is_one_place(self) -> Self:
@@ -124,8 +131,11 @@ class Floors(Model):
     """The shortest bakes of this region, whatever a manifest says (R76); effective is the longer one."""
 
     one_box: Duration | None = None
+    """After the one box."""
     batch: Duration | None = None
+    """After each batch."""
     bake: Duration | None = None
+    """After the last batch."""
 
 
 class Allow(Model):
@@ -135,6 +145,7 @@ class Allow(Model):
         list[Annotated[str, pydantic.Field(min_length=1, max_length=63, pattern=rf"^(\*|{_DNS_LABEL})$")]],
         pydantic.Field(max_length=1024, json_schema_extra={"x-kubernetes-list-type": "set"}),
     ]
+    """Their names on the hub."""
 
 
 class RegionSpec(Model):
@@ -144,8 +155,11 @@ class RegionSpec(Model):
     """
 
     cloud: LabelText | None = None
+    """Such as aws or gcp; selectors know it as `ombak.dev/cloud`."""
     region: LabelText | None = None
+    """The cloud's name of the region; selectors know it as `ombak.dev/region`."""
     tier: LabelText | None = None
+    """Any word that groups regions; selectors know it as `ombak.dev/tier`."""
     time_zone: (
         Annotated[
             str,
@@ -161,9 +175,11 @@ class RegionSpec(Model):
         ]
         | None
     ) = None
+    """For Windows in the time of the Region; an IANA name."""
     zones: Annotated[list[Zone], pydantic.Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "set"})] = (
         pydantic.Field(default_factory=list)
     )
+    """Its availability zones, in the order in which they are changed."""
     access: RegionAccess
     prometheus: RegionPrometheus | None = None
     floors: Floors = Floors()
@@ -186,6 +202,10 @@ class RegionStatus(StatusModel):
     """
 
     observed_generation: int = 0
+    """The rest speaks of this generation of the spec."""
     last_contact: datetime | None = None
+    """When it answered last."""
     server_version: str = ""
+    """What its API server calls itself."""
     conditions: tuple[Condition, ...] = ()
+    """`Reachable`: True, False with the reason, or Unknown."""

@@ -106,6 +106,7 @@ class Queue(StatusModel):
     """Changes that wait for their turn, of which only the latest will be delivered (R90)."""
 
     since: datetime
+    """Since when one waits."""
     superseded: Annotated[int, pydantic.Field(description="So many changes were overtaken by later ones.")] = 0
 
 

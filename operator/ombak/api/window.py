@@ -84,6 +84,7 @@ class Opening(Model):
         Annotated[tuple[Day, ...], pydantic.Field(min_length=1, max_length=7)] | None,
         pydantic.Field(json_schema_extra={"x-kubernetes-list-type": "set"}),
     ] = None
+    """Days of the week on which it opens."""
     from_: Annotated[TimeOfDay | None, pydantic.Field(alias="from", description="Local time, such as 09:00.")] = None
     to: Annotated[
         EndOfDay | None,
@@ -144,8 +145,11 @@ class ConfigMapKey(Model):
     """A key of a ConfigMap in the cluster where the Window is."""
 
     namespace: Annotated[str, pydantic.Field(min_length=1, max_length=63)]
+    """Where the ConfigMap is."""
     name: Annotated[str, pydantic.Field(min_length=1, max_length=253)]
+    """The name of the ConfigMap."""
     key: Annotated[str, pydantic.Field(min_length=1, max_length=253)] = "calendar.ics"
+    """Which of its keys holds the calendar."""
 
 
 class Ics(Model):
@@ -156,6 +160,7 @@ class Ics(Model):
     )
 
     text: Annotated[str, pydantic.Field(min_length=1, max_length=65_536)] | None = None
+    """The calendar itself."""
     config_map: ConfigMapKey | None = None
 
     @pydantic.model_validator(mode="after")
@@ -179,6 +184,7 @@ class Closed(Model):
         LocalDay | None, pydantic.Field(description="The last day, or a moment; left out, the day of from alone.")
     ] = None
     reason: Annotated[str, pydantic.Field(max_length=256)] = ""
+    """Why, for whoever has to wait."""
 
     @pydantic.model_validator(mode="after")
     def _is_in_order(self) -> Self:
@@ -207,8 +213,11 @@ class WindowSpec(Model):
     ] = REGION_TIME
     open: Annotated[Openings, pydantic.Field(description="Open while at least one of these is.")]
     holidays: Annotated[tuple[Holidays, ...], pydantic.Field(max_length=16)] = ()
+    """Closed on the public holidays of these countries."""
     ics: Annotated[tuple[Ics, ...], pydantic.Field(max_length=16)] = ()
+    """Closed during every event of these calendars."""
     closed: Annotated[tuple[Closed, ...], pydantic.Field(max_length=256)] = ()
+    """Closed in these times."""
     staffed: Annotated[
         Openings | None,
         pydantic.Field(
@@ -231,8 +240,11 @@ class WindowStatus(StatusModel):
     """What it says now, and until when; no decision reads this."""
 
     observed_generation: int = 0
+    """The rest speaks of this generation of the spec."""
     state: WindowState | None = None
     until: Annotated[datetime | None, pydantic.Field(description="When that changes next.")] = None
     time_zone: Annotated[str, pydantic.Field(description="The time zone that was used.")] = ""
     message: str = ""
+    """Why it is so, in a sentence."""
     conditions: tuple[Condition, ...] = ()
+    """`Readable`: whether the spec and its calendars could be read."""

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from ombak.api.wording import clause
 from ombak.core import commands, manifests, plan
 from ombak.core.converge import artifacts_with_boxes
 from ombak.core.course import newest_good
@@ -35,7 +36,7 @@ def owning(s: Snapshot) -> tuple[plan.Action, ...]:
 def what_holds(s: Snapshot) -> Waiting | None:
     """Return what the wanted version lacks of its configuration, or None if that is complete."""
     if s.rollout.lacks:
-        return Waiting("config", s.rollout.lacks, "whoever deleted it, or edits spec.config")
+        return Waiting("config", clause(s.rollout.lacks), "whoever deleted it, or edits spec.config")
     view = s.artifact(s.rollout.artifact)
     return None if view is None else _spoilt(s, view)
 

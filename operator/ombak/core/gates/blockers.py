@@ -6,6 +6,7 @@ from datetime import datetime
 
 from ombak.api.blocker import BlockerState, Stops
 from ombak.api.common import GROUP
+from ombak.api.wording import clause
 from ombak.core.gates.gate import Context, Held, Moment
 
 KIND = "blocker"
@@ -69,7 +70,7 @@ class BlockerGate:
         starts = [max(filter(None, (each.begins, each.created))) for each in found if each.begins or each.created]
         return Held(
             kind=KIND,
-            what="; and ".join(f"{_called(each)} to be lifted: {each.reason}" for each in found),
+            what="; and ".join(f"{_called(each)} to be lifted: {clause(each.reason)}" for each in found),
             who="; ".join(dict.fromkeys(each.owner for each in found)),
             command=" && ".join(map(_command, found)),
             since=min(starts, default=None),

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import holidays
 
 from ombak.api.window import Closed, Holidays
+from ombak.api.wording import clause
 from ombak.core.gates.ics import Event
 from ombak.core.gates.localtime import day_starts, instant, local_day
 from ombak.core.gates.openings import moment_of
@@ -98,4 +99,4 @@ def named(made: Closed, zone: ZoneInfo) -> Named:
     start, end = moment_of(made.from_), moment_of(made.to or made.from_)
     if len(made.to or made.from_) == len("2026-11-20"):
         end += _DAY
-    return Named((instant(start, zone), instant(end, zone)), made.reason or "closed")
+    return Named((instant(start, zone), instant(end, zone)), clause(made.reason) or "closed")
