@@ -97,6 +97,7 @@ def drawn_release(draw: Any, parts: tuple[layout.Segment, ...]) -> Release:
         Position(segment, draw(st.integers(0, size)), size),
         step,
         draw(st.none() | moment),
+        draw(st.sampled_from([(), ("revert/0c5e1b2a/9f86d081884c",), ("nonsense",)])),
     )
 
 
