@@ -52,7 +52,9 @@ def test_writing_brings_a_folder_up_to_date(tmp_path: pathlib.Path) -> None:
     after = run.invoke(generate.crds_command, ["--check", str(tmp_path)])
 
     assert (before.exit_code, after.exit_code) == (1, 0)
-    assert "ombak.dev_gone.yaml, ombak.dev_rollouts.yaml; run: ombak crds --write" in before.output
+    assert "ombak.dev_gone.yaml, " in before.output
+    assert "ombak.dev_rollouts.yaml" in before.output
+    assert "; run: ombak crds --write" in before.output
     assert generate.write_files(tmp_path) == []
 
 

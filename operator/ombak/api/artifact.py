@@ -1,4 +1,4 @@
-"""`Artifact`: one immutable version of a Rollout, and the verdict on it (design 2, R61, R97)."""
+"""`Artifact`: one immutable version of a Rollout or a Pipeline, and the verdict on it (design 2, R61, R97)."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -24,15 +24,25 @@ class ArtifactSpec(Model):
             rule(
                 "self == oldSelf",
                 "an Artifact never changes; change the Rollout, and a new Artifact is made",
-            )
+            ),
+            rule("has(self.rollout) != has(self.pipeline)", "whose it is; write rollout or pipeline, one of the two"),
         )
     )
 
-    rollout: Annotated[str, pydantic.Field(min_length=1, max_length=63)]
+    rollout: Annotated[str, pydantic.Field(min_length=1, max_length=63)] | None = None
+    pipeline: Annotated[str, pydantic.Field(min_length=1, max_length=63)] | None = None
     id: Annotated[str, pydantic.Field(min_length=1, max_length=40)]
     digest: Annotated[str, pydantic.Field(min_length=1, max_length=80)]
     sequence: Annotated[int, pydantic.Field(ge=1)]
     template: Annotated[dict[str, Any], pydantic.WithJsonSchema(_STORED_TEMPLATE)]
+    objects: Annotated[
+        list[Annotated[dict[str, Any], pydantic.WithJsonSchema(_STORED_TEMPLATE)]] | None,
+        pydantic.Field(max_length=64, description="What travels with it."),
+    ] = None
+    values: Annotated[
+        list[Annotated[dict[str, Any], pydantic.WithJsonSchema(_STORED_TEMPLATE)]] | None,
+        pydantic.Field(max_length=32, description="What differs by region, recorded beside it."),
+    ] = None
 
 
 class Stable(StatusModel):
@@ -48,6 +58,9 @@ class Rejected(StatusModel):
     at: datetime
     reason: str
     message: str = ""
+    stage: Annotated[str, pydantic.Field(description="Of a Pipeline: where it was taken back.")] = ""
+    region: str = ""
+    scope: str = ""
 
 
 class ArtifactStatus(StatusModel):
@@ -56,3 +69,4 @@ class ArtifactStatus(StatusModel):
     stable: Stable | None = None
     rejected: Rejected | None = None
     retried: str = ""
+    retried_at: Annotated[int, pydantic.Field(description="The last sequence number when it was retried.")] = 0

@@ -7,6 +7,7 @@ import pydantic
 from ombak.api.alarm import AlarmSpec, AlarmStatus
 from ombak.api.artifact import ArtifactSpec, ArtifactStatus
 from ombak.api.common import GROUP
+from ombak.api.pipeline import PipelineSpec, PipelineStatus
 from ombak.api.rollout import RolloutSpec, RolloutStatus
 
 CATEGORY = "ombak"
@@ -99,4 +100,21 @@ ALARM = CustomKind(
     ),
 )
 
-KINDS = (ROLLOUT, ALARM, ARTIFACT)
+PIPELINE = CustomKind(
+    name="Pipeline",
+    plural="pipelines",
+    short_names=("ompl",),
+    description="One service's way to production: a Rollout template and ordered stages of regions.",
+    spec=PipelineSpec,
+    status=PipelineStatus,
+    columns=(
+        Column("Stage", ".status.stage"),
+        Column("Artifact", ".status.artifact"),
+        Column("Reason", ".status.reason"),
+        Column("Message", ".status.message", wide=True),
+        AGE,
+    ),
+    name_limit=63,
+)
+
+KINDS = (ROLLOUT, ALARM, ARTIFACT, PIPELINE)

@@ -15,6 +15,7 @@ import pydantic
 from pydantic_core import ErrorDetails
 
 from ombak.api.alarm import AlarmSpec
+from ombak.api.pipeline import PipelineSpec
 from ombak.api.rollout import RolloutSpec, Selector
 
 SpecT = TypeVar("SpecT", bound=pydantic.BaseModel)
@@ -47,6 +48,11 @@ def parse_rollout_spec(raw: object) -> ParsedSpec[RolloutSpec]:
 def parse_alarm_spec(raw: object) -> ParsedSpec[AlarmSpec]:
     """Read `spec` of an Alarm as it is in the cluster."""
     return _parsed(AlarmSpec, raw)
+
+
+def parse_pipeline_spec(raw: object) -> ParsedSpec[PipelineSpec]:
+    """Read `spec` of a Pipeline as it is in the cluster."""
+    return _parsed(PipelineSpec, raw)
 
 
 def salvage_rollout_spec(raw: object) -> RolloutSpec | None:

@@ -4,7 +4,7 @@ import dataclasses
 from datetime import datetime
 
 from ombak.api.rollout import Phase
-from ombak.core import back, delivery, layout, retention, returning
+from ombak.core import back, delivery, layout, retention, returning, verdicts
 from ombak.core.converge import is_done
 from ombak.core.course import Course, heading
 from ombak.core.memory import Memory, Wait
@@ -22,7 +22,9 @@ def decide(s: Snapshot, now: datetime) -> Plan:
     if problem:
         waiting = Waiting("conflict", problem, "whoever owns that object, by deleting or renaming it")
         return _with_wait(Plan(Phase.INVALID, s.memory, waiting=waiting, message=problem), s, now)
-    replicas = live_replicas(s)
+    replicas, seen = live_replicas(s), s
+    told = verdicts.judged(s, now)
+    s = verdicts.retried(told)
     spec = s.rollout.spec
     scene = Scene(
         s=s,
@@ -33,8 +35,13 @@ def decide(s: Snapshot, now: datetime) -> Plan:
         now=now,
     )
     made = _way_back_first(scene) or _COURSES[scene.heading.course](scene)
-    kept = housekeeping(s, replicas)
-    made = dataclasses.replace(made, actions=(*kept, *made.actions), stable=made.stable or scene.heading.stable)
+    kept = housekeeping(told, replicas)
+    made = dataclasses.replace(
+        made,
+        actions=(*verdicts.records(seen), *kept, *made.actions),
+        notes=(*verdicts.notes(seen), *made.notes),
+        stable=made.stable or scene.heading.stable,
+    )
     return _with_wait(made, s, now)
 
 

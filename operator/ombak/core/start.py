@@ -1,6 +1,6 @@
 """Whether a change may start: what blocks it, better not begun than taken back (R86, design 2)."""
 
-from ombak.core import commands
+from ombak.core import commands, verdicts
 from ombak.core.evidence import Evidence
 from ombak.core.plan import Waiting
 from ombak.core.snapshot import RolloutView, Snapshot
@@ -14,7 +14,7 @@ def what_blocks(s: Snapshot, evidence: Evidence, replicas: int, *, is_first: boo
     """
     if s.rollout.problem:
         return Waiting("spec", s.rollout.problem, "whoever edits the Rollout")
-    return _template(s) or _people(s, replicas) or (None if is_first else _alarms(evidence))
+    return verdicts.forbidden(s) or _template(s) or _people(s, replicas) or (None if is_first else _alarms(evidence))
 
 
 def _people(s: Snapshot, replicas: int) -> Waiting | None:
