@@ -1,4 +1,4 @@
-"""`Artifact`: one immutable version of a Rollout, and the verdict on it (design 2, R61, R97)."""
+"""`Artifact`: one immutable version of a Rollout or a Pipeline, and the verdict on it (design 2, R61, R97)."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -28,12 +28,19 @@ class ArtifactSpec(Model):
             rule(
                 "self == oldSelf",
                 "an Artifact never changes; change the Rollout, and a new Artifact is made",
-            )
+            ),
+            rule("has(self.rollout) != has(self.pipeline)", "whose it is; write rollout or pipeline, one of the two"),
         )
     )
 
-    rollout: Annotated[str, pydantic.Field(min_length=1, max_length=63)]
-    """The Rollout that it is a version of."""
+    rollout: Annotated[
+        Annotated[str, pydantic.Field(min_length=1, max_length=63)] | None,
+        pydantic.Field(description="The Rollout that it is a version of."),
+    ] = None
+    pipeline: Annotated[
+        Annotated[str, pydantic.Field(min_length=1, max_length=63)] | None,
+        pydantic.Field(description="Or the Pipeline, on a hub."),
+    ] = None
     id: Annotated[str, pydantic.Field(min_length=1, max_length=40)]
     """The name of its content, such as `a1c0ffee0123`; the label `ombak.dev/artifact` of its boxes."""
     digest: Annotated[str, pydantic.Field(min_length=1, max_length=80)]
@@ -45,6 +52,14 @@ class ArtifactSpec(Model):
     config: Annotated[
         Annotated[dict[_Name, _Digest], pydantic.Field(min_length=1, max_length=16)] | None,
         pydantic.Field(description="The ConfigMaps that travel with it, by name, each with the hash of its content."),
+    ] = None
+    objects: Annotated[
+        list[Annotated[dict[str, Any], pydantic.WithJsonSchema(_STORED_TEMPLATE)]] | None,
+        pydantic.Field(max_length=64, description="What travels with it."),
+    ] = None
+    values: Annotated[
+        list[Annotated[dict[str, Any], pydantic.WithJsonSchema(_STORED_TEMPLATE)]] | None,
+        pydantic.Field(max_length=32, description="What differs by region, recorded beside it."),
     ] = None
 
 
@@ -66,6 +81,9 @@ class Rejected(StatusModel):
     """Why, in one word, such as `AlarmFired`."""
     message: str = ""
     """Why, in a sentence, with the numbers."""
+    stage: Annotated[str, pydantic.Field(description="Of a Pipeline: where it was taken back.")] = ""
+    region: str = ""
+    scope: str = ""
 
 
 class ArtifactStatus(StatusModel):
@@ -75,3 +93,4 @@ class ArtifactStatus(StatusModel):
     rejected: Rejected | None = None
     retried: str = ""
     """The last `ombak.dev/retry` that was carried out; the same words again change nothing."""
+    retried_at: Annotated[int, pydantic.Field(description="The last sequence number when it was retried.")] = 0

@@ -8,6 +8,7 @@ from ombak.api.alarm import AlarmSpec, AlarmStatus
 from ombak.api.artifact import ArtifactSpec, ArtifactStatus
 from ombak.api.blocker import BlockerSpec, BlockerStatus, ClusterBlockerSpec
 from ombak.api.common import GROUP
+from ombak.api.pipeline import PipelineSpec, PipelineStatus
 from ombak.api.region import RegionSpec, RegionStatus
 from ombak.api.rollout import RolloutSpec, RolloutStatus
 from ombak.api.window import WindowSpec, WindowStatus
@@ -172,4 +173,21 @@ CLUSTER_BLOCKER = CustomKind(
     namespaced=False,
 )
 
-KINDS = (ROLLOUT, ALARM, ARTIFACT, REGION, WINDOW, BLOCKER, CLUSTER_BLOCKER)
+PIPELINE = CustomKind(
+    name="Pipeline",
+    plural="pipelines",
+    short_names=("ompl",),
+    description="One service's way to production: a Rollout template and ordered stages of regions.",
+    spec=PipelineSpec,
+    status=PipelineStatus,
+    columns=(
+        Column("Stage", ".status.stage"),
+        Column("Artifact", ".status.artifact"),
+        Column("Reason", ".status.reason"),
+        Column("Message", ".status.message", wide=True),
+        AGE,
+    ),
+    name_limit=63,
+)
+
+KINDS = (ROLLOUT, ALARM, ARTIFACT, PIPELINE, REGION, WINDOW, BLOCKER, CLUSTER_BLOCKER)

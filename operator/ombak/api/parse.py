@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 
 from ombak.api.alarm import AlarmSpec
 from ombak.api.blocker import BlockerSpec, ClusterBlockerSpec
+from ombak.api.pipeline import PipelineSpec
 from ombak.api.region import RegionSpec
 from ombak.api.rollout import RolloutSpec, Selector
 from ombak.api.window import WindowSpec
@@ -71,6 +72,11 @@ def parse_blocker_spec(raw: object) -> ParsedSpec[BlockerSpec]:
 def parse_cluster_blocker_spec(raw: object) -> ParsedSpec[ClusterBlockerSpec]:
     """Read `spec` of a ClusterBlocker as it is in the cluster."""
     return _parsed(ClusterBlockerSpec, raw)
+
+
+def parse_pipeline_spec(raw: object) -> ParsedSpec[PipelineSpec]:
+    """Read `spec` of a Pipeline as it is in the cluster."""
+    return _parsed(PipelineSpec, raw)
 
 
 def salvage_rollout_spec(raw: object) -> RolloutSpec | None:

@@ -215,6 +215,15 @@ class RolloutSpec(Model):
             json_schema_extra={"x-kubernetes-list-type": "set"},
         ),
     ] = None
+    rejected: Annotated[
+        list[Annotated[str, pydantic.Field(min_length=1, max_length=40)]],
+        pydantic.Field(
+            max_length=32,
+            description="Artifact ids that were taken back elsewhere: they do not start here, and what runs of them "
+            "goes back.",
+            json_schema_extra={"x-kubernetes-list-type": "set"},
+        ),
+    ] = pydantic.Field(default_factory=list)
     zones: Annotated[
         Annotated[list[Zone], pydantic.Field(min_length=1, max_length=16)] | None,
         pydantic.Field(

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from ombak.api.rollout import Phase
 from ombak.api.wording import sentence
-from ombak.core import back, delivery, keeping, layout, retention, returning, start
+from ombak.core import back, delivery, keeping, layout, retention, returning, start, verdicts
 from ombak.core.converge import is_done
 from ombak.core.course import Course, heading
 from ombak.core.memory import Memory, Queued, Wait
@@ -23,7 +23,9 @@ def decide(s: Snapshot, now: datetime) -> Plan:
     if waiting is not None:
         message = sentence(f"Nothing is done: it waits for {waiting.what}")
         return _with_wait(Plan(Phase.INVALID, s.memory, waiting=waiting, message=message, is_loud=True), s, now)
-    replicas = live_replicas(s)
+    replicas, seen = live_replicas(s), s
+    told = verdicts.judged(s, now)
+    s = verdicts.retried(told)
     spec = s.rollout.spec
     scene = Scene(
         s=s,
@@ -35,9 +37,13 @@ def decide(s: Snapshot, now: datetime) -> Plan:
     )
     made = _way_back_first(scene) or _COURSES[scene.heading.course](scene)
     made = keeping.withhold(s, made, now)
-    kept = (*housekeeping(s, replicas), *keeping.put_back(s))
-    actions = (*kept, *made.actions, *keeping.owning(s))
-    made = dataclasses.replace(made, actions=actions, stable=made.stable or scene.heading.stable)
+    kept = (*verdicts.records(seen), *housekeeping(told, replicas), *keeping.put_back(s))
+    made = dataclasses.replace(
+        made,
+        actions=(*kept, *made.actions, *keeping.owning(s)),
+        notes=(*verdicts.notes(seen), *made.notes),
+        stable=made.stable or scene.heading.stable,
+    )
     return _with_queue(_with_wait(made, s, now), s, now)
 
 

@@ -1,6 +1,6 @@
 """Owning and leaving: the finalizer, objects left behind, names that belong to others, people's commands."""
 
-from ombak.core import commands, naming, plan
+from ombak.core import commands, naming, plan, verdicts
 from ombak.core.course import in_flight, newest_good
 from ombak.core.identity import digest_of
 from ombak.core.plan import Waiting
@@ -77,10 +77,8 @@ def _retry(s: Snapshot) -> tuple[plan.Action, ...]:
     if not command:
         return ()
     clear = plan.ClearCommand(naming.RETRY)
-    view = s.artifact(command.partition(".")[0])
-    if view is None or view.rejection is None or view.retried == command:
-        return (clear,)
-    return (plan.RecordRetry(view.id, command), clear)
+    view = verdicts.to_retry(s)
+    return (plan.RecordRetry(view.id, command), clear) if view else (clear,)
 
 
 def _abort(s: Snapshot) -> tuple[plan.Action, ...]:

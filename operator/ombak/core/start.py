@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from ombak.alarms.verdict import Verdict
 from ombak.api.rollout import KnownGood
 from ombak.api.wording import clause
-from ombak.core import commands, keeping
+from ombak.core import commands, keeping, verdicts
 from ombak.core.evidence import Evidence
 from ombak.core.gates import blockers, windows
 from ombak.core.gates.alarms import AlarmGate, unknown_held
@@ -25,7 +25,8 @@ def what_blocks(s: Snapshot, evidence: Evidence, replicas: int, now: datetime, *
     if s.rollout.problem:
         return invalid(s.rollout)
     return (
-        keeping.what_holds(s)
+        verdicts.forbidden(s)
+        or keeping.what_holds(s)
         or _template(s)
         or _people(s, replicas)
         or _gates(s, evidence, replicas, now, is_first=is_first)

@@ -1,0 +1,239 @@
+"""Taking back: verdicts of regions, tests and people, how far they reach, and what is left afterwards (design 3)."""
+
+import dataclasses
+
+from ombak.api.rollout import Phase
+from ombak.api.stage import RevertScope
+from ombak.core import naming
+from ombak.core.conveyor import content, manifests, plan, waits
+from ombak.core.conveyor.memory import Item
+from ombak.core.conveyor.placement import Target
+from ombak.core.conveyor.scene import Scene
+from ombak.core.conveyor.snapshot import HubArtifact, HubRejection, RolloutFacts
+from ombak.core.conveyor.standing import is_taken_back, runs_none
+from ombak.core.plan import Note
+
+
+def reject(scene: Scene, item: Item, reason: str, message: str, stage: str, region: str) -> None:
+    """Take a version back: recorded first, then it goes no further anywhere."""
+    artifact = scene.artifacts.get(item.version)
+    if artifact is None or artifact.rejection is not None:
+        return
+    scope = scope_of(scene, item, stage)
+    rejection = HubRejection(reason, message[:1024], scene.now, stage, region, scope.value)
+    scene.artifacts[item.version] = dataclasses.replace(artifact, rejection=rejection)
+    scene.early.append(
+        plan.RecordRejected(item.version, artifact.name, reason, rejection.message, stage, region, scope.value)
+    )
+    where = f" in Region {region}" if region else ""
+    at = f" (stage {stage})" if stage else ""
+    scene.note("Rejected", f"{item.version} is taken back{where}{at}: {message}", is_warning=True)
+    for other in [i for i in scene.items if i.version == item.version]:
+        scene.drop(other)
+
+
+def scope_of(scene: Scene, item: Item, stage: str) -> RevertScope:
+    """Return how far a revert in a stage reaches: what the stage says, then the Pipeline, then its whole stage."""
+    spec = scene.plan_of(item).spec
+    if spec is None:
+        return RevertScope.STAGE
+    own = next((s.revert_scope for s in spec.stages if s.name == stage), None)
+    return own or spec.revert_scope or RevertScope.STAGE
+
+
+def verdicts(scene: Scene) -> None:
+    """Hear what the regions say: one that took a change back, while it is on its way, rejects it for all."""
+    for facts in scene.ours():
+        item = next((i for i in scene.items if (i.sequence, i.version) == (facts.sequence, facts.version)), None)
+        if item is None or is_done(scene, item) or not is_taken_back(facts):
+            continue
+        artifact = scene.artifacts.get(item.version)
+        if artifact is not None and facts.sequence > artifact.retried_at:
+            why = facts.message or f"the region went back to {facts.stable or 'nothing'}"
+            reject(scene, item, "RegionReverted", why, facts.stage, facts.region)
+
+
+def is_done(scene: Scene, item: Item) -> bool:
+    """It passed its last stage."""
+    stages = scene.stages(item)
+    return bool(stages) and item.stage == stages[-1] and not item.is_inside
+
+
+def people(scene: Scene) -> None:
+    """Carry out `ombak.dev/abort` and `ombak.dev/retry`, each of which names an artifact."""
+    pipeline = scene.s.pipeline
+    if pipeline.abort:
+        _abort(scene, pipeline.abort)
+    if pipeline.retry:
+        _retry(scene, pipeline.retry)
+
+
+def _abort(scene: Scene, command: str) -> None:
+    named = [i for i in scene.items if command in (i.version, content.id_of(i.version)) and not is_done(scene, i)]
+    for item in named:
+        message = "it was aborted by the annotation ombak.dev/abort"
+        reject(scene, item, "Aborted", message, item.stage if item.is_inside else "", "")
+    scene.late.append(plan.ClearCommand(naming.ABORT))
+
+
+def _retry(scene: Scene, command: str) -> None:
+    named = command.partition(".")[0]
+    for artifact in list(scene.artifacts.values()):
+        is_named = named in (artifact.version, artifact.id)
+        if is_named and artifact.rejection is not None and artifact.retried != command:
+            made = dataclasses.replace(artifact, rejection=None, retried=command, retried_at=scene.sequence)
+            scene.artifacts[artifact.version] = made
+            scene.early.append(plan.RecordRetry(artifact.version, artifact.name, command, scene.sequence))
+            scene.notes.append(Note("Retried", f"{artifact.version} may be delivered again: somebody said retry."))
+    scene.late.append(plan.ClearCommand(naming.RETRY))
+
+
+def settle(scene: Scene) -> None:
+    """Bring every region back from what was rejected, as far as the verdict reaches, and its spec in line."""
+    for facts in scene.ours():
+        rejection, target = scene.rejection(facts.version), target_of(scene, facts)
+        if rejection is None or target is None or not target.region.is_reached:
+            continue
+        write = _write_of(scene, facts, target, rejection)
+        if write is not None:
+            apply(scene, target, facts, *write)
+
+
+def target_of(scene: Scene, facts: RolloutFacts) -> Target | None:
+    """Return a region's Rollout as a place to write to, if some plan still has that place."""
+    region, key = scene.regions.get(facts.region), (facts.region, facts.namespace)
+    if region is None:
+        return None
+    plans = [scene.merged, *(scene.plan_of(item) for item in scene.items)]
+    placed = [t for p in plans for ts in scene.placement(p).targets.values() for t in ts if t.key == key]
+    found = next((t for t in placed if t.stage.name == facts.stage), placed[0] if placed else None)
+    return Target(found.stage, region, facts.namespace) if found else None
+
+
+Write = tuple[plan.Manifest, tuple[plan.Action, ...], str]
+
+
+def _write_of(scene: Scene, facts: RolloutFacts, target: Target, rejection: HubRejection) -> Write | None:
+    """Return what a region with a rejected version needs: the id written, or its spec brought in line."""
+    if not facts.is_told or (is_taken_back(facts) and facts.phase is Phase.REVERTING):
+        return None
+    if runs_none(facts):
+        return _in_line(scene, facts, target) or _named(scene, facts, target)
+    if is_taken_back(facts) or reaches(facts, rejection):
+        return _named(scene, facts, target)
+    return None
+
+
+def reaches(facts: RolloutFacts, rejection: HubRejection) -> bool:
+    """Whether a verdict takes a region back: one that has not finished always, a stable one within the scope."""
+    if facts.phase is not Phase.STABLE or facts.stable != facts.artifact:
+        return True
+    if rejection.scope == RevertScope.EVERYWHERE.value:
+        return True
+    if rejection.scope == RevertScope.STAGE.value and rejection.stage:
+        return facts.stage == rejection.stage
+    return facts.stage == rejection.stage and facts.region == rejection.region
+
+
+def name_rejected(scene: Scene, facts: RolloutFacts, target: Target) -> bool:
+    """Write what a region took back into its `spec.rejected`; False if it stands there already."""
+    write = _named(scene, facts, target)
+    if write is not None:
+        apply(scene, target, facts, *write)
+    return write is not None
+
+
+def _named(scene: Scene, facts: RolloutFacts, target: Target) -> Write | None:
+    """Write the id into `spec.rejected`, so that the region goes back at revert speed, and does not start it again."""
+    before = [str(i) for i in facts.spec.get("rejected") or ()]
+    if not facts.artifact or facts.artifact in before:
+        return None
+    named = [*before, facts.artifact][-manifests.MOST_REJECTED :]
+    made = manifests.amended(scene.s, target, facts, {"rejected": named}, {})
+    return made, (), f"{facts.version} was rejected"
+
+
+def _in_line(scene: Scene, facts: RolloutFacts, target: Target) -> Write | None:
+    """Ask in the spec for what runs there since the revert; a version that the hub does not know stays as it is."""
+    known = [a for a in scene.artifacts.values() if a.is_genuine and a.version != facts.version]
+    for artifact in sorted(known, key=lambda a: a.sequence, reverse=True):
+        made = manifests.delivery(artifact, target)
+        if made.id != facts.stable or made.digest != facts.stable_digest:
+            continue
+        told = {
+            manifests.SEQUENCE: str(_sequence_of(scene, artifact, facts.sequence)),
+            manifests.VERSION: artifact.version,
+            manifests.OBJECTS: made.objects,
+            manifests.VALUES: made.env,
+            **artifact.provenance,
+        }
+        rejected = [str(i) for i in facts.spec.get("rejected") or ()]
+        named = [*(i for i in rejected if i not in (facts.artifact, made.id)), facts.artifact]
+        spec = {"template": made.template, "rejected": named[-manifests.MOST_REJECTED :]}
+        seen = dataclasses.replace(
+            facts, annotations={k: v for k, v in facts.annotations.items() if k not in manifests.OF_A_VERSION}
+        )
+        whole = manifests.amended(scene.s, target, seen, spec, {k: v for k, v in told.items() if v})
+        objects = tuple(
+            plan.ApplyObject(*target.key, manifests.travelling(scene.s, artifact, o, target)) for o in artifact.objects
+        )
+        return whole, objects, f"it is back on {artifact.version}"
+    return None
+
+
+def _sequence_of(scene: Scene, artifact: HubArtifact, below: int) -> int:
+    """Return as which change a region counts that went back to a version: the latest of it before the rejected one."""
+    known = [i.sequence for i in scene.items if i.version == artifact.version and i.sequence < below]
+    return max(known, default=min(artifact.sequence, below - 1))
+
+
+def apply(
+    scene: Scene,
+    target: Target,
+    facts: RolloutFacts | None,
+    made: plan.Manifest,
+    first: tuple[plan.Action, ...],
+    why: str,
+) -> None:
+    """Write a region's Rollout, after what has to be there before it; once in a decision."""
+    if target.key in scene.touched:
+        return
+    scene.touched.add(target.key)
+    name = scene.s.pipeline.name
+    if facts is not None and facts.holds_replicas and facts.replicas is not None:
+        release = plan.ReleaseReplicas(*target.key, name, facts.replicas, facts.resource_version)
+        # Its own write makes what was seen old, so the Rollout's own follows in the next decision.
+        scene.late.append(release)
+        return
+    version = facts.resource_version if facts else ""
+    scene.late += [*first, plan.ApplyRollout(*target.key, name, made, version, why)]
+
+
+def is_going_back(scene: Scene, target: Target) -> bool:
+    """Whether a place still has to come back from a rejected version: a slot stays taken until then."""
+    facts = scene.facts.get(target.key)
+    if facts is None or not scene.is_ours(facts):
+        return False
+    rejection = scene.rejection(facts.version)
+    if rejection is None:
+        return False
+    if not facts.is_told:
+        return True
+    if facts.phase is Phase.FAILED and is_taken_back(facts):
+        return False
+    if runs_none(facts):
+        return _in_line(scene, facts, target) is not None
+    return reaches(facts, rejection)
+
+
+def tell(scene: Scene) -> None:
+    """Say which regions are on their way back, or cannot be asked."""
+    for facts in scene.ours():
+        target = target_of(scene, facts)
+        if target is None or not is_going_back(scene, target):
+            continue
+        told = waits.going_back(scene, target, facts)
+        if not target.region.is_reached:
+            told = waits.unreachable(target)
+        item = Item(facts.sequence, facts.version, "", scene.now)
+        waits.of_item(scene, item, facts.stage, "Reverting", told, facts.region)

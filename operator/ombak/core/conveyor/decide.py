@@ -1,0 +1,152 @@
+"""The conveyor's decision: one snapshot of a Pipeline and the time in, one plan out. Pure (design 3)."""
+
+import dataclasses
+from datetime import datetime, timedelta
+
+from ombak.core.conveyor import back, deliver, queue, report, retention, tests, waits
+from ombak.core.conveyor.memory import Item
+from ombak.core.conveyor.plan import HubPlan
+from ombak.core.conveyor.scene import Scene
+from ombak.core.conveyor.snapshot import Held, HubSnapshot
+
+_MOST_STEPS = 64
+
+
+def decide(s: HubSnapshot, now: datetime) -> HubPlan:
+    """Return what to do about a Pipeline now. Raises nothing for any snapshot."""
+    if s.pipeline.is_deleting:
+        # Whatever runs in the regions stays as it is (deletionPolicy Orphan).
+        return HubPlan(s.memory, reason="Deleting", message="It is being deleted; what runs in the regions stays.")
+    scene = Scene(s, now)
+    if scene.merged.spec is not None and scene.merged.spec.rollout is None:
+        return HubPlan(
+            s.memory, reason="Base", message="It has no rollout: it is a base for others.", merged=scene.merged.raw
+        )
+    queue.rebuild(scene)
+    back.people(scene)
+    back.verdicts(scene)
+    tests.verdicts(scene)
+    queue.enqueue(scene)
+    queue.supersede(scene)
+    back.settle(scene)
+    for item in list(scene.items):
+        _go(scene, item.sequence)
+    queue.supersede(scene)
+    _catch_up(scene)
+    back.tell(scene)
+    retention.clear(scene)
+    return _planned(scene)
+
+
+def _current(scene: Scene, sequence: int) -> Item | None:
+    return next((i for i in scene.items if i.sequence == sequence), None)
+
+
+def _go(scene: Scene, sequence: int) -> None:
+    """Move one change as far as it goes: the oldest first, so that the slots it leaves are free for the next."""
+    for _ in range(_MOST_STEPS):
+        item = _current(scene, sequence)
+        if item is None:
+            return
+        moved = _work(scene, item) if item.is_inside else _enter(scene, item)
+        if not moved:
+            return
+
+
+def _work(scene: Scene, item: Item) -> bool:
+    """Deliver in the stage where it is; True when that is over."""
+    if _is_empty(scene, item, item.stage):
+        return False
+    done = deliver.deliver(scene, item, item.stage, with_tests=True)
+    item = _current(scene, item.sequence) or item
+    if not done.is_over:
+        return False
+    skipped = tuple(f"{item.stage}/{name}" for name in done.skipped)
+    if skipped:
+        told = ", ".join(done.skipped)
+        scene.note("Skipped", f"{item.version} leaves {item.stage} without {told}: no answer.", is_warning=True)
+    scene.replace(
+        item,
+        dataclasses.replace(item, is_inside=False, since=scene.now, passed=(), skipped=(*item.skipped, *skipped)),
+    )
+    last = item.stage == scene.stages(item)[-1]
+    everywhere = ", and with it all" if last else ""
+    scene.note("StagePassed", f"{item.version} has passed stage {item.stage}{everywhere}.")
+    return True
+
+
+def _is_empty(scene: Scene, item: Item, stage: str) -> bool:
+    """A stage without any region proves nothing, unless it takes what is left over."""
+    placed = scene.placement(scene.plan_of(item))
+    if stage not in placed.empty:
+        return False
+    what = f"a Region in stage {stage}: none is selected that lets the namespace in"
+    who = "whoever owns the Pipeline; or register or label a Region"
+    waits.of_item(scene, item, stage, "NoRegion", waits.held("empty", what, who))
+    return True
+
+
+def _enter(scene: Scene, item: Item) -> bool:
+    """Take the slot of the next stage, if it is free and nothing holds the change."""
+    stage = queue.next_stage(scene, item)
+    if not stage or scene.rejection(item.version) is not None or _is_empty(scene, item, stage):
+        return False
+    held = _slot(scene, item, stage) or deliver.what_holds(scene, item, None, stage)
+    if held is not None:
+        waits.of_item(scene, item, stage, _word(held), held)
+        return False
+    scene.replace(item, dataclasses.replace(item, stage=stage, is_inside=True, since=scene.now, passed=()))
+    batch = f" with {item.batch - 1} before it" if item.batch > 1 else ""
+    scene.note("StageEntered", f"{item.version}{batch} enters stage {stage}.")
+    return True
+
+
+def _word(held: Held) -> str:
+    return {"slot": "Queued", "revert": "Reverting"}.get(held.kind, held.kind.capitalize())
+
+
+def _slot(scene: Scene, item: Item, stage: str) -> Held | None:
+    """Return what keeps the slot of a stage taken: another change in it, or reverts that have not ended."""
+    for other in [i for i in scene.items if i.is_inside and i.stage == stage]:
+        if other.sequence < item.sequence and not deliver.has_begun(scene, other, stage):
+            queue.drop_for(scene, other, item)
+            continue
+        what = f"stage {stage} to be free: {other.version} (change {other.sequence}) is in it"
+        return waits.held("slot", what, "time, as it finishes; or abort it", waits.abort(scene, other.version))
+    for target in scene.targets(item, stage):
+        if back.is_going_back(scene, target) and not deliver.may_skip(scene, item, target):
+            facts = scene.facts[target.key]
+            return waits.going_back(scene, target, facts)
+    return None
+
+
+def _catch_up(scene: Scene) -> None:
+    """Bring regions that came late to what their stage has passed, where the slot is free."""
+    seen = {i.stage for i in scene.items if i.is_inside}
+    for item in reversed(scene.items):
+        for stage in queue.passed(scene, item):
+            if stage not in seen:
+                seen.add(stage)
+                deliver.deliver(scene, item, stage, with_tests=False)
+
+
+def _planned(scene: Scene) -> HubPlan:
+    stages = report.stages(scene)
+    stage, version, reason, message = report.glance(scene)
+    moments = [w.expected for w in scene.waits if w.expected is not None and w.expected > scene.now]
+    if scene.waits:
+        moments.append(scene.now + max(scene.s.poll, timedelta(seconds=1)))
+    return HubPlan(
+        memory=scene.memory(),
+        actions=(*scene.early, *scene.late),
+        notes=tuple(scene.notes),
+        waits=tuple(scene.waits),
+        stages=stages,
+        stage=stage,
+        version=version,
+        reason=reason,
+        message=message,
+        problem=scene.problem,
+        merged=scene.merged.raw,
+        wake_at=min(moments, default=None),
+    )

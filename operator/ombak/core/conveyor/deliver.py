@@ -1,0 +1,255 @@
+"""A stage on its way: which of its regions start, which are finished, and what the others wait for (R45-R48)."""
+
+import dataclasses
+from enum import StrEnum
+
+from ombak.api.pipeline import HandEdits
+from ombak.api.stage import OnUnreachable
+from ombak.core.conveyor import back, manifests, plan, tests, waits
+from ombak.core.conveyor.memory import Item
+from ombak.core.conveyor.placement import Target
+from ombak.core.conveyor.scene import Scene
+from ombak.core.conveyor.snapshot import Held, RolloutFacts
+from ombak.core.conveyor.standing import State, is_taken_back, standing
+
+
+class Outcome(StrEnum):
+    """What one region of a stage came to."""
+
+    FINISHED = "Finished"
+    UNDER_WAY = "UnderWay"
+    NOT_BEGUN = "NotBegun"
+    SKIPPED = "Skipped"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Round:
+    """One look at the regions of a stage."""
+
+    outcomes: tuple[tuple[Target, Outcome], ...]
+
+    @property
+    def is_over(self) -> bool:
+        """All that could be asked are finished, and at least one was: silence is never success."""
+        found = {outcome for _, outcome in self.outcomes}
+        return not self.outcomes or (Outcome.FINISHED in found and found <= {Outcome.FINISHED, Outcome.SKIPPED})
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """The regions that were passed over."""
+        return tuple(t.region.name for t, o in self.outcomes if o is Outcome.SKIPPED)
+
+
+def deliver(scene: Scene, item: Item, stage: str, *, with_tests: bool) -> Round:
+    """Move one change on in one stage, and say what each region waits for."""
+    targets = scene.targets(item, stage)
+    states = {t.key: _state(scene, item, t) for t in targets}
+    moving = sum(_takes_room(scene, item, t, *states[t.key]) for t in targets)
+    outcomes = []
+    for target in targets:
+        state, facts = states[target.key]
+        if state in (State.ABSENT, State.EARLIER):
+            most = target.stage.max_parallel
+            has_room = most is None or moving < most
+            outcome = _start(scene, item, target, facts, has_room=has_room)
+            moving += outcome is Outcome.UNDER_WAY
+        else:
+            outcome = _go_on(scene, item, target, state, facts, with_tests=with_tests)
+        outcomes.append((target, outcome))
+    return Round(tuple(outcomes))
+
+
+def has_begun(scene: Scene, item: Item, stage: str) -> bool:
+    """Something of a change runs, or ran, in some region of a stage, or is being written there just now."""
+    for target in scene.targets(item, stage):
+        state, facts = _state(scene, item, target)
+        has_it = _has(scene, item, facts)
+        if target.key in scene.touched or state in _BEGUN or (state is State.UNREACHED and has_it):
+            return True
+    return False
+
+
+def _state(scene: Scene, item: Item, target: Target) -> tuple[State, RolloutFacts | None]:
+    order = scene.order(item, target)
+    if order is None:
+        return State.BUSY, scene.facts.get(target.key)
+    state, facts = standing(scene, order)
+    if state is State.EARLIER and back.is_going_back(scene, target):
+        return State.BUSY, facts
+    return state, facts
+
+
+_BEGUN = (State.MOVING, State.STABLE, State.EDITED, State.BACK)
+_ON_THE_WAY = (State.MOVING, State.HELD, State.EDITED)
+
+
+def _takes_room(scene: Scene, item: Item, target: Target, state: State, facts: RolloutFacts | None) -> bool:
+    """It counts among those that are on their way at once; one that fell silent on its way does too."""
+    if state is State.UNREACHED:
+        return _has(scene, item, facts) and not may_skip(scene, item, target)
+    return state in _ON_THE_WAY
+
+
+def _has(scene: Scene, item: Item, facts: RolloutFacts | None) -> bool:
+    return facts is not None and scene.is_ours(facts) and facts.sequence == item.sequence
+
+
+def may_skip(scene: Scene, item: Item, target: Target) -> bool:
+    return policy(scene, item, target) is OnUnreachable.SKIP and scene.is_skipped(target)
+
+
+def _start(scene: Scene, item: Item, target: Target, facts: RolloutFacts | None, *, has_room: bool) -> Outcome:
+    """Write the change into a region, unless something holds it."""
+    held = what_holds(scene, item, target)
+    if held is None and not has_room:
+        most = target.stage.max_parallel
+        what = f"its turn: {most} of the stage's regions are on their way at once (maxParallel)"
+        held = waits.held("turn", what, "time, as the others finish")
+    if held is not None:
+        waits.of_item(scene, item, target.stage.name, _REASONS.get(held.kind, "Held"), held, target.region.name)
+        return Outcome.NOT_BEGUN
+    order = scene.order(item, target)
+    assert order is not None
+    if facts is not None and _must_be_named(item, order, facts):
+        return Outcome.NOT_BEGUN if back.name_rejected(scene, facts, target) else Outcome.UNDER_WAY
+    if target.key in scene.touched:
+        return Outcome.NOT_BEGUN
+    _write(scene, order, facts, f"{item.version} starts in stage {target.stage.name}", everything=facts is None)
+    scene.note("RegionStarted", f"{item.version} starts in Region {target.region.name} (stage {target.stage.name}).")
+    return Outcome.UNDER_WAY
+
+
+_REASONS = {"unreachable": "Unreachable", "paused": "Paused", "turn": "Turn"}
+
+
+def _must_be_named(item: Item, order: manifests.Order, facts: RolloutFacts) -> bool:
+    """A retried version is started only from a spec that changes by it, so that the region's status is about it."""
+    made = manifests.delivery(order.artifact, order.target)
+    named = facts.spec.get("rejected") or ()
+    return item.is_retry and is_taken_back(facts) and facts.artifact == made.id and made.id not in named
+
+
+def what_holds(scene: Scene, item: Item, target: Target | None, stage: str = "") -> Held | None:
+    """Return what keeps a change from starting in a stage, or in one of its regions."""
+    if scene.problem:
+        return waits.held("spec", f"the Pipeline to be valid: {scene.problem}", "whoever edits the Pipeline")
+    if scene.s.pipeline.spec.get("paused"):
+        lift = waits.of_pipeline(scene.s.pipeline, "patch") + """ --type merge -p '{"spec":{"paused":false}}'"""
+        return waits.held("paused", "spec.paused to be lifted", "whoever paused it", lift)
+    placed = scene.placement(scene.plan_of(item))
+    if placed.problems:
+        return waits.held("placement", placed.problems[0], "whoever owns the Pipeline or the Regions")
+    artifact = scene.artifacts.get(item.version)
+    if artifact is None or not artifact.is_genuine:
+        what = f"the Artifact of {item.version}, which is gone or not what its name says"
+        return waits.held("artifact", what, "whoever deleted it; or deliver another version")
+    name, region = (target.stage.name, target.region.name) if target else (stage, "")
+    gates = (g for g in scene.s.gates if g.stage == name and g.region in ("", region))
+    return next((g.held for g in gates), None)
+
+
+def _write(scene: Scene, order: manifests.Order, facts: RolloutFacts | None, why: str, *, everything: bool) -> None:
+    """Apply what has to be there first, then the Rollout."""
+    target, artifact = order.target, order.artifact
+    first = tuple(
+        plan.ApplyObject(*target.key, manifests.travelling(scene.s, artifact, found, target))
+        for found in artifact.objects
+        if everything or manifests.is_first(found)
+    )
+    made = manifests.rollout(scene.s, order, facts, objects=everything or not artifact.objects)
+    back.apply(scene, target, facts, made, first, why)
+
+
+def _go_on(
+    scene: Scene, item: Item, target: Target, state: State, facts: RolloutFacts | None, *, with_tests: bool
+) -> Outcome:
+    """Return what a region that is not to be started came to, and say what it waits for."""
+    stage = target.stage.name
+    match state:
+        case State.LATER:
+            return Outcome.FINISHED
+        case State.UNREACHED:
+            return _unreached(scene, item, target, at_rest=not with_tests)
+        case State.FOREIGN:
+            assert facts is not None
+            return _foreign(scene, item, target, facts)
+        case State.EDITED:
+            assert facts is not None
+            return _edited(scene, item, target, facts)
+        case State.BACK:
+            assert facts is not None
+            waits.of_item(scene, item, stage, "TakenBack", waits.taken_back(scene, target, facts), target.region.name)
+            return Outcome.UNDER_WAY
+        case State.BUSY:
+            told = waits.moving(scene, target, facts, facts.version) if facts else _gone(item)
+            waits.of_item(scene, item, stage, "Busy", told, target.region.name)
+            return Outcome.NOT_BEGUN
+        case State.STABLE:
+            assert facts is not None
+            return _finish(scene, item, target, facts, with_tests=with_tests)
+        case _:
+            assert facts is not None
+            reason = facts.phase.value if facts.phase and facts.is_told else "Starting"
+            waits.of_item(
+                scene, item, stage, reason, waits.moving(scene, target, facts, item.version), target.region.name
+            )
+            if with_tests and facts.is_told:
+                tests.while_mixed(scene, item, target, facts)
+            return Outcome.NOT_BEGUN if state is State.HELD else Outcome.UNDER_WAY
+
+
+def _gone(item: Item) -> Held:
+    return waits.held("artifact", f"the Artifact of {item.version}", "whoever deleted it; or deliver another version")
+
+
+def policy(scene: Scene, item: Item, target: Target) -> OnUnreachable:
+    """Return what follows when a region cannot be reached."""
+    spec = scene.plan_of(item).spec
+    return target.stage.on_region_unreachable or (spec and spec.on_region_unreachable) or OnUnreachable.HOLD
+
+
+def _unreached(scene: Scene, item: Item, target: Target, *, at_rest: bool) -> Outcome:
+    has_it = _has(scene, item, scene.facts.get(target.key))
+    if at_rest and has_it:
+        return Outcome.UNDER_WAY
+    if may_skip(scene, item, target):
+        return Outcome.SKIPPED
+    told = waits.unreachable(target)
+    waits.of_item(scene, item, target.stage.name, "Unreachable", told, target.region.name)
+    return Outcome.UNDER_WAY if has_it else Outcome.NOT_BEGUN
+
+
+def _foreign(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> Outcome:
+    told = waits.foreign(scene, target, facts)
+    waits.of_item(scene, item, target.stage.name, "Conflict", told, target.region.name)
+    if facts.hub and facts.hub != scene.s.hub and facts.claimed_by != scene.s.hub:
+        claim = plan.Claim(*target.key, scene.s.pipeline.name, scene.s.hub, facts.resource_version)
+        scene.late.append(claim)
+    return Outcome.NOT_BEGUN
+
+
+def _edited(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> Outcome:
+    order = scene.order(item, target)
+    assert order is not None
+    fields = manifests.edited(order, facts)
+    told = waits.edited(scene, target, fields)
+    waits.of_item(scene, item, target.stage.name, "Edited", told, target.region.name)
+    if scene.merged.spec is not None and scene.merged.spec.hand_edits is HandEdits.PUT_BACK:
+        why = f"{', '.join(fields)} was edited by hand"
+        _write(scene, order, facts, why, everything=False)
+        scene.note("PutBack", f"Region {target.region.name}: {why}, and is put back.", is_warning=True)
+    return Outcome.UNDER_WAY
+
+
+def _finish(scene: Scene, item: Item, target: Target, facts: RolloutFacts, *, with_tests: bool) -> Outcome:
+    """What remains in a region that is stable: the other objects, and the tests."""
+    order = scene.order(item, target)
+    assert order is not None
+    if facts.objects != manifests.delivery(order.artifact, target).objects:
+        _write(scene, order, facts, f"{item.version} is stable, and the rest follows", everything=True)
+        told = waits.held("objects", f"the objects of {item.version} to be applied", "nobody, it goes by itself")
+        waits.of_item(scene, item, target.stage.name, "Objects", told, target.region.name)
+        return Outcome.UNDER_WAY
+    if with_tests and not tests.passed(scene, item, target):
+        return Outcome.UNDER_WAY
+    return Outcome.FINISHED

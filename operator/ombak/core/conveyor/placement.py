@@ -1,0 +1,206 @@
+"""Which stage has which regions, and how carefully a region takes a change (R42-R46, R75-R77, R93, R96)."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from ombak.api.common import GROUP
+from ombak.api.duration import format_duration, parse_duration
+from ombak.api.pipeline import PipelineSpec
+from ombak.api.stage import ALL_ZONES, Operator, Phase, RegionSelector, Stage
+from ombak.core.conveyor.snapshot import RegionFacts
+
+PRE_PROD_BAKE = timedelta(hours=1)
+FIRST_WAVE_BAKE = timedelta(hours=12)
+WAVE_BAKE = timedelta(hours=4)
+ONE_BOX_BAKE = timedelta(hours=1)
+BATCH_BAKE = timedelta(minutes=5)
+_FIELDS = ("cloud", "region", "tier", "name")
+"""Fields of a Region that are labels of it too, in short as well as with our prefix."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Target:
+    """One place to deliver to: a stage's namespace in a region."""
+
+    stage: Stage
+    region: RegionFacts
+    namespace: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from all other places."""
+        return self.region.name, self.namespace
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Placement:
+    """The targets of each stage, by its name, in the order of delivery."""
+
+    targets: Mapping[str, tuple[Target, ...]]
+    problems: tuple[str, ...] = ()
+    """Why nothing may start: each names field and fix."""
+    missing: tuple[str, ...] = ()
+    """`stage/region` of named regions that are not there: a slip in a new wish, a removed region in an old one."""
+    empty: tuple[str, ...] = ()
+    """Stages that have no region at all, though they should."""
+
+    @property
+    def keys(self) -> frozenset[tuple[str, str]]:
+        """All places."""
+        return frozenset(t.key for targets in self.targets.values() for t in targets)
+
+    @property
+    def slips(self) -> tuple[str, ...]:
+        """What must be right when a wish is put into the queue."""
+        missing = tuple(
+            f"spec.stages[{place.partition('/')[0]}].regions names {place.partition('/')[2]}, which is no Region; "
+            "register it, or take the name out"
+            for place in self.missing
+        )
+        empty = tuple(
+            f"spec.stages[{name}].regions selects no Region that lets this namespace in; "
+            "correct the selector, or label a Region"
+            for name in self.empty
+        )
+        return (*self.problems, *missing, *empty)
+
+
+def place(spec: PipelineSpec, namespace: str, regions: Iterable[RegionFacts]) -> Placement:
+    """Return which stage has which regions; `namespace` is the Pipeline's own."""
+    known = sorted(regions, key=lambda r: r.name)
+    by_name = {r.name: r for r in known}
+    chosen: dict[str, list[RegionFacts]] = {}
+    problems: list[str] = []
+    missing: list[str] = []
+    for stage in spec.stages:
+        assert stage.regions is not None
+        if stage.regions.unplaced:
+            continue
+        missing += [f"{stage.name}/{name}" for name in stage.regions.names if name not in by_name]
+        barred = [n for n in stage.regions.names if n in by_name and not by_name[n].admits(namespace)]
+        problems += [
+            f"Region {name} does not let the namespace {namespace} in (spec.allow), but stage {stage.name} names it; "
+            "ask who owns the Region, or take the name out"
+            for name in barred
+        ]
+        chosen[stage.name] = [r for r in _selected(stage.regions, known, by_name) if r.admits(namespace)]
+    taken = {r.name for found in chosen.values() for r in found}
+    for stage in spec.stages:
+        if stage.regions is not None and stage.regions.unplaced:
+            chosen[stage.name] = [r for r in known if r.name not in taken and r.admits(namespace)]
+    targets = {
+        stage.name: tuple(Target(stage, r, stage.namespace or namespace) for r in chosen[stage.name])
+        for stage in spec.stages
+    }
+    empty = tuple(s.name for s in spec.stages if not targets[s.name] and not (s.regions and s.regions.unplaced))
+    return Placement(targets, (*problems, *_twice(targets)), tuple(missing), empty)
+
+
+def _selected(
+    choice: RegionSelector, known: list[RegionFacts], by_name: Mapping[str, RegionFacts]
+) -> list[RegionFacts]:
+    """Named ones come in the order in which they are named, selected ones by name."""
+    if choice.names:
+        return [by_name[name] for name in dict.fromkeys(choice.names) if name in by_name]
+    return [r for r in known if matches(choice, r)]
+
+
+def _twice(targets: Mapping[str, tuple[Target, ...]]) -> tuple[str, ...]:
+    seen: dict[tuple[str, str], str] = {}
+    found = []
+    for stage, places in targets.items():
+        for target in places:
+            other = seen.setdefault(target.key, stage)
+            if other != stage:
+                found.append(
+                    f"Region {target.region.name} is in the stages {other} and {stage}, both in the namespace "
+                    f"{target.namespace}; take it out of one, or give one of them another namespace"
+                )
+    return tuple(found)
+
+
+def matches(choice: RegionSelector, region: RegionFacts) -> bool:
+    """Whether a selector takes a region; all that it says must hold."""
+    if choice.names and region.name not in choice.names:
+        return False
+    if any(label(region, k) != v for k, v in choice.match_labels.items()):
+        return False
+    return all(_holds(r.operator, label(region, r.key), r.values) for r in choice.match_expressions)
+
+
+def label(region: RegionFacts, key: str) -> str | None:
+    """Return a region's label; `cloud` is short for `ombak.dev/cloud`, unless it has a label of that name."""
+    found = region.labels.get(key)
+    return region.labels.get(f"{GROUP}/{key}") if found is None and key in _FIELDS else found
+
+
+def _holds(operator: Operator, value: str | None, values: list[str]) -> bool:
+    match operator:
+        case Operator.IN:
+            return value is not None and value in values
+        case Operator.NOT_IN:
+            return value is None or value not in values
+        case Operator.EXISTS:
+            return value is not None
+        case Operator.DOES_NOT_EXIST:
+            return value is None
+
+
+def default_bake(spec: PipelineSpec, stage: Stage) -> timedelta:
+    """Return the bake of a stage that says none: 12 h in the first wave of production, 4 h in the others."""
+    if stage.phase is Phase.PRE_PROD:
+        return PRE_PROD_BAKE
+    first = next((s.name for s in spec.stages if s.phase is Phase.PROD), "")
+    return FIRST_WAVE_BAKE if stage.name == first else WAVE_BAKE
+
+
+def strategy(
+    spec: PipelineSpec, written: Mapping[str, Any], stages: Iterable[Mapping[str, Any]], target: Target
+) -> dict[str, Any]:
+    """Return the strategy of a region's Rollout: as written, with the stage's bake, never under the Region's floors.
+
+    `written` and `stages` are as the user wrote them.
+    """
+    floors, made = target.region.floors, dict(written)
+    own = next((dict(s.get("bake") or {}) for s in stages if s.get("name") == target.stage.name), {})
+    made["bake"] = _at_least(own or {"for": format_duration(default_bake(spec, target.stage))}, floors.bake)
+    for name, default, floor in (("oneBox", ONE_BOX_BAKE, floors.one_box), ("rolling", BATCH_BAKE, floors.batch)):
+        part = dict(made.get(name) or {})
+        bake = dict(part.get("bake") or {"for": format_duration(default)})
+        raised = _at_least(bake, floor)
+        if "bake" in part or raised != bake:
+            made[name] = {**part, "bake": raised}
+    return made
+
+
+def _at_least(bake: dict[str, Any], floor: timedelta) -> dict[str, Any]:
+    """Raise a bake to a floor; what has to come within `atMost` gets as much longer."""
+    length = parse_duration(str(bake["for"]))
+    if length >= floor:
+        return bake
+    raised = {**bake, "for": format_duration(floor)}
+    if "atMost" in bake:
+        raised["atMost"] = format_duration(parse_duration(str(bake["atMost"])) + floor - length)
+    return raised
+
+
+def zones_of(written: object, target: Target) -> list[str] | None:
+    """Return the zones of a region's Rollout, or None for no zones: the stage's, `*` being all that the Region has."""
+    asked = target.stage.zones
+    if asked is None:
+        return list(written) if isinstance(written, list) else None
+    if ALL_ZONES in asked:
+        return list(target.region.zones) or None
+    known = target.region.zones
+    return [zone for zone in asked if zone in known] or None if known else list(asked)
+
+
+def env_of(values: Iterable[Mapping[str, Any]], region: RegionFacts) -> dict[str, str]:
+    """Return the variables of a region, sorted by name; of several values the last one wins."""
+    found: dict[str, str] = {}
+    for each in values:
+        if matches(RegionSelector.model_validate(each.get("regions") or {}), region):
+            found |= {str(k): str(v) for k, v in (each.get("env") or {}).items()}
+    return dict(sorted(found.items()))

@@ -1,0 +1,161 @@
+"""The queue in front of the stages: what a wish becomes, and which of those that wait go on (R41, R90)."""
+
+import dataclasses
+
+from ombak.core.conveyor import back, content, manifests, plan, waits
+from ombak.core.conveyor.memory import Item
+from ombak.core.conveyor.scene import Scene, freeze
+from ombak.core.conveyor.snapshot import HubArtifact
+
+
+def wished(scene: Scene) -> HubArtifact | None:
+    """Return the version that the Pipeline asks for, None where it cannot be told."""
+    made = scene.merged
+    if scene.problem or made.spec is None or made.spec.rollout is None:
+        return None
+    artifact = content.content_id(made.template, made.objects)
+    version = content.version_of(artifact, made.values)
+    known = scene.artifacts.get(version)
+    if known is not None:
+        return known
+    return HubArtifact(
+        version=version,
+        id=artifact,
+        name=content.object_name(scene.s.pipeline.name, version),
+        sequence=scene.sequence + 1,
+        template=made.template,
+        objects=made.objects,
+        values=made.values,
+        provenance=scene.s.pipeline.provenance,
+    )
+
+
+def enqueue(scene: Scene) -> None:
+    """Put what the Pipeline asks for into the queue, once, unless something is against it."""
+    wish = wished(scene)
+    if wish is None:
+        if scene.problem:
+            waits.wait(scene, "spec", "Invalid", scene.problem, "whoever edits the Pipeline or its bases")
+        return
+    _repair(scene, wish)
+    is_retried = wish.retried_at >= scene.sequence > 0
+    if scene.merged.wish == scene.wish and not is_retried:
+        _tell_rejected(scene, wish)
+        return
+    slips = scene.placement(scene.merged).slips
+    if slips:
+        waits.wait(scene, "placement", "Invalid", slips[0], "whoever owns the Pipeline or the Regions")
+    elif not wish.is_ours or not _is_content(wish):
+        what = f"the Artifact {wish.name} to be out of the way: it is not what its name says, or not this Pipeline's"
+        waits.wait(scene, "artifact", "Conflict", what, "whoever made it, by deleting it")
+    elif wish.rejection is not None:
+        _tell_rejected(scene, wish)
+    elif not scene.s.pipeline.is_deleting:
+        _append(scene, wish, is_retry=bool(wish.retried))
+
+
+def _is_content(wish: HubArtifact) -> bool:
+    return wish.is_genuine and wish.id == content.content_id(wish.template, wish.objects)
+
+
+def _repair(scene: Scene, wish: HubArtifact) -> None:
+    """Make the Artifact of what is on its way again, where somebody deleted it."""
+    if wish.version not in scene.artifacts and any(i.version == wish.version for i in scene.items):
+        scene.artifacts[wish.version] = wish
+        scene.early.append(plan.EnsureArtifact(wish.version, manifests.artifact(scene.s, wish)))
+
+
+def _tell_rejected(scene: Scene, wish: HubArtifact) -> None:
+    if wish.rejection is not None:
+        where = f" in Region {wish.rejection.region}" if wish.rejection.region else ""
+        what = (
+            f"another version, or a retry: {wish.version} was taken back{where} "
+            f"({wish.rejection.reason}): {wish.rejection.message}"
+        )
+        command = waits.retry(scene, wish.version)
+        waits.wait(scene, f"rejected/{wish.version}", "Rejected", what, "whoever owns the Pipeline", command)
+
+
+def _append(scene: Scene, wish: HubArtifact, *, is_retry: bool) -> None:
+    if wish.version not in scene.artifacts:
+        scene.artifacts[wish.version] = wish
+        scene.early.append(plan.EnsureArtifact(wish.version, manifests.artifact(scene.s, wish)))
+    frozen = freeze(scene.merged)
+    key = content.short_hash(frozen)
+    scene.plans[key] = frozen
+    scene.sequence += 1
+    scene.wish = scene.merged.wish
+    item = Item(
+        sequence=scene.sequence,
+        version=wish.version,
+        plan=key,
+        began_at=scene.now,
+        since=scene.now,
+        is_retry=is_retry,
+        provenance=dict(scene.s.pipeline.provenance),
+    )
+    scene.items.append(item)
+    scene.note("Queued", f"{wish.version} is change {item.sequence} of this Pipeline.")
+
+
+def supersede(scene: Scene) -> None:
+    """Of those that wait for the same slot the newest goes on; it tells how many came at once."""
+    for old in list(scene.items):
+        newer = [i for i in scene.items if i.sequence > old.sequence and _is_past(scene, i, old)]
+        if old.is_inside or not newer:
+            continue
+        drop_for(scene, old, min(newer, key=lambda i: i.sequence))
+
+
+def drop_for(scene: Scene, old: Item, new: Item) -> None:
+    """Let a newer change stand for an older one; one that was done everywhere is not among the newer one's."""
+    if not back.is_done(scene, old):
+        scene.replace(new, dataclasses.replace(new, batch=new.batch + old.batch))
+        scene.note("Superseded", f"{old.version} (change {old.sequence}) goes on as part of change {new.sequence}.")
+    scene.drop(old)
+    scene.waits = [w for w in scene.waits if not w.key.startswith(f"{old.sequence}/")]
+
+
+def _is_past(scene: Scene, new: Item, old: Item) -> bool:
+    """The newer one has passed every stage of its way that the older one has passed."""
+    return not (set(passed(scene, old)) & set(scene.stages(new))) - set(passed(scene, new))
+
+
+def passed(scene: Scene, item: Item) -> tuple[str, ...]:
+    """Return the stages that an item has passed."""
+    stages = scene.stages(item)
+    if item.stage not in stages:
+        return ()
+    return stages[: stages.index(item.stage) + (0 if item.is_inside else 1)]
+
+
+def next_stage(scene: Scene, item: Item) -> str:
+    """Return the stage that an item waits for, empty if it is in one or done."""
+    if item.is_inside:
+        return ""
+    stages, done = scene.stages(item), passed(scene, item)
+    return stages[len(done)] if len(done) < len(stages) else ""
+
+
+def rebuild(scene: Scene) -> None:
+    """Tell from the regions what is on its way, after the memory was erased; plans are then those of today."""
+    if scene.items or scene.s.memory.sequence or scene.merged.spec is None:
+        return
+    stages = [stage.name for stage in scene.merged.spec.stages]
+    where: dict[int, tuple[int, str]] = {}
+    for facts in scene.ours():
+        if facts.version in scene.artifacts and scene.rejection(facts.version) is None and facts.stage in stages:
+            place = stages.index(facts.stage)
+            where[facts.sequence] = max(where.get(facts.sequence, (-1, "")), (place, facts.version))
+    frozen = freeze(scene.merged)
+    key = content.short_hash(frozen)
+    for sequence, (place, version) in sorted(where.items()):
+        if any(s > sequence and p >= place for s, (p, _) in where.items()):
+            continue
+        scene.items.append(Item(sequence, version, key, scene.now, stages[place], True, scene.now))
+    if scene.items:
+        scene.plans[key] = frozen
+        wish = wished(scene)
+        if wish is not None and scene.items[-1].version == wish.version:
+            scene.wish = scene.merged.wish
+        scene.note("Rebuilt", "The memory was lost; what is on its way was told from the regions.", is_warning=True)

@@ -1,0 +1,171 @@
+"""What people read of a Pipeline: its stages and regions, one line at a glance, and the whole status."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from ombak.core.conveyor import back, content, plan, queue
+from ombak.core.conveyor.memory import Item, dump_memory
+from ombak.core.conveyor.placement import Target
+from ombak.core.conveyor.scene import Scene
+from ombak.core.conveyor.snapshot import HubSnapshot
+from ombak.core.conveyor.standing import State, standing
+
+Status = dict[str, Any]
+_MOST_WAITS = 64
+
+
+def stages(scene: Scene) -> tuple[plan.StageReport, ...]:
+    """Return how each stage of today's plan stands; of the newest item's plan where today's is not valid."""
+    made = scene.merged
+    if made.spec is None and scene.items:
+        made = scene.plan_of(scene.items[-1])
+    placed = scene.placement(made)
+    return tuple(_stage(scene, name, targets) for name, targets in placed.targets.items())
+
+
+def _stage(scene: Scene, name: str, targets: tuple[Target, ...]) -> plan.StageReport:
+    inside = next((i for i in scene.items if i.is_inside and i.stage == name), None)
+    done = next((i for i in reversed(scene.items) if name in queue.passed(scene, i)), None)
+    item = inside or done
+    regions = tuple(_region(scene, item, target) for target in targets)
+    reverting = any(back.is_going_back(scene, target) for target in targets)
+    state = "Reverting" if reverting else "UnderWay" if inside else "Passed" if done else "Empty"
+    if item is None:
+        return plan.StageReport(name, state, regions)
+    return plan.StageReport(name, state, regions, item.sequence, item.version, item.since, item.batch)
+
+
+def _region(scene: Scene, item: Item | None, target: Target) -> plan.RegionReport:
+    facts = scene.facts.get(target.key)
+    order = scene.order(item, target) if item is not None else None
+    if order is not None:
+        state = standing(scene, order)[0]
+    elif not target.region.is_reached:
+        state = State.UNREACHED
+    else:
+        state = State.ABSENT if facts is None else State.EARLIER
+    if facts is None:
+        return plan.RegionReport(target.region.name, state.value)
+    phase = facts.phase.value if facts.phase else ""
+    return plan.RegionReport(target.region.name, state.value, facts.version, facts.sequence, phase, facts.message)
+
+
+def glance(scene: Scene) -> tuple[str, str, str, str]:
+    """Return stage, version, reason and one sentence: of what went wrong first, else of the newest change."""
+    newest = scene.items[-1] if scene.items else None
+    if scene.problem:
+        return (newest.stage if newest else "", newest.version if newest else "", "Invalid", scene.problem)
+    rejected = next((w for w in scene.waits if w.key.startswith("rejected/")), None)
+    if newest is None or rejected is not None:
+        first = rejected or next(iter(scene.waits), None)
+        version = first.key.removeprefix("rejected/") if rejected and first else (newest.version if newest else "")
+        found = scene.rejection(version)
+        stage = found.stage if found else (newest.stage if newest else "")
+        return (
+            stage,
+            version,
+            first.reason if first else "Idle",
+            first.what if first else "Nothing was delivered yet.",
+        )
+    own = next((w for w in scene.waits if w.key.startswith(f"{newest.sequence}/")), None)
+    if back.is_done(scene, newest):
+        reason = own.reason if own else "Delivered"
+        return newest.stage, newest.version, reason, own.what if own else f"{newest.version} runs in every stage."
+    stage = newest.stage if newest.is_inside else queue.next_stage(scene, newest)
+    reason = own.reason if own else "UnderWay"
+    return stage, newest.version, reason, own.what if own else f"{newest.version} is on its way in stage {stage}."
+
+
+def status(s: HubSnapshot, made: plan.HubPlan, old: Mapping[str, Any], now: datetime) -> Status:
+    """Return the whole status of a Pipeline; times of conditions stay while their state does."""
+    found: Status = {
+        "observedGeneration": s.pipeline.generation,
+        "stage": made.stage,
+        "artifact": made.version,
+        "reason": made.reason,
+        "message": made.message[:1024],
+        "travelling": [_travelling(item) for item in made.memory.items],
+        "stages": [_stage_status(stage) for stage in made.stages],
+        "waitingFor": [_wait(wait) for wait in made.waits[:_MOST_WAITS]],
+        "merged": dict(made.merged),
+        "memory": dump_memory(made.memory),
+        "conditions": _conditions(s, made, old, now),
+    }
+    return {k: v for k, v in found.items() if v not in ("", [], {}) or k == "memory"}
+
+
+def _filled(found: Mapping[str, Any]) -> Status:
+    return {k: v for k, v in found.items() if v not in ("", None, [], 0)}
+
+
+def _stamp(moment: datetime | None) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment else ""
+
+
+def _travelling(item: Item) -> Status:
+    told = {"stage": item.stage, "state": "Inside" if item.is_inside else "Waiting", "batch": item.batch}
+    rest = {"since": _stamp(item.since), "skipped": list(item.skipped)}
+    return {"sequence": item.sequence, "artifact": item.version, **_filled({**told, **rest})}
+
+
+def _stage_status(stage: plan.StageReport) -> Status:
+    told = {"artifact": stage.version, "sequence": stage.sequence, "since": _stamp(stage.since), "batch": stage.batch}
+    regions = [
+        {"name": r.name, "state": r.state}
+        | _filled({"artifact": r.version, "sequence": r.sequence, "phase": r.phase, "message": r.message[:256]})
+        for r in stage.regions
+    ]
+    return {"name": stage.name, "state": stage.state, **_filled({**told, "regions": regions})}
+
+
+def _wait(wait: plan.HubWait) -> Status:
+    rest = {
+        "who": wait.who,
+        "command": wait.command,
+        "expected": _stamp(wait.expected),
+        "stage": wait.stage,
+        "region": wait.region,
+        "artifact": content.id_of(wait.artifact),
+    }
+    return {"what": wait.what, "since": _stamp(wait.since), **_filled(rest)}
+
+
+def _conditions(s: HubSnapshot, made: plan.HubPlan, old: Mapping[str, Any], now: datetime) -> list[Status]:
+    before = {c.get("type"): c for c in old.get("conditions") or [] if isinstance(c, Mapping)}
+    return [_condition(*fact, before.get(fact[0]), s.pipeline.generation, now) for fact in _facts(made)]
+
+
+def _facts(made: plan.HubPlan) -> list[tuple[str, str, str, str]]:
+    """Return the table of conditions: kstatus's three, whether all is delivered, and whether the spec is valid.
+
+    A region that does not answer makes Ready Unknown: silence is never success.
+    """
+    states = [r.state for stage in made.stages for r in stage.regions]
+    unknown = State.UNREACHED.value in states
+    serves = all(state not in (State.ABSENT.value, State.BACK.value) for state in states) and bool(states)
+    ready = "Unknown" if unknown else str(serves)
+    stalled = bool(made.problem) or made.reason in ("Rejected", "Invalid", "Conflict", "TakenBack")
+    delivered = made.reason == "Delivered"
+    told = "" if delivered else made.message
+    return [
+        ("Ready", ready, "Unreachable" if unknown else "Serving" if serves else "Missing", ""),
+        ("Reconciling", str(not delivered and not stalled and made.reason != "Base"), made.reason or "Idle", told),
+        ("Stalled", str(stalled), made.reason if stalled else "Going", told if stalled else ""),
+        ("Delivered", str(delivered), made.reason or "Idle", told),
+        ("SpecValid", str(not made.problem), "Invalid" if made.problem else "Valid", made.problem),
+    ]
+
+
+def _condition(
+    kind: str, state: str, reason: str, message: str, before: Mapping[str, Any] | None, generation: int, now: datetime
+) -> Status:
+    since = before.get("lastTransitionTime") if before and before.get("status") == state else None
+    return {
+        "type": kind,
+        "status": state,
+        "reason": reason,
+        "message": message[:1024],
+        "observedGeneration": generation,
+        "lastTransitionTime": since or _stamp(now),
+    }

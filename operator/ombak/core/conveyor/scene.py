@@ -1,0 +1,149 @@
+"""What every part of a decision about a Pipeline needs: the snapshot, what follows from it, and what came of it."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from ombak.core.conveyor import manifests, plan
+from ombak.core.conveyor.memory import HubMemory, Item
+from ombak.core.conveyor.merge import Merged, merge
+from ombak.core.conveyor.placement import Placement, Target, place
+from ombak.core.conveyor.snapshot import HubArtifact, HubRejection, HubSnapshot, RegionFacts, RolloutFacts
+from ombak.core.plan import Note
+
+Key = tuple[str, str]
+
+
+class Scene:
+    """One decision while it is made: frozen facts, and the items, intents, notes and waits that grow on the way."""
+
+    def __init__(self, s: HubSnapshot, now: datetime) -> None:
+        self.s = s
+        self.now = now
+        self.merged = merge(s.pipeline.name, s.pipeline.spec, s.bases)
+        self.regions: Mapping[str, RegionFacts] = {r.name: r for r in s.regions}
+        self.facts: Mapping[Key, RolloutFacts] = {(f.region, f.namespace): f for f in s.rollouts}
+        self.artifacts: dict[str, HubArtifact] = {a.version: a for a in s.artifacts}
+        self.items: list[Item] = sorted(s.memory.items, key=lambda i: i.sequence)
+        self.plans: dict[str, dict[str, object]] = dict(s.memory.plans)
+        self.sequence = _last_sequence(s)
+        self.wish = s.memory.wish
+        self.early: list[plan.Action] = []
+        self.late: list[plan.Action] = []
+        self.notes: list[Note] = []
+        self.waits: list[plan.HubWait] = []
+        self.touched: set[Key] = set()
+        """Places that are written to in this decision: what was seen of them is no longer how they are."""
+        self._merged: dict[tuple[str, str], Merged] = {}
+        self._placed: dict[int, Placement] = {}
+
+    # -- what is known
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with the Pipeline, with field and fix."""
+        return self.s.pipeline.problem or self.merged.problem
+
+    def plan_of(self, item: Item) -> Merged:
+        """Return the frozen Pipeline by which an item travels; today's if that was lost."""
+        found = self._merged.get((item.plan, item.version))
+        if found is None:
+            found = self._merged[item.plan, item.version] = self._thawed(item)
+        return found
+
+    def _thawed(self, item: Item) -> Merged:
+        raw, artifact = self.plans.get(item.plan), self.artifacts.get(item.version)
+        if raw is None or artifact is None:
+            return self.merged
+        thawed = merge(self.s.pipeline.name, thaw(raw, artifact), {})
+        return thawed if thawed.spec is not None else self.merged
+
+    def placement(self, made: Merged) -> Placement:
+        """Return which stage of a plan has which regions, as they are now."""
+        if made.spec is None:
+            return Placement({})
+        key = id(made)
+        if key not in self._placed:
+            self._placed[key] = place(made.spec, self.s.pipeline.namespace, self.s.regions)
+        return self._placed[key]
+
+    def stages(self, item: Item) -> tuple[str, ...]:
+        """Return the names of the stages on an item's way."""
+        spec = self.plan_of(item).spec
+        return tuple(stage.name for stage in spec.stages) if spec else ()
+
+    def targets(self, item: Item, stage: str) -> tuple[Target, ...]:
+        """Return where an item goes in a stage."""
+        return self.placement(self.plan_of(item)).targets.get(stage, ())
+
+    def rejection(self, version: str) -> HubRejection | None:
+        """Return why a version was taken back, None if it was not."""
+        found = self.artifacts.get(version)
+        return found.rejection if found else None
+
+    def is_ours(self, facts: RolloutFacts) -> bool:
+        """Whether a region's Rollout is this Pipeline's, of this hub."""
+        return facts.hub == self.s.hub and facts.pipeline == self.s.pipeline.key
+
+    def ours(self) -> Iterable[RolloutFacts]:
+        """Return the region's Rollouts that this Pipeline delivered."""
+        return (f for f in self.s.rollouts if self.is_ours(f))
+
+    def is_skipped(self, target: Target) -> bool:
+        """Whether a region has been silent for so long that one may go on without it."""
+        region = target.region
+        if region.is_reached or region.reachable is None:
+            return False
+        return region.last_contact is None or self.now - region.last_contact >= self.s.skip_after
+
+    def order(self, item: Item, target: Target) -> manifests.Order | None:
+        """Return what a region's Rollout is to be for an item; None if its Artifact is gone or not genuine."""
+        artifact = self.artifacts.get(item.version)
+        if artifact is None or not artifact.is_genuine:
+            return None
+        return manifests.Order(target, artifact, self.plan_of(item), item.sequence, item.provenance, item.is_retry)
+
+    # -- what comes of it
+
+    def replace(self, old: Item, new: Item) -> Item:
+        """Put an item in the place of what it was."""
+        self.items = [new if i.sequence == old.sequence else i for i in self.items]
+        return new
+
+    def drop(self, item: Item) -> None:
+        """Forget an item: it ended, or another one came in its place."""
+        self.items = [i for i in self.items if i.sequence != item.sequence]
+
+    def note(self, reason: str, message: str, *, is_warning: bool = False) -> None:
+        """Tell people something that happened."""
+        self.notes.append(Note(reason, message, is_warning=is_warning))
+
+    def memory(self) -> HubMemory:
+        """Return what is to be remembered; plans that no item travels by are forgotten."""
+        used = {i.plan for i in self.items}
+        return HubMemory(
+            sequence=self.sequence,
+            wish=self.wish,
+            items=tuple(self.items),
+            plans={k: v for k, v in self.plans.items() if k in used},
+            waits={w.key: w.since for w in self.waits},
+        )
+
+
+def _last_sequence(s: HubSnapshot) -> int:
+    seen = [f.sequence for f in s.rollouts if f.hub == s.hub and f.pipeline == s.pipeline.key]
+    return max((s.memory.sequence, *seen, *(a.sequence for a in s.artifacts), *(i.sequence for i in s.memory.items)))
+
+
+def freeze(made: Merged) -> dict[str, object]:
+    """Return a plan without what its Artifact keeps."""
+    rollout = {k: v for k, v in made.rollout.items() if k != "template"}
+    kept = {k: v for k, v in made.raw.items() if k not in ("objects", "values", "paused", "deletionPolicy")}
+    return {**kept, "rollout": {"spec": rollout}}
+
+
+def thaw(raw: Mapping[str, object], artifact: HubArtifact) -> dict[str, object]:
+    """Return a plan with what its Artifact keeps."""
+    kept = raw.get("rollout")
+    spec = dict(kept.get("spec") or {}) if isinstance(kept, Mapping) else {}
+    content = {"objects": list(artifact.objects), "values": list(artifact.values)}
+    return {**raw, "rollout": {"spec": {**spec, "template": dict(artifact.template)}}, **content}

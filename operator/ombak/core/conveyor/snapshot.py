@@ -1,0 +1,229 @@
+"""What a decision about a Pipeline is made from: one frozen picture of it, its regions, and what runs there."""
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from ombak.api.rollout import Phase
+from ombak.core.conveyor.memory import HubMemory
+
+ZERO = timedelta(0)
+Raw = Mapping[str, Any]
+"""Part of a manifest, as the user wrote it."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Floors:
+    """A Region's shortest bakes: what a manifest says wins only where it is longer (R76)."""
+
+    one_box: timedelta = ZERO
+    batch: timedelta = ZERO
+    bake: timedelta = ZERO
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RegionFacts:
+    """A Region as the hub knows it now."""
+
+    name: str
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Its own, and `ombak.dev/cloud|region|tier|name`."""
+    zones: tuple[str, ...] = ()
+    floors: Floors = Floors()
+    allow: tuple[str, ...] | None = None
+    """Namespaces of the hub whose Pipelines may deploy there; None for every one, as `*` is."""
+    reachable: bool | None = None
+    last_contact: datetime | None = None
+    """By the hub's own clock."""
+    context: str = ""
+    """The kubectl context by which people reach it; its name where that is empty."""
+
+    @property
+    def is_reached(self) -> bool:
+        """It answers. Unknown is no: silence is never success."""
+        return self.reachable is True
+
+    def admits(self, namespace: str) -> bool:
+        """Whether Pipelines of that namespace of the hub may deploy there."""
+        return self.allow is None or "*" in self.allow or namespace in self.allow
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RegionWait:
+    """What a Rollout in a region says that it waits for."""
+
+    what: str
+    since: datetime | None = None
+    who: str = ""
+    command: str = ""
+    expected: datetime | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RolloutFacts:
+    """The Rollout of the Pipeline's name in one namespace of a region, as last seen."""
+
+    region: str
+    namespace: str
+    resource_version: str
+    generation: int
+    observed_generation: int
+    spec: Raw
+    artifact: str
+    """The id of its `spec.template`, as the region counts it."""
+    hub: str = ""
+    """The hub that it says it belongs to, empty if nobody."""
+    pipeline: str = ""
+    """`namespace/name` of the Pipeline that it says it belongs to."""
+    claimed_by: str = ""
+    """Another hub that found it taken."""
+    sequence: int = 0
+    """What the hub delivered last: its place in the queue, the version, the stage, the hash of its objects."""
+    version: str = ""
+    stage: str = ""
+    objects: str = ""
+    annotations: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """All that the hub wrote beside the spec."""
+    has_retry: bool = False
+    """A retry is written and not yet carried out."""
+    phase: Phase | None = None
+    stable: str = ""
+    stable_digest: str = ""
+    """The digest of the content that the region keeps of it, empty if that is not genuine."""
+    current: str = ""
+    rejected: str = ""
+    message: str = ""
+    wait: RegionWait | None = None
+    holds_replicas: bool = False
+    """The hub's own field manager still owns `spec.replicas`."""
+    replicas: int | None = None
+
+    @property
+    def is_told(self) -> bool:
+        """Its status is about its spec as it is."""
+        return self.phase is not None and self.observed_generation >= self.generation
+
+    @property
+    def is_moving(self) -> bool:
+        """Something is on its way there, or nobody can tell yet that nothing is."""
+        return not self.is_told or self.phase not in (Phase.STABLE, Phase.REVERTED, Phase.FAILED, Phase.INVALID)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class HubRejection:
+    """Why an artifact was taken back, and how far that reaches."""
+
+    reason: str
+    message: str
+    at: datetime
+    stage: str = ""
+    region: str = ""
+    scope: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class HubArtifact:
+    """One version of the Pipeline: the content, the values beside it, and the verdict."""
+
+    version: str
+    """The artifact's id, and where there are values their hash: what is delivered, and judged, as one."""
+    id: str
+    name: str
+    sequence: int
+    template: Raw
+    objects: tuple[Raw, ...] = ()
+    values: tuple[Raw, ...] = ()
+    is_genuine: bool = True
+    is_ours: bool = True
+    rejection: HubRejection | None = None
+    retried: str = ""
+    retried_at: int = 0
+    """The last sequence number when it was retried: what was delivered up to there says nothing any more."""
+    resource_version: str = ""
+    provenance: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+class JobState(StrEnum):
+    """How the Job of a test fares."""
+
+    RUNNING = "Running"
+    PASSED = "Passed"
+    FAILED = "Failed"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class JobFacts:
+    """The Job of a test, as last seen."""
+
+    name: str
+    state: JobState
+    message: str = ""
+    """The tail of its log, or why it failed."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Held:
+    """Why a gate is closed."""
+
+    kind: str
+    what: str
+    who: str
+    command: str = ""
+    since: datetime | None = None
+    expected: datetime | None = None
+    names: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GateAnswer:
+    """A gate that is closed for a stage, or only for one region of it."""
+
+    stage: str
+    held: Held
+    region: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PipelineView:
+    """The Pipeline as the user wrote it, read once."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    spec: Raw
+    problem: str = ""
+    """What is wrong with the spec, with the field and the fix."""
+    is_deleting: bool = False
+    abort: str = ""
+    retry: str = ""
+    provenance: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Annotations that travel along: author, commit, build, reviewer."""
+
+    @property
+    def key(self) -> str:
+        """How it is called on what it owns in regions."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class HubSnapshot:
+    """Everything that the conveyor's `decide` may look at."""
+
+    hub: str
+    """What tells this hub from all others."""
+    pipeline: PipelineView
+    memory: HubMemory
+    bases: Mapping[str, Raw] = dataclasses.field(default_factory=dict)
+    """The specs of the Pipelines of its namespace that it extends, over any depth; who is not here is not there."""
+    regions: tuple[RegionFacts, ...] = ()
+    rollouts: tuple[RolloutFacts, ...] = ()
+    artifacts: tuple[HubArtifact, ...] = ()
+    jobs: Mapping[str, JobFacts] = dataclasses.field(default_factory=dict)
+    """By name, of the hub and of the regions alike: a name says the region too."""
+    gates: tuple[GateAnswer, ...] = ()
+    skip_after: timedelta = timedelta(minutes=5)
+    """A region is passed over only after so long without a word."""
+    poll: timedelta = timedelta(seconds=30)

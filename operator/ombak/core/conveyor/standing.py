@@ -1,0 +1,89 @@
+"""How a region stands to a change: what it was told, what it runs, and whether that is beyond doubt."""
+
+from enum import StrEnum
+
+from ombak.api.rollout import Phase
+from ombak.core.conveyor import manifests
+from ombak.core.conveyor.scene import Scene
+from ombak.core.conveyor.snapshot import RolloutFacts
+
+
+class State(StrEnum):
+    """One word for a region of a stage."""
+
+    ABSENT = "Absent"
+    """Nothing was delivered there yet."""
+    UNREACHED = "Unknown"
+    """It does not answer, so nothing is known: never ready."""
+    FOREIGN = "Conflict"
+    """A Rollout of that name belongs to somebody else."""
+    EARLIER = "Earlier"
+    """It runs an earlier change, and nothing is on its way."""
+    BUSY = "Busy"
+    """Something else is on its way there."""
+    LATER = "Later"
+    """It was given a later change already."""
+    EDITED = "Edited"
+    """Somebody changed what was delivered."""
+    MOVING = "Moving"
+    """The change is on its way there."""
+    HELD = "Held"
+    """The change is written, but nothing of it has started there."""
+    STABLE = "Stable"
+    """It runs exactly that content and has finished its bake."""
+    BACK = "TakenBack"
+    """It took the change back, or failed to install it."""
+
+
+def standing(scene: Scene, order: manifests.Order) -> tuple[State, RolloutFacts | None]:
+    """Return how a region stands to what is to be delivered there, and what was seen of it."""
+    facts = scene.facts.get(order.target.key)
+    if not order.target.region.is_reached:
+        return State.UNREACHED, facts
+    if facts is None:
+        return State.ABSENT, None
+    if not scene.is_ours(facts):
+        return State.FOREIGN, facts
+    if facts.sequence != order.sequence or facts.version != order.artifact.version:
+        return _before(facts, order), facts
+    return _told(order, facts), facts
+
+
+def _before(facts: RolloutFacts, order: manifests.Order) -> State:
+    if facts.sequence > order.sequence:
+        return State.LATER
+    return State.BUSY if facts.is_moving and not runs_none(facts) else State.EARLIER
+
+
+def _told(order: manifests.Order, facts: RolloutFacts) -> State:
+    made = manifests.delivery(order.artifact, order.target)
+    if is_taken_back(facts):
+        return State.BACK
+    if manifests.edited(order, facts):
+        return State.EDITED
+    if not facts.is_told or facts.has_retry:
+        return State.MOVING
+    if facts.phase is Phase.STABLE and runs_exactly(facts, made):
+        return State.STABLE
+    return State.HELD if runs_none(facts) else State.MOVING
+
+
+def runs_exactly(facts: RolloutFacts, made: manifests.Delivery) -> bool:
+    """It is asked for that content, runs it as its good version, and keeps it unaltered (R61, P5)."""
+    return facts.artifact == made.id == facts.stable and facts.stable_digest == made.digest
+
+
+def is_taken_back(facts: RolloutFacts) -> bool:
+    """The region says for sure that it took back, or could not install, what it is asked for."""
+    if not facts.is_told or facts.has_retry or not facts.rejected:
+        return False
+    return facts.phase in (Phase.REVERTING, Phase.REVERTED, Phase.FAILED) and facts.rejected == facts.artifact
+
+
+def runs_none(facts: RolloutFacts) -> bool:
+    """Nothing runs there of what the spec asks for: it went back, or has not begun."""
+    if not facts.is_told:
+        return False
+    if facts.phase is Phase.REVERTED:
+        return is_taken_back(facts)
+    return facts.phase in (Phase.BLOCKED, Phase.INVALID) and facts.artifact not in (facts.current, facts.stable)

@@ -1,0 +1,96 @@
+"""Tests of a stage as Jobs: when they run, what counts as passed, and what a failure does (R24-R31, R33)."""
+
+import dataclasses
+
+from ombak.api.rollout import Phase
+from ombak.api.stage import JobMoment, JobPlace, StageTest
+from ombak.core.conveyor import back, manifests, plan, waits
+from ombak.core.conveyor.memory import Item
+from ombak.core.conveyor.placement import Target
+from ombak.core.conveyor.scene import Scene
+from ombak.core.conveyor.snapshot import Held, JobFacts, JobState, RolloutFacts
+
+_MIXED = (Phase.ONE_BOX_BAKE, Phase.ROLLING)
+
+
+def while_mixed(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> None:
+    """Run the tests of coexistence while boxes of both versions serve."""
+    if facts.phase in _MIXED:
+        for test in target.stage.tests or ():
+            if test.when is JobMoment.DURING_ONE_BOX:
+                _look(scene, item, target, test)
+
+
+def passed(scene: Scene, item: Item, target: Target) -> bool:
+    """Whether all tests of a region that is stable passed; those that did not run yet are run.
+
+    One of coexistence that could not run while the fleet was mixed, for no hub was there, runs late: it is never
+    taken for passed.
+    """
+    found = [_look(scene, item, target, test) for test in target.stage.tests or ()]
+    return all(found)
+
+
+def _look(scene: Scene, item: Item, target: Target, test: StageTest) -> bool:
+    """Return whether a test passed; run it, run it again, or take the version back where it did not."""
+    key = manifests.test_key(target, test)
+    current = next((i for i in scene.items if i.sequence == item.sequence), None)
+    if current is None:
+        return False
+    if key in current.passed:
+        return True
+    for attempt in range(1, test.retries + 2):
+        job = scene.s.jobs.get(manifests.job_name(scene.s, item, target, test, attempt))
+        if job is None:
+            _run(scene, item, target, test, attempt)
+            return False
+        if job.state is JobState.PASSED:
+            scene.replace(current, dataclasses.replace(current, passed=(*current.passed, key)))
+            scene.note("TestPassed", f"{test.name} passed on {item.version} in Region {target.region.name}.")
+            return True
+        if job.state is JobState.RUNNING:
+            waits.of_item(
+                scene, item, target.stage.name, "Testing", _running(scene, target, test, job), target.region.name
+            )
+            return False
+    return False
+
+
+def verdicts(scene: Scene) -> None:
+    """Take back what failed a test in the stage where it is, before anything starts anywhere."""
+    for item in [i for i in scene.items if i.is_inside]:
+        for target in scene.targets(item, item.stage):
+            for test in target.stage.tests or ():
+                if _has_failed(scene, item, target, test):
+                    _fail(scene, item, target, test)
+
+
+def _has_failed(scene: Scene, item: Item, target: Target, test: StageTest) -> bool:
+    if manifests.test_key(target, test) in item.passed:
+        return False
+    names = (manifests.job_name(scene.s, item, target, test, n) for n in range(1, test.retries + 2))
+    return all((job := scene.s.jobs.get(name)) is not None and job.state is JobState.FAILED for name in names)
+
+
+def _run(scene: Scene, item: Item, target: Target, test: StageTest, attempt: int) -> None:
+    made = manifests.job(scene.s, item, target, test, attempt)
+    region = "" if test.where is JobPlace.HUB else target.region.name
+    scene.late.append(plan.RunTest(region, made["metadata"]["namespace"], made))
+    told = waits.held(f"test-{test.name}", f"the test {test.name} to begin", "nobody, it goes by itself")
+    waits.of_item(scene, item, target.stage.name, "Testing", told, target.region.name)
+
+
+def _running(scene: Scene, target: Target, test: StageTest, job: JobFacts) -> Held:
+    hub = test.where is JobPlace.HUB
+    namespace = scene.s.pipeline.namespace if hub else target.namespace
+    logs = f"kubectl -n {namespace} logs job/{job.name}"
+    what = f"the test {test.name} in Region {target.region.name}"
+    command = logs if hub else waits.in_region(target.region, logs)
+    return waits.held(f"test-{test.name}", what, "the test itself", command)
+
+
+def _fail(scene: Scene, item: Item, target: Target, test: StageTest) -> None:
+    last = scene.s.jobs[manifests.job_name(scene.s, item, target, test, test.retries + 1)]
+    tail = f": {last.message}" if last.message else ""
+    message = f"the test {test.name} failed in Region {target.region.name}{tail}"
+    back.reject(scene, item, "TestFailed", message, target.stage.name, target.region.name)

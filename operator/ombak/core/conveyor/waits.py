@@ -1,0 +1,143 @@
+"""What waits for what, who can lift it and with which command, region by region (P10)."""
+
+from datetime import datetime
+
+from ombak.core import commands, naming
+from ombak.core.conveyor import content, plan
+from ombak.core.conveyor.memory import Item
+from ombak.core.conveyor.placement import Target
+from ombak.core.conveyor.scene import Scene
+from ombak.core.conveyor.snapshot import Held, PipelineView, RegionFacts, RolloutFacts
+
+_ENGINEER = "whoever owns the Pipeline"
+
+
+def of_pipeline(pipeline: PipelineView, verb: str) -> str:
+    """Return a kubectl command on the Pipeline, on the hub."""
+    return f"kubectl -n {pipeline.namespace} {verb} ompl {pipeline.name}"
+
+
+def in_region(region: RegionFacts, command: str) -> str:
+    """Return a kubectl command with the context by which people reach a region."""
+    if not command.startswith("kubectl ") or "--context" in command:
+        return command
+    return f"kubectl --context {region.context or region.name} {command.removeprefix('kubectl ')}"
+
+
+def _on_rollout(scene: Scene, target: Target, verb: str, rest: str) -> str:
+    return in_region(target.region, f"kubectl -n {target.namespace} {verb} omr {scene.s.pipeline.name} {rest}")
+
+
+def abort(scene: Scene, version: str) -> str:
+    """Return the command that takes back a version that is on its way."""
+    return of_pipeline(scene.s.pipeline, "annotate") + f" --overwrite {naming.ABORT}={content.id_of(version)}"
+
+
+def retry(scene: Scene, version: str) -> str:
+    """Return the command that lets a rejected version start again."""
+    found = scene.artifacts.get(version)
+    value = commands.next_retry(content.id_of(version), found.retried if found else "")
+    return of_pipeline(scene.s.pipeline, "annotate") + f" --overwrite {naming.RETRY}={value}"
+
+
+def wait(
+    scene: Scene, key: str, reason: str, what: str, who: str, command: str = "", expected: datetime | None = None
+) -> None:
+    """Say that the Pipeline as a whole waits."""
+    _add(scene, plan.HubWait(key, reason, what, _since(scene, key), who, command, expected))
+
+
+def of_item(scene: Scene, item: Item, stage: str, reason: str, told: Held, region: str = "") -> None:
+    """Say that a change waits, in a stage or in one region of it."""
+    key = "/".join(part for part in (str(item.sequence), stage, region, told.kind) if part)
+    _add(
+        scene,
+        plan.HubWait(
+            key=key,
+            reason=reason,
+            what=told.what,
+            since=told.since or _since(scene, key),
+            who=told.who,
+            command=told.command or abort(scene, item.version),
+            expected=told.expected,
+            stage=stage,
+            region=region,
+            artifact=item.version,
+        ),
+    )
+
+
+def _since(scene: Scene, key: str) -> datetime:
+    return scene.s.memory.waits.get(key, scene.now)
+
+
+def _add(scene: Scene, made: plan.HubWait) -> None:
+    if all(w.key != made.key for w in scene.waits):
+        scene.waits.append(made)
+
+
+def held(
+    kind: str, what: str, who: str, command: str = "", expected: datetime | None = None, since: datetime | None = None
+) -> Held:
+    """Return why something does not go on, in the words of P10."""
+    return Held(kind, what, who, command, since, expected)
+
+
+def unreachable(target: Target) -> Held:
+    """Return the wait for a region that does not answer."""
+    region = target.region
+    last = f", last heard of at {region.last_contact:%Y-%m-%d %H:%M:%S}Z" if region.last_contact else ""
+    what = f"Region {region.name} to answer: it cannot be reached{last}"
+    who = "whoever runs that cluster; or set onRegionUnreachable: Skip"
+    return held("unreachable", what, who, f"kubectl describe omreg {region.name}")
+
+
+def moving(scene: Scene, target: Target, facts: RolloutFacts, version: str) -> Held:
+    """Return what a region itself says that it waits for, with the command that helps there."""
+    told = facts.wait
+    where = f"Region {target.region.name}"
+    if told is None or not facts.is_told:
+        phase = facts.phase.value if facts.phase and facts.is_told else "not begun"
+        show = _on_rollout(scene, target, "get", "-o wide")
+        return held("moving", f"{where} to finish {version} ({phase})", f"the operator in {where}", show)
+    command = in_region(target.region, told.command) or _on_rollout(scene, target, "describe", "").strip()
+    return held("moving", f"{where}, which waits for {told.what}", told.who, command, told.expected, told.since)
+
+
+def going_back(scene: Scene, target: Target, facts: RolloutFacts) -> Held:
+    """Return the wait for a region's revert to end."""
+    told = facts.wait
+    what = f"Region {target.region.name} to be back from {facts.version}"
+    show = _on_rollout(scene, target, "describe", "").strip()
+    return held("revert", what, "nobody, it goes by itself", show, told.expected if told else None)
+
+
+def foreign(scene: Scene, target: Target, facts: RolloutFacts) -> Held:
+    """Return the wait for a Rollout that belongs to somebody else."""
+    if facts.hub and facts.hub != scene.s.hub:
+        owner = f"the hub {facts.hub}"
+    elif facts.pipeline and facts.pipeline != scene.s.pipeline.key:
+        owner = f"the Pipeline {facts.pipeline}"
+    else:
+        owner = "nobody that the hub knows"
+    what = (
+        f"the Rollout {target.namespace}/{scene.s.pipeline.name} in Region {target.region.name} "
+        f"to be given over: it belongs to {owner}, and is not touched"
+    )
+    give = f"--overwrite ombak.dev/hub={scene.s.hub} ombak.dev/pipeline={scene.s.pipeline.key}"
+    return held("conflict", what, f"whoever runs {owner}", _on_rollout(scene, target, "annotate", give))
+
+
+def edited(scene: Scene, target: Target, fields: tuple[str, ...]) -> Held:
+    """Return the wait for a Rollout that somebody edited in the region."""
+    what = f"Region {target.region.name} to run what was delivered: somebody edited {', '.join(fields)} there"
+    put_back = of_pipeline(scene.s.pipeline, "patch") + """ --type merge -p '{"spec":{"handEdits":"PutBack"}}'"""
+    return held("edited", what, "whoever edited it; or set handEdits: PutBack", put_back)
+
+
+def taken_back(scene: Scene, target: Target, facts: RolloutFacts) -> Held:
+    """Return the wait for a region that took back, by itself, what is done elsewhere."""
+    what = f"Region {target.region.name}, which took {facts.version} back: {facts.message or 'no reason given'}"
+    value = f"--overwrite {naming.RETRY}={facts.artifact}"
+    again = in_region(target.region, facts.wait.command) if facts.wait and facts.wait.command else ""
+    return held("failed", what, _ENGINEER, again or _on_rollout(scene, target, "annotate", value))

@@ -1,0 +1,198 @@
+"""The conveyor under everything at once: whatever happens, nothing overtakes, nothing bad goes on, all of it ends."""
+
+import dataclasses
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from ombak.core.conveyor import plan
+from ombak.core.conveyor.memory import HubMemory
+from support.conveyor import hours, push, region, spec, stage, version_of, world
+
+NAMES = ("a-1", "b-1", "c-1", "c-2", "d-1", "d-2")
+TAGS = ("v1", "v2", "v3", "v4")
+BY_ID = {version_of(tag): tag for tag in TAGS}
+ROUTE = ("alpha", "beta", "gamma", "rest")
+
+
+def stages(scope: str, policy: str) -> list[dict[str, Any]]:
+    """Four stages, of which the third takes its regions in turn and the last one what is left over."""
+    return [
+        stage("alpha", "a-1", phase="PreProd"),
+        stage("beta", "b-1", maxParallel=1),
+        stage("gamma", regions={"matchLabels": {"wave": "c"}}, maxParallel=1, revertScope=scope),
+        stage("rest", regions="Unplaced", onRegionUnreachable=policy),
+    ]
+
+
+def some_region(name: str) -> Any:
+    """A region with the label of its wave."""
+    return region(name, labels={"wave": name[0]})
+
+
+class Conveyor(RuleBasedStateMachine):
+    """Pushes, faults, people and time, in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bad: dict[str, frozenset[str]] = {}
+        self.written: dict[tuple[str, str], list[int]] = {}
+        self.made: plan.HubPlan | None = None
+
+    def ill(self, name: str, artifact: str) -> str:
+        """Return what a region has against a version."""
+        return "an alarm fired" if name in self.bad.get(BY_ID.get(artifact, ""), ()) else ""
+
+    @initialize(scope=st.sampled_from(["Region", "Stage", "Everywhere"]), policy=st.sampled_from(["Hold", "Skip"]))
+    def begin(self, scope: str, policy: str) -> None:
+        """Begin with the first version everywhere."""
+        self.w = world(spec("v1", stages(scope, policy)), [some_region(n) for n in NAMES], ill=self.ill)
+        self.w.run(self.w.now + hours(12))
+
+    @rule(tag=st.sampled_from(TAGS))
+    def push(self, tag: str) -> None:
+        """Ask for a version, new or old."""
+        push(self.w, tag)
+
+    @rule(tag=st.sampled_from(TAGS[1:]), where=st.frozensets(st.sampled_from(NAMES), max_size=2))
+    def turns_bad(self, tag: str, where: frozenset[str]) -> None:
+        """A version does harm in some regions, or is mended from outside."""
+        self.bad[tag] = where
+
+    @rule(name=st.sampled_from(NAMES))
+    def falls_silent(self, name: str) -> None:
+        """A region cannot be reached any more, and goes on by itself."""
+        if name in self.w.regions:
+            self.w.silent.add(name)
+
+    @rule()
+    def answers(self) -> None:
+        """All regions can be reached again."""
+        self.w.silent.clear()
+
+    @rule(name=st.sampled_from(NAMES[3:]))
+    def is_removed(self, name: str) -> None:
+        """A region is taken off the list; what runs there stays."""
+        gone = self.w.regions.pop(name, None)
+        self.w.silent.discard(name)
+        self.w.views.pop(name, None)
+        if gone is not None:
+            self.gone = gone
+
+    @rule(name=st.sampled_from((*NAMES[3:], "d-3")))
+    def is_added(self, name: str) -> None:
+        """A region is registered, perhaps for the first time."""
+        if name not in self.w.regions:
+            for key in [k for k in self.written if k[0] == name]:
+                del self.written[key]
+            self.w.add(some_region(name))
+
+    @rule(command=st.sampled_from(["abort", "retry"]), tag=st.sampled_from(TAGS), again=st.integers(1, 4))
+    def is_told(self, command: str, tag: str, again: int) -> None:
+        """A person says something that makes sense, or not."""
+        value = version_of(tag) + (f".{again}" if command == "retry" and again > 1 else "")
+        self.w.pipeline = dataclasses.replace(self.w.pipeline, **{command: value})
+
+    @rule()
+    def is_paused(self) -> None:
+        """A person pauses the Pipeline, or lets it go on."""
+        made = dict(self.w.pipeline.spec)
+        self.w.pipeline = dataclasses.replace(self.w.pipeline, spec=made | {"paused": not made.get("paused")})
+
+    @rule(
+        minutes=st.sampled_from([0, 0, 1, 12, 45, 130]),
+        writes=st.none() | st.integers(0, 6),
+        stale=st.frozensets(st.sampled_from(NAMES), max_size=2),
+        ticks=st.booleans(),
+    )
+    def look(self, minutes: int, writes: int | None, stale: frozenset[str], ticks: bool) -> None:
+        """One decision, perhaps on late views, perhaps with the hub killed between two writes."""
+        self.w.look(stale)
+        made = self.decide_and_check()
+        self.w.carry_out(made, writes)
+        if ticks or minutes:
+            self.w.tick(timedelta(minutes=minutes))
+
+    @precondition(lambda self: not self.w.silent)
+    @rule()
+    def forgets(self) -> None:
+        """Somebody erases the status; the regions still tell what is where."""
+        self.w.look()
+        self.w.memory = HubMemory()
+
+    def decide_and_check(self) -> plan.HubPlan:
+        """Return a decision that keeps every promise."""
+        from ombak.core.conveyor.decide import decide
+
+        s = self.w.snapshot()
+        made = decide(s, self.w.now)
+        rejected = {a.version for a in s.artifacts if a.rejection is not None}
+        rejected -= {a.version for a in made.actions if isinstance(a, plan.RecordRetry)}
+        rejected |= {a.version for a in made.actions if isinstance(a, plan.RecordRejected)}
+        seen = {(f.region, f.namespace): f for f in s.rollouts}
+        for action in made.actions:
+            if isinstance(action, plan.ApplyRollout):
+                self.check(action, rejected, seen.get((action.region, action.namespace)))
+        for wait in made.waits:
+            assert wait.what, wait
+            assert wait.who, wait
+            assert wait.since <= self.w.now, wait
+        return made
+
+    def check(self, action: plan.ApplyRollout, rejected: set[str], seen: Any) -> None:
+        """Hold one write against the promises."""
+        told = action.manifest["metadata"]["annotations"]
+        version, sequence = told["ombak.dev/version"], int(told["ombak.dev/sequence"])
+        assert action.region not in self.w.silent
+        assert ("replicas" in action.manifest["spec"]) == (action.resource_version == "")
+        if seen is None or version != seen.version:
+            assert version not in rejected, f"{version} enters {action.region} although it was rejected"
+        if seen is not None and sequence < seen.sequence:
+            assert seen.version in rejected, f"{sequence} comes after {seen.sequence} in {action.region}"
+
+    @invariant()
+    def one_in_each_slot(self) -> None:
+        """No two changes are in the same stage, and the older one is always further."""
+        if not hasattr(self, "w"):
+            return
+        items = sorted(self.w.memory.items, key=lambda i: i.sequence)
+        slots = [i.stage for i in items if i.is_inside]
+        assert len(set(slots)) == len(slots), slots
+        places = [ROUTE.index(i.stage) + (not i.is_inside) if i.stage else -1 for i in items]
+        assert places == sorted(places, reverse=True), items
+
+    def teardown(self) -> None:
+        """When the faults end, everything ends: nothing is on its way any more, and nothing can be said to be lost."""
+        if not hasattr(self, "w"):
+            return
+        self.w.silent.clear()
+        for name in NAMES[:4]:
+            if name not in self.w.regions:
+                self.w.add(some_region(name))
+        made = dict(self.w.pipeline.spec) | {"paused": False}
+        self.w.pipeline = dataclasses.replace(self.w.pipeline, spec=made)
+        last = self.w.run(self.w.now + hours(48))
+        self.is_over(last)
+
+    def is_over(self, last: plan.HubPlan) -> None:
+        """Everything that may run runs everywhere, or a person is asked, with the command."""
+        assert not [i for i in self.w.memory.items if i.is_inside], (last.waits, self.w.memory.items)
+        wished = version_of(self.w.pipeline.spec["rollout"]["spec"]["template"]["spec"]["containers"][0]["image"][25:])
+        artifact = self.w.artifacts[wished]
+        if artifact.rejection is not None:
+            assert last.reason == "Rejected"
+            assert "retry" in next(w.command for w in last.waits if w.reason == "Rejected")
+            return
+        for name, model in self.w.regions.items():
+            (rollout,) = model.rollouts.values()
+            if wished not in rollout.bad:
+                assert (name, rollout.stable, rollout.phase) == (name, wished, "Stable")
+
+
+TestConveyor = Conveyor.TestCase
+TestConveyor.settings = settings(
+    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+)
