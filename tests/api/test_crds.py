@@ -52,7 +52,8 @@ def test_writing_brings_a_folder_up_to_date(tmp_path: pathlib.Path) -> None:
     after = run.invoke(generate.crds_command, ["--check", str(tmp_path)])
 
     assert (before.exit_code, after.exit_code) == (1, 0)
-    assert "ombak.dev_gone.yaml, ombak.dev_rollouts.yaml; run: ombak crds --write" in before.output
+    told = ("ombak.dev_gone.yaml", "ombak.dev_rollouts.yaml", "; run: ombak crds --write")
+    assert [part for part in told if part not in before.output] == []
     assert generate.write_files(tmp_path) == []
 
 

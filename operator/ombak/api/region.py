@@ -20,9 +20,12 @@ _ONE_ACCESS = (
     "a Region is entered in exactly one way: write inCluster: {} (the hub's own cluster) or kubeconfig "
     "(a Secret that holds one)"
 )
-_ONE_PROMETHEUS = "write exactly one of url and name (an endpoint of the operator's --prometheus-config)"
+_ONE_PROMETHEUS = (
+    "a Prometheus is named in one way: write exactly one of url and name (an endpoint of the operator's "
+    "--prometheus-config)"
+)
 _URL = "must begin with http:// or https:// and hold no user and no password; credentials belong to --prometheus-config"
-_LABEL_NAMES = "the keys are label names of Prometheus, such as region or cluster, and not __name__"
+_LABEL_NAMES = "the keys are label names of Prometheus; write for example region or cluster, and not __name__"
 _TIME_ZONE = "must be a time zone of the IANA list; write for example Europe/Berlin, Asia/Jakarta or UTC"
 
 LabelText = Annotated[str, pydantic.Field(min_length=1, max_length=63, pattern=_LABEL)]

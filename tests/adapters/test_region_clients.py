@@ -108,7 +108,7 @@ async def test_rotation_before_the_old_token_ends_is_silent(followed: Followed, 
     """The watches begin anew with the new token, the cache and the region stay."""
     await eu.put(ROLLOUTS, "front-end", spec={"replicas": 3})
     enter(followed, "eu", eu, other=None)
-    await eventually(lambda: is_live(followed, "eu"))
+    await eventually(lambda: is_live(followed, "eu") and eu.counts()["watch"] >= 2)
     watches = eu.counts()["watch"]
     followed.secrets.write("eu", kubeconfig(eu.url, "good", extensions=["new"]))
     followed.secrets.write("eu", kubeconfig(eu.url + "/"))
