@@ -16,7 +16,8 @@ from ombak.core.returning import reject, trouble_after
 from ombak.core.scene import Scene
 
 RECHECK = timedelta(minutes=1)
-"""A refused template is tried again this often: a policy or a quota may have changed."""
+"""A refused template is tried again this often: a policy or a quota may have changed. So is what configuration lacks:
+a right may have been given, and an object that merely bears the name of one of ours is not watched."""
 
 
 def begin(scene: Scene) -> Plan:
@@ -45,7 +46,7 @@ def _blocked(scene: Scene, waiting: Waiting, actions: tuple[plan.Action, ...], c
         boxes=scene.boxes(current) if current else f"0/{scene.replicas}",
         asks=s.rollout.artifact if waiting.key == "template" and start.must_ask(s) else "",
         is_watched=waiting.key in ("alarm", "alarms"),
-        wake_at=scene.now + RECHECK if problem else None,
+        wake_at=scene.now + RECHECK if problem or waiting.key == "config" else None,
     )
 
 
