@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -20,20 +19,29 @@ from ombak.adapters.kube_client import HttpKubeClient
 from ombak.adapters.kubernetes import Access
 from ombak.cli.hub import HubRegions
 from ombak.runtime import kinds, kube_port
-from ombak.runtime.kube_port import Kind, Object
+from ombak.runtime.kube_port import Kind
 from ombak.runtime.region_fields import edits
 from ombak.runtime.regions import HUB_MANAGER, Reach, RegionView
 from ombak.sandbox import Process, Region, start_regions
 from support.clusters import eventually
+from support.region_planes import (
+    PATIENCE_S,
+    SECRETS,
+    USER,
+    kubeconfig_of,
+    requests,
+    rollout,
+    shown,
+    token_of,
+    write_region,
+    write_secret,
+)
 from support.regions import QUICK
 
 pytestmark = pytest.mark.cluster
 
 ROOT = Path(__file__).parents[2]
-USER = "ombak"
-SECRETS = "ombak-regions"
 KEY = ("shop", "front-end")
-PATIENCE_S = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -50,42 +58,6 @@ def planes() -> Iterator[list[Region]]:
         for region in regions:
             region.kubectl("apply", "-f", str(ROOT / "charts" / "region-rbac.yaml"))
         yield started
-
-
-def token_of(region: Region, account: str = "hub") -> str:
-    """A token of the hub's ServiceAccount in a region."""
-    return region.kubectl("create", "token", account, "-n", "ombak-hub", "--duration=1h").strip()
-
-
-def kubeconfig_of(region: Region, token: str, *, ca: str | None = None) -> str:
-    """A kubeconfig as docs/regions.md makes it."""
-    found = base64.b64encode(region.plane.ca_file.read_bytes()).decode() if ca is None else ca
-    return json.dumps(
-        {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "hub",
-            "contexts": [{"name": "hub", "context": {"cluster": "region", "user": "hub"}}],
-            "clusters": [
-                {"name": "region", "cluster": {"server": region.plane.url, "certificate-authority-data": found}}
-            ],
-            "users": [{"name": "hub", "user": {"token": token}}],
-        }
-    )
-
-
-def write_secret(hub: Region, name: str, text: str) -> None:
-    """Create or replace the Secret of a region."""
-    data = {"kubeconfig": base64.b64encode(text.encode()).decode()}
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": SECRETS}, "data": data}
-    hub.kubectl("apply", "-f", "-", input=json.dumps(secret))
-
-
-def write_region(hub: Region, name: str, **spec: Any) -> None:
-    """Create or replace a Region that is entered by the Secret of its name."""
-    access = {"kubeconfig": {"secretRef": {"namespace": SECRETS, "name": name}}}
-    manifest = {"apiVersion": "ombak.dev/v1alpha1", "kind": "Region", "metadata": {"name": name}}
-    hub.kubectl("apply", "-f", "-", input=json.dumps(manifest | {"spec": {"access": access, **spec}}))
 
 
 @asynccontextmanager
@@ -130,37 +102,6 @@ def is_live(hub: HubRegions, name: str) -> bool:
 def reason(hub: HubRegions, name: str) -> str:
     contact = hub.regions.contact(name)
     return "" if contact is None else contact.reason
-
-
-def condition(plane: Region, name: str) -> dict[str, Any]:
-    """What `kubectl` shows of a Region."""
-    status = json.loads(plane.kubectl("get", "region", name, "-o", "json")).get("status", {})
-    return dict(status["conditions"][0]) if status.get("conditions") else {}
-
-
-async def shown(plane: Region, name: str, reason: str) -> dict[str, Any]:
-    """The condition, once it has this reason."""
-    async with asyncio.timeout(PATIENCE_S):
-        while (found := await asyncio.to_thread(condition, plane, name)).get("reason") != reason:  # noqa: ASYNC110 - kubectl is asked
-            await asyncio.sleep(0.2)
-    return found
-
-
-def requests(plane: Region, verb: str) -> list[dict[str, Any]]:
-    """What the hub asked of its own cluster, of this verb."""
-    return [entry for entry in plane.audit.entries(USER) if entry["verb"] == verb]
-
-
-def rollout(name: str = "front-end", image: str = "registry.example/front-end:1", **spec: Any) -> Object:
-    """A Rollout as a hub writes it."""
-    labels = {"app": name}
-    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "app", "image": image}]}}
-    return {
-        "apiVersion": "ombak.dev/v1alpha1",
-        "kind": "Rollout",
-        "metadata": {"name": name, "namespace": "shop", "annotations": {"ombak.dev/hub": "it"}},
-        "spec": {"selector": {"matchLabels": labels}, "template": template, "unwatched": "a test", **spec},
-    }
 
 
 async def test_the_region_tells_what_it_is(planes: list[Region], hub: HubRegions) -> None:

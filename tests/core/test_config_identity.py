@@ -142,6 +142,34 @@ def test_rewriting_touches_the_references_and_nothing_else(one: dict[str, Any], 
     assert config.rewritten(made, {made: name for name, made in names.items()}) == one
 
 
+@pytest.mark.parametrize("kind", ["containers", "initContainers"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"envFrom": [{"configMapRef": {"name": "app"}}]},
+        {"env": [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "app", "key": "k"}}}]},
+    ],
+    ids=["envFrom", "env"],
+)
+def test_every_container_reads_the_copy(kind: str, part: dict[str, Any]) -> None:
+    """Written out, place by place: one that is forgotten would read what is live, and nothing would take it back."""
+    made = config.rewritten({"spec": {kind: [part]}}, {"app": "app-c1"})
+
+    assert json.dumps(made) == json.dumps({"spec": {kind: [part]}}).replace('"name": "app"', '"name": "app-c1"')
+
+
+@pytest.mark.parametrize(
+    "volume",
+    [{"configMap": {"name": "app"}}, {"projected": {"sources": [{"configMap": {"name": "app"}}]}}],
+    ids=["configMap", "projected"],
+)
+def test_every_volume_holds_the_copy(volume: dict[str, Any]) -> None:
+    """As with containers."""
+    made = config.rewritten({"spec": {"volumes": [volume]}}, {"app": "app-c1"})
+
+    assert json.dumps(made) == json.dumps({"spec": {"volumes": [volume]}}).replace('"app"', '"app-c1"')
+
+
 @UNHURRIED
 @given(templates(), st.sets(NAMES))
 def test_rewriting_twice_is_rewriting_once(one: dict[str, Any], listed: set[str]) -> None:

@@ -6,9 +6,11 @@ import pytest
 
 from ombak.alarms.verdict import State
 from ombak.core import config, naming
+from ombak.core.identity import artifact_id
 from ombak.runtime import kinds
 from ombak.runtime.kube_port import Conflict, Forbidden, Object
-from support.fake_kube import Request
+from ombak.simulation.fields import clone
+from support.fake_kube import Died, Request
 from support.rig import KEY, NAME, NAMESPACE, Rig, baking, template
 
 CONFIG = "app-config"
@@ -166,6 +168,7 @@ async def test_a_missing_config_map_holds_what_is_new() -> None:
 
     assert f"ConfigMap {CONFIG}" in rig.status["waitingFor"]["what"]
     assert rig.condition("ConfigReady")["reason"] == "Missing"
+    assert "queued" not in rig.status["artifacts"]
     assert rig.boxes() == {old: 6}
     rig.configure(CONFIG, flag="on")
     await rig.go_on()
@@ -264,7 +267,8 @@ async def test_no_box_starts_on_a_forgery() -> None:
     rig.configure(CONFIG, flag="broken")
     await rig.go_on("Bake")
     bad = rig.status["artifacts"]["current"]
-    forged = live(rig, copy_of(old))
+    forged = clone(live(rig, copy_of(old)))
+    forged["metadata"]["ownerReferences"] = forged["metadata"]["ownerReferences"][:1]
     delete(rig, copy_of(old))
     rig.server.create("kubectl", kinds.CONFIG_MAPS, NAMESPACE, {**forged, "data": {"flag": "forged"}})
     rig.restart()
@@ -275,12 +279,94 @@ async def test_no_box_starts_on_a_forgery() -> None:
 
     assert rig.boxes() == {bad: 4}
     assert rig.condition("ConfigReady")["reason"] == "Forged"
+    owners = live(rig, copy_of(old))["metadata"]["ownerReferences"]
+    assert owners == [{**forged["metadata"]["ownerReferences"][0], "kind": "Artifact"}]
     assert rig.status["waitingFor"]["command"] == f"kubectl -n {NAMESPACE} delete configmap {copy_of(old)}"
     delete(rig, copy_of(old))
     rig.configure(CONFIG, flag="off")
     await rig.go_on("Stable")
     assert rig.boxes() == {old: 4}
     assert live(rig, copy_of(old))["data"] == {"flag": "off"}
+
+
+async def test_a_name_that_is_taken_is_told() -> None:
+    """Something else bears the name of the copy to be made: no box starts, and it goes on when that is deleted."""
+    rig = Rig()
+    old = await installed(rig)
+    rig.configure(CONFIG, flag="on")
+    new = artifact_id(configured(), {CONFIG: config.content_digest(live(rig, CONFIG))})
+    rig.configure(copy_of(new), flag="somebody's")
+    with pytest.raises(Conflict):
+        await rig.reconcile()
+
+    wake = await rig.reconcile()
+
+    assert rig.boxes() == {old: 4}
+    assert rig.phase == "Blocked"
+    assert rig.status["waitingFor"]["command"].endswith(f"delete configmap {copy_of(new)}")
+    assert "ownerReferences" not in live(rig, copy_of(new))["metadata"]
+    assert wake is not None  # the deletion of what is not ours is not watched
+    delete(rig, copy_of(new))
+    await rig.go_on()
+    assert rig.stable == new
+    assert live(rig, copy_of(new))["data"] == {"flag": "on"}
+
+
+async def test_owners_follow_the_boxes_after_a_restart_too() -> None:
+    """Else a copy would outlive its version by the one box, which has gone on to another one."""
+    rig = Rig()
+    old = await installed(rig, strategy=baking())
+    rig.configure(CONFIG, flag="on")
+    await rig.reconcile()
+    rig.restart()
+    await rig.go_on()
+    await rig.reconcile()
+
+    kinds_of = {
+        name: {o["kind"] for o in live(rig, copy_of(name))["metadata"]["ownerReferences"]} for name in (old, rig.stable)
+    }
+    assert kinds_of == {old: {"Artifact", "ReplicaSet"}, rig.stable: {"Artifact", "ReplicaSet", "Deployment"}}
+
+
+async def test_a_crash_anywhere_ends_the_same() -> None:
+    """P4: killed before any single write of a release of configuration, the next process brings it to its end."""
+    at = 0
+    while await _killed_at(at):
+        at += 1
+    assert at > 10
+
+
+async def _killed_at(count: int) -> bool:
+    """Release a config, die before the write of that number, and go on; False if there are not so many."""
+    rig = Rig()
+    old = await installed(rig)
+    rig.configure(CONFIG, flag="on")
+    writes = 0
+
+    def die(request: Request) -> None:
+        nonlocal writes
+        writes += request.is_write
+        if writes > count:
+            raise Died
+
+    rig.kube.before = die
+    died = False
+    try:
+        await rig.go_on()
+    except Died:
+        died = True
+    rig.kube.before = lambda _: None
+    rig.restart()
+    await rig.go_on()
+    await rig.reconcile()
+
+    new = rig.stable
+    assert new != old
+    assert rig.boxes() == {new: 4}
+    held = {o["metadata"]["name"]: o["data"] for o in rig.server.all("ConfigMap") if o.get("immutable")}
+    assert held == {copy_of(old): {"flag": "off"}, copy_of(new): {"flag": "on"}}
+    assert rig.condition("ConfigReady")["status"] == "True"
+    return died
 
 
 async def test_a_change_between_decision_and_copy_is_decided_anew() -> None:

@@ -21,7 +21,8 @@ from ombak.core.snapshot import Snapshot
 LATEST_LOOK = timedelta(hours=1)
 """What waits for a moment is looked at again at least this often: clocks are set, and machines sleep."""
 RECHECK = timedelta(minutes=1)
-"""A refused template is tried again this often: a policy or a quota may have changed."""
+"""A refused template is tried again this often: a policy or a quota may have changed. So is what configuration lacks:
+a right may have been given, and an object that merely bears the name of one of ours is not watched."""
 
 
 def begin(scene: Scene) -> Plan:
@@ -53,7 +54,7 @@ def _blocked(scene: Scene, waiting: Waiting, actions: tuple[plan.Action, ...], c
 
 
 def _look_again(now: datetime, waiting: Waiting, problem: str) -> datetime | None:
-    if problem:
+    if problem or waiting.key == "config":
         return now + RECHECK
     return None if waiting.expected is None else min(max(now, waiting.expected), now + LATEST_LOOK)
 

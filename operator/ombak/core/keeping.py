@@ -24,12 +24,17 @@ def put_back(s: Snapshot) -> tuple[plan.Action, ...]:
 
 
 def owning(s: Snapshot) -> tuple[plan.Action, ...]:
-    """Return the copies whose owners changed: boxes came that use them, or an Artifact was deleted and made again."""
+    """Return the copies whose owners changed: boxes came that use them, or an Artifact was deleted and made again.
+
+    What only bears the name of a copy is never owned: it would go with the version.
+    """
     return tuple(
         plan.OwnConfig(a.id, c.name)
         for a in s.artifacts
         for c in a.copies
-        if c.resource_version and c.owners != {owner["uid"] for owner in manifests.config_owners(s, a.id)}
+        if c.resource_version
+        and c.state not in _SPOILT
+        and c.owners != {owner["uid"] for owner in manifests.config_owners(s, a.id)}
     )
 
 

@@ -9,7 +9,7 @@ import structlog
 
 from ombak.core import config
 from ombak.core.keeping import boxes_made_of
-from ombak.core.plan import Plan
+from ombak.core.plan import OwnConfig, Plan
 from ombak.core.snapshot import ConfigCopy, CopyState, Snapshot
 from ombak.runtime import kinds
 from ombak.runtime.config_maps import Copies, LiveConfig
@@ -174,12 +174,13 @@ class ConfigBook:
             log.warning("a copy was not checked", config_map=name, error=str(error))
 
     async def check(self, s: Snapshot, plan: Plan) -> bool:
-        """Read the copies of versions that get boxes by this plan, if that was not done yet; whether any was read.
+        """Read the copies that this plan makes boxes on, or owns, if that was not done yet; whether any was read.
 
         Raises `ApiError`.
         """
         is_read = False
-        for artifact in boxes_made_of(s, plan.actions):
+        owned = {action.artifact for action in plan.actions if isinstance(action, OwnConfig)}
+        for artifact in sorted(owned | boxes_made_of(s, plan.actions)):
             view = s.artifact(artifact)
             for copy in view.copies if view is not None else ():
                 if copy.state is CopyState.UNCHECKED:

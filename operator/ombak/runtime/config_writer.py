@@ -54,6 +54,8 @@ class ConfigWriter:
     async def own(self, artifact: str, name: str) -> None:
         """Write the owners of a copy; one that is not as it was seen is looked at again, and nothing waits for it."""
         copy = self._find(artifact, name)
+        if copy.state is not CopyState.KEPT:
+            return
         owners = manifests.config_owners(self._s, artifact)
         patch: Object = {"metadata": {"resourceVersion": copy.resource_version, "ownerReferences": owners}}
         try:

@@ -12,9 +12,13 @@ ENGINES = {"quick": quick_run, "loop": loop_run}
 
 
 def one(name: str, seed: int, engine: str) -> Outcome:
-    """Run one scenario quietly."""
+    """Run one scenario quietly; whoever logs afterwards does so as before."""
+    before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    return ENGINES[engine](scenario(name, seed), seed)
+    try:
+        return ENGINES[engine](scenario(name, seed), seed)
+    finally:
+        structlog.configure(**before)
 
 
 def replay(outcome: Outcome, engine: str) -> str:
