@@ -3,12 +3,15 @@
 import copy
 import dataclasses
 import difflib
+import functools
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from ombak.api.parse import parse_pipeline_spec, parse_rollout_spec
 from ombak.api.pipeline import PipelineSpec
 from ombak.core.conveyor import content
+from ombak.core.identity import canonical_json
 
 Raw = dict[str, Any]
 _WATCHING = ("signals", "alarms")
@@ -18,7 +21,7 @@ _NOT_DELIVERED = ("paused", "deletionPolicy", "handEdits")
 """What takes effect at once, and is no reason to deliver anything."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True)
 class Merged:
     """A Pipeline with everything that it inherits; `problem` says with field and fix why there is none."""
 
@@ -46,7 +49,7 @@ class Merged:
         """What differs by region."""
         return tuple(self.raw.get("values") or ())
 
-    @property
+    @functools.cached_property
     def wish(self) -> str:
         """The hash of all that is delivered, and how."""
         return content.short_hash({k: v for k, v in self.raw.items() if k not in _NOT_DELIVERED}) if self.spec else ""
@@ -57,7 +60,14 @@ class _RefusedError(ValueError):
 
 
 def merge(name: str, spec: Mapping[str, Any], bases: Mapping[str, Mapping[str, Any]]) -> Merged:
-    """Return what holds for the Pipeline `name`; raises nothing."""
+    """Return what holds for the Pipeline `name`; raises nothing. What it returns is shared, and not to be changed."""
+    return _merge(name, canonical_json(spec), tuple(sorted((n, canonical_json(b)) for n, b in bases.items())))
+
+
+@functools.lru_cache(maxsize=4096)
+def _merge(name: str, text: str, texts: tuple[tuple[str, str], ...]) -> Merged:
+    """Parsing is dear, and the same few Pipelines are asked for again and again."""
+    spec, bases = json.loads(text), {base: json.loads(written) for base, written in texts}
     try:
         raw = _inherited(name, spec, bases)
     except _RefusedError as refused:
