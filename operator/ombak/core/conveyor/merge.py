@@ -72,6 +72,10 @@ def _merge(name: str, text: str, texts: tuple[tuple[str, str], ...]) -> Merged:
         raw = _inherited(name, spec, bases)
     except _RefusedError as refused:
         return Merged({}, None, str(refused))
+    for stage in raw.get("stages") or ():
+        if not stage.get("phase") or not stage.get("regions"):
+            problem = f"spec.stages[{stage.get('name')}] needs phase (PreProd or Prod) and regions; write both"
+            return Merged(raw, None, problem)
     parsed = parse_pipeline_spec(raw)
     if parsed.spec is None:
         return Merged(raw, None, parsed.problem)
@@ -187,9 +191,6 @@ def _unknown(name: str, stages: list[Raw], base: str) -> str:
 
 def _incomplete(raw: Raw, spec: PipelineSpec) -> str:
     """Return what is missing although each part is right; a Pipeline without a rollout is a base for others."""
-    for stage in spec.stages:
-        if stage.phase is None or stage.regions is None:
-            return f"spec.stages[{stage.name}] needs phase (PreProd or Prod) and regions; write both"
     unplaced = [stage.name for stage in spec.stages if stage.regions is not None and stage.regions.unplaced]
     if len(unplaced) > 1:
         return f"spec.stages: {' and '.join(unplaced)} are both Unplaced; one stage takes what is left over"
