@@ -41,6 +41,13 @@ def scope_of(scene: Scene, item: Item, stage: str) -> RevertScope:
     return own or spec.revert_scope or RevertScope.STAGE
 
 
+def forget(scene: Scene) -> None:
+    """Let go of changes whose version was rejected: the verdict is recorded before the memory is stored."""
+    for item in list(scene.items):
+        if scene.rejection(item.version) is not None:
+            scene.drop(item)
+
+
 def verdicts(scene: Scene) -> None:
     """Hear what the regions say: one that took a change back, while it is on its way, rejects it for all."""
     for facts in scene.ours():
@@ -199,14 +206,21 @@ def apply(
     if target.key in scene.touched:
         return
     scene.touched.add(target.key)
-    name = scene.s.pipeline.name
-    if facts is not None and facts.holds_replicas and facts.replicas is not None:
-        release = plan.ReleaseReplicas(*target.key, name, facts.replicas, facts.resource_version)
-        # Its own write makes what was seen old, so the Rollout's own follows in the next decision.
-        scene.late.append(release)
-        return
     version = facts.resource_version if facts else ""
-    scene.late += [*first, plan.ApplyRollout(*target.key, name, made, version, why)]
+    scene.late += [*first, plan.ApplyRollout(*target.key, scene.s.pipeline.name, made, version, why)]
+
+
+def release_replicas(scene: Scene) -> None:
+    """Give `spec.replicas` to the region once the Rollout is there: from then on they are its own.
+
+    That write makes what was seen old, so whatever else is to be done there follows in the next decision.
+    """
+    for facts in scene.ours():
+        region, key = scene.regions.get(facts.region), (facts.region, facts.namespace)
+        if facts.holds_replicas and facts.replicas is not None and region is not None and region.is_reached:
+            scene.touched.add(key)
+            name = scene.s.pipeline.name
+            scene.late.append(plan.ReleaseReplicas(*key, name, facts.replicas, facts.resource_version))
 
 
 def is_going_back(scene: Scene, target: Target) -> bool:
@@ -227,8 +241,10 @@ def is_going_back(scene: Scene, target: Target) -> bool:
 
 
 def tell(scene: Scene) -> None:
-    """Say which regions are on their way back, or cannot be asked."""
+    """Say which regions are on their way back, or cannot be asked, and which another hub wants."""
     for facts in scene.ours():
+        if facts.claimed_by not in ("", scene.s.hub):
+            waits.claimed(scene, facts)
         target = target_of(scene, facts)
         if target is None or not is_going_back(scene, target):
             continue

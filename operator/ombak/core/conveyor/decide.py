@@ -23,11 +23,13 @@ def decide(s: HubSnapshot, now: datetime) -> HubPlan:
             s.memory, reason="Base", message="It has no rollout: it is a base for others.", merged=scene.merged.raw
         )
     queue.rebuild(scene)
+    back.forget(scene)
     back.people(scene)
     back.verdicts(scene)
     tests.verdicts(scene)
     queue.enqueue(scene)
     queue.supersede(scene)
+    back.release_replicas(scene)
     back.settle(scene)
     for item in list(scene.items):
         _go(scene, item.sequence)

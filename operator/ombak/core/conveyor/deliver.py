@@ -124,7 +124,7 @@ _REASONS = {"unreachable": "Unreachable", "paused": "Paused", "turn": "Turn"}
 
 def _must_be_named(item: Item, order: manifests.Order, facts: RolloutFacts) -> bool:
     """A retried version is started only from a spec that changes by it, so that the region's status is about it."""
-    made = manifests.delivery(order.artifact, order.target)
+    made = order.delivery
     named = facts.spec.get("rejected") or ()
     return item.is_retry and is_taken_back(facts) and facts.artifact == made.id and made.id not in named
 
@@ -245,7 +245,7 @@ def _finish(scene: Scene, item: Item, target: Target, facts: RolloutFacts, *, wi
     """What remains in a region that is stable: the other objects, and the tests."""
     order = scene.order(item, target)
     assert order is not None
-    if facts.objects != manifests.delivery(order.artifact, target).objects:
+    if facts.objects != order.delivery.objects:
         _write(scene, order, facts, f"{item.version} is stable, and the rest follows", everything=True)
         told = waits.held("objects", f"the objects of {item.version} to be applied", "nobody, it goes by itself")
         waits.of_item(scene, item, target.stage.name, "Objects", told, target.region.name)

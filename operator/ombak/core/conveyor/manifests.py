@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,7 +15,7 @@ from ombak.core.conveyor.memory import Item
 from ombak.core.conveyor.merge import Merged
 from ombak.core.conveyor.placement import Target
 from ombak.core.conveyor.snapshot import HubArtifact, HubSnapshot, Raw, RolloutFacts
-from ombak.core.identity import artifact_id, canonical_json, digest_of
+from ombak.core.identity import artifact_id, digest_of
 
 Manifest = dict[str, Any]
 
@@ -130,9 +131,9 @@ def travelling(s: HubSnapshot, artifact: HubArtifact, found: Raw, target: Target
     return made
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True)
 class Order:
-    """What a region's Rollout is to be: which version, by which plan, in whose name."""
+    """What a region's Rollout is to be: which version, by which plan, in whose name. Made once in a decision."""
 
     target: Target
     artifact: HubArtifact
@@ -141,24 +142,29 @@ class Order:
     provenance: Mapping[str, str] = dataclasses.field(default_factory=dict)
     retry: bool = False
 
+    @functools.cached_property
+    def delivery(self) -> Delivery:
+        """What the version is in this region."""
+        return delivery(self.artifact, self.target)
 
-def rollout_spec(order: Order) -> Manifest:
-    """Return the spec of a region's Rollout as the plan has it, without `replicas`, which are the region's own."""
-    target, plan = order.target, order.plan
-    assert plan.spec is not None
-    made = {k: v for k, v in plan.rollout.items() if k not in ("replicas", "zones", "strategy", "template")}
-    made["template"] = delivery(order.artifact, target).template
-    made["strategy"] = placement.strategy(
-        plan.spec, plan.rollout.get("strategy") or {}, plan.raw.get("stages") or (), target
-    )
-    zones = placement.zones_of(plan.rollout.get("zones"), target)
-    return made | ({"zones": zones} if zones else {})
+    @functools.cached_property
+    def spec(self) -> Manifest:
+        """The spec of the region's Rollout as the plan has it, without `replicas`, which are the region's own."""
+        target, plan = self.target, self.plan
+        assert plan.spec is not None
+        made = {k: v for k, v in plan.rollout.items() if k not in ("replicas", "zones", "strategy", "template")}
+        made["template"] = self.delivery.template
+        made["strategy"] = placement.strategy(
+            plan.spec, plan.rollout.get("strategy") or {}, plan.raw.get("stages") or (), target
+        )
+        zones = placement.zones_of(plan.rollout.get("zones"), target)
+        return made | ({"zones": zones} if zones else {})
 
 
 def rollout(s: HubSnapshot, order: Order, seen: RolloutFacts | None, *, objects: bool) -> Manifest:
     """Return a region's Rollout whole; `objects` says that all that travels along is there."""
-    made = delivery(order.artifact, order.target)
-    spec = rollout_spec(order)
+    made = order.delivery
+    spec = copy.deepcopy(order.spec)
     rejected = [i for i in (seen.spec.get("rejected") or ()) if i != made.id] if seen else []
     if rejected:
         spec["rejected"] = rejected
@@ -278,9 +284,4 @@ def edited(order: Order, seen: RolloutFacts) -> tuple[str, ...]:
 
     `replicas` is never among them: an autoscaler owns it.
     """
-    wanted = rollout_spec(order)
-    return tuple(sorted(f"spec.{k}" for k, v in wanted.items() if not _same(v, seen.spec.get(k))))
-
-
-def _same(wanted: object, found: object) -> bool:
-    return canonical_json(wanted) == canonical_json(found)
+    return tuple(sorted(f"spec.{k}" for k, v in order.spec.items() if v != seen.spec.get(k)))

@@ -3,12 +3,15 @@
 import copy
 import dataclasses
 import difflib
+import functools
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from ombak.api.parse import parse_pipeline_spec, parse_rollout_spec
 from ombak.api.pipeline import PipelineSpec
 from ombak.core.conveyor import content
+from ombak.core.identity import canonical_json
 
 Raw = dict[str, Any]
 _WATCHING = ("signals", "alarms")
@@ -18,7 +21,7 @@ _NOT_DELIVERED = ("paused", "deletionPolicy", "handEdits")
 """What takes effect at once, and is no reason to deliver anything."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True)
 class Merged:
     """A Pipeline with everything that it inherits; `problem` says with field and fix why there is none."""
 
@@ -46,7 +49,7 @@ class Merged:
         """What differs by region."""
         return tuple(self.raw.get("values") or ())
 
-    @property
+    @functools.cached_property
     def wish(self) -> str:
         """The hash of all that is delivered, and how."""
         return content.short_hash({k: v for k, v in self.raw.items() if k not in _NOT_DELIVERED}) if self.spec else ""
@@ -57,11 +60,22 @@ class _RefusedError(ValueError):
 
 
 def merge(name: str, spec: Mapping[str, Any], bases: Mapping[str, Mapping[str, Any]]) -> Merged:
-    """Return what holds for the Pipeline `name`; raises nothing."""
+    """Return what holds for the Pipeline `name`; raises nothing. What it returns is shared, and not to be changed."""
+    return _merge(name, canonical_json(spec), tuple(sorted((n, canonical_json(b)) for n, b in bases.items())))
+
+
+@functools.lru_cache(maxsize=4096)
+def _merge(name: str, text: str, texts: tuple[tuple[str, str], ...]) -> Merged:
+    """Parsing is dear, and the same few Pipelines are asked for again and again."""
+    spec, bases = json.loads(text), {base: json.loads(written) for base, written in texts}
     try:
         raw = _inherited(name, spec, bases)
     except _RefusedError as refused:
         return Merged({}, None, str(refused))
+    for stage in raw.get("stages") or ():
+        if not stage.get("phase") or not stage.get("regions"):
+            problem = f"spec.stages[{stage.get('name')}] needs phase (PreProd or Prod) and regions; write both"
+            return Merged(raw, None, problem)
     parsed = parse_pipeline_spec(raw)
     if parsed.spec is None:
         return Merged(raw, None, parsed.problem)
@@ -177,9 +191,6 @@ def _unknown(name: str, stages: list[Raw], base: str) -> str:
 
 def _incomplete(raw: Raw, spec: PipelineSpec) -> str:
     """Return what is missing although each part is right; a Pipeline without a rollout is a base for others."""
-    for stage in spec.stages:
-        if stage.phase is None or stage.regions is None:
-            return f"spec.stages[{stage.name}] needs phase (PreProd or Prod) and regions; write both"
     unplaced = [stage.name for stage in spec.stages if stage.regions is not None and stage.regions.unplaced]
     if len(unplaced) > 1:
         return f"spec.stages: {' and '.join(unplaced)} are both Unplaced; one stage takes what is left over"

@@ -104,7 +104,16 @@ class RegionModel:
         self.rollouts: dict[str, RolloutModel] = {}
         self.objects: dict[tuple[str, str, str], Raw] = {}
         self._ill = ill
+        self._harmful: set[str] = set()
         self._box = box
+
+    def becomes_ill(self, artifact: str) -> None:
+        """Let a version do harm here from now on."""
+        self._harmful.add(artifact)
+
+    def recovers(self, artifact: str) -> None:
+        """Let a version serve well here from now on."""
+        self._harmful.discard(artifact)
 
     def apply(self, namespace: str, manifest: Raw, resource_version: str) -> bool:
         """Take a Rollout, if it is still as it was seen; False if not."""
@@ -195,7 +204,7 @@ class RegionModel:
             r.phase, r.ends_at = "OneBoxBake", now + times.one_box
 
     def _fly(self, r: RolloutModel, now: datetime) -> None:
-        reason = self._ill(self.facts.name, r.flying)
+        reason = "an alarm fired" if r.flying in self._harmful else self._ill(self.facts.name, r.flying)
         if reason:
             r.bad[r.flying] = reason
             self._go_back(r, r.flying, now)

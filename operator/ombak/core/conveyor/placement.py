@@ -11,7 +11,6 @@ from ombak.api.pipeline import PipelineSpec
 from ombak.api.stage import ALL_ZONES, Operator, Phase, RegionSelector, Stage
 from ombak.core.conveyor.snapshot import RegionFacts
 
-PRE_PROD_BAKE = timedelta(hours=1)
 FIRST_WAVE_BAKE = timedelta(hours=12)
 WAVE_BAKE = timedelta(hours=4)
 ONE_BOX_BAKE = timedelta(hours=1)
@@ -149,9 +148,7 @@ def _holds(operator: Operator, value: str | None, values: list[str]) -> bool:
 
 
 def default_bake(spec: PipelineSpec, stage: Stage) -> timedelta:
-    """Return the bake of a stage that says none: 12 h in the first wave of production, 4 h in the others."""
-    if stage.phase is Phase.PRE_PROD:
-        return PRE_PROD_BAKE
+    """Return the bake of a stage that says none: 12 h in the first wave of production, 4 h in all others."""
     first = next((s.name for s in spec.stages if s.phase is Phase.PROD), "")
     return FIRST_WAVE_BAKE if stage.name == first else WAVE_BAKE
 

@@ -35,6 +35,7 @@ class Scene:
         """Places that are written to in this decision: what was seen of them is no longer how they are."""
         self._merged: dict[tuple[str, str], Merged] = {}
         self._placed: dict[int, Placement] = {}
+        self._orders: dict[tuple[int, str, str, str, str], manifests.Order] = {}
 
     # -- what is known
 
@@ -100,7 +101,12 @@ class Scene:
         artifact = self.artifacts.get(item.version)
         if artifact is None or not artifact.is_genuine:
             return None
-        return manifests.Order(target, artifact, self.plan_of(item), item.sequence, item.provenance, item.is_retry)
+        key = (item.sequence, item.version, target.stage.name, *target.key)
+        if key not in self._orders:
+            self._orders[key] = manifests.Order(
+                target, artifact, self.plan_of(item), item.sequence, item.provenance, item.is_retry
+            )
+        return self._orders[key]
 
     # -- what comes of it
 

@@ -56,14 +56,13 @@ def _before(facts: RolloutFacts, order: manifests.Order) -> State:
 
 
 def _told(order: manifests.Order, facts: RolloutFacts) -> State:
-    made = manifests.delivery(order.artifact, order.target)
     if is_taken_back(facts):
         return State.BACK
     if manifests.edited(order, facts):
         return State.EDITED
     if not facts.is_told or facts.has_retry:
         return State.MOVING
-    if facts.phase is Phase.STABLE and runs_exactly(facts, made):
+    if facts.phase is Phase.STABLE and runs_exactly(facts, order.delivery):
         return State.STABLE
     return State.HELD if runs_none(facts) else State.MOVING
 

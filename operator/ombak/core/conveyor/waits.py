@@ -141,3 +141,13 @@ def taken_back(scene: Scene, target: Target, facts: RolloutFacts) -> Held:
     value = f"--overwrite {naming.RETRY}={facts.artifact}"
     again = in_region(target.region, facts.wait.command) if facts.wait and facts.wait.command else ""
     return held("failed", what, _ENGINEER, again or _on_rollout(scene, target, "annotate", value))
+
+
+def claimed(scene: Scene, facts: RolloutFacts) -> None:
+    """Say that another hub was told to deliver what this one owns; it waits for nothing here."""
+    rollout = f"{facts.namespace}/{scene.s.pipeline.name}"
+    what = f"the hub {facts.claimed_by} to stop delivering {rollout} in Region {facts.region}, which is this hub's"
+    region = scene.regions.get(facts.region) or RegionFacts(facts.region)
+    forget = f"kubectl -n {facts.namespace} annotate omr {scene.s.pipeline.name} ombak.dev/claimed-by-"
+    who = f"whoever runs the hub {facts.claimed_by}; then take its word off"
+    wait(scene, f"claimed/{facts.region}/{facts.namespace}", "Claimed", what, who, in_region(region, forget))

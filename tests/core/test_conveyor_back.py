@@ -1,0 +1,192 @@
+"""Taking back over many regions: how far it reaches, that slots wait for it, and what may come afterwards."""
+
+import dataclasses
+
+import pytest
+
+from ombak.core.conveyor.plan import ApplyRollout, RecordRejected
+from ombak.core.conveyor.world import World
+from support.conveyor import hours, inside, push, region, running, spec, stage, version_of, world
+
+V1, V2, V3 = (version_of(tag) for tag in ("v1", "v2", "v3"))
+
+
+def three(scope: str) -> World:
+    """Two stages of one and three regions, in which v1 runs; the second takes its regions in turn."""
+    stages = [stage("alpha", "a-1"), stage("prod", "p-1", "p-2", "p-3", maxParallel=1)]
+    w = world(spec("v1", stages, revertScope=scope), [region(n) for n in ("a-1", "p-1", "p-2", "p-3")])
+    w.run(w.now + hours(12))
+    return w
+
+
+def in_second_region(scope: str) -> World:
+    """V2 is stable in a-1 and p-1, and on its way in p-2."""
+    w = three(scope)
+    push(w, "v2")
+    w.run(w.now + hours(3))
+    assert running(w) == {"a-1": V2, "p-1": V2, "p-2": V1, "p-3": V1}
+    assert w.regions["p-2"].rollouts["shop"].flying == V2
+    return w
+
+
+@pytest.mark.parametrize(
+    ("scope", "stays"),
+    [
+        pytest.param("Region", {"a-1": V2, "p-1": V2}, id="region"),
+        pytest.param("Stage", {"a-1": V2, "p-1": V1}, id="stage"),
+        pytest.param("Everywhere", {"a-1": V1, "p-1": V1}, id="everywhere"),
+    ],
+)
+def test_a_revert_reaches_as_far_as_its_scope(scope: str, stays: dict[str, str]) -> None:
+    """Regions that finished it go back within the scope; nobody else gets it."""
+    w = in_second_region(scope)
+    w.regions["p-2"].becomes_ill(V2)
+
+    w.run(w.now + hours(1))
+
+    assert running(w) == {"p-2": V1, "p-3": V1} | stays
+    assert w.artifacts[V2].rejection is not None
+    assert w.artifacts[V2].rejection.scope == scope
+    assert inside(w) == {}
+
+
+def test_the_verdict_is_recorded_before_anything_else_is_done() -> None:
+    """A hub that dies in between must not deliver it once more."""
+    w = in_second_region("Stage")
+    w.regions["p-2"].becomes_ill(V2)
+    w.tick()
+    w.look()
+
+    made = w.step(writes=1)
+
+    assert isinstance(made.actions[0], RecordRejected)
+    assert (made.actions[0].region, made.actions[0].stage) == ("p-2", "prod")
+    w.run(w.now + hours(1))
+    assert running(w)["p-3"] == V1
+
+
+def test_a_slot_stays_taken_until_its_reverts_have_ended() -> None:
+    """The next change waits for regions on their way back, and says so."""
+    w = in_second_region("Stage")
+    push(w, "v3")
+    w.run(w.now + hours(1.4))
+    w.regions["p-3"].becomes_ill(V2)
+    w.tick()
+    made = w.step()
+
+    wait = next(x for x in made.waits if x.artifact == V3)
+    assert (wait.reason, wait.stage) == ("Reverting", "prod")
+    w.run(w.now + hours(0.2))
+    assert inside(w) == {"prod": V3}
+    w.run(w.now + hours(12))
+    assert set(running(w).values()) == {V3}
+
+
+def test_afterwards_the_spec_of_a_region_says_what_runs_there() -> None:
+    """Template and annotations are those of the version that is back; the rejected id stays named."""
+    w = in_second_region("Stage")
+    w.regions["p-2"].becomes_ill(V2)
+    w.run(w.now + hours(1))
+
+    rollout = w.regions["p-2"].rollouts["shop"]
+    told = rollout.manifest["metadata"]["annotations"]
+    assert (rollout.wanted, rollout.phase) == (V1, "Stable")
+    assert (told["ombak.dev/version"], told["ombak.dev/sequence"]) == (V1, "1")
+    assert rollout.manifest["spec"]["rejected"] == [V2]
+
+
+def test_a_rejected_version_is_not_tried_again_until_somebody_names_it() -> None:
+    """The wait says who and how; a retry then goes all the way, as a new change."""
+    w = in_second_region("Stage")
+    w.regions["p-2"].becomes_ill(V2)
+    last = w.run(w.now + hours(4))
+    assert (last.reason, inside(w)) == ("Rejected", {})
+    wait = next(x for x in last.waits if x.reason == "Rejected")
+    assert wait.command == f"kubectl -n shop annotate ompl front-end --overwrite ombak.dev/retry={V2}"
+
+    w.regions["p-2"].recovers(V2)
+    w.pipeline = dataclasses.replace(w.pipeline, retry=V2)
+    w.run(w.now + hours(24))
+
+    assert set(running(w).values()) == {V2}
+    assert w.memory.sequence == 3
+
+
+def test_a_retry_that_fails_again_is_rejected_again() -> None:
+    """And the same words then change nothing: another retry needs other words."""
+    w = in_second_region("Stage")
+    w.regions["p-2"].becomes_ill(V2)
+    w.run(w.now + hours(4))
+    for _ in range(2):
+        w.pipeline = dataclasses.replace(w.pipeline, retry=V2)
+        last = w.run(w.now + hours(12))
+
+    assert (last.reason, w.memory.sequence) == ("Rejected", 3)
+    assert next(x for x in last.waits if x.reason == "Rejected").command.endswith(f"{V2}.2")
+
+
+def test_what_was_rejected_before_does_not_start_when_it_is_asked_for_again() -> None:
+    """A, B, A where A was rejected: only a retry that names it helps."""
+    w = in_second_region("Everywhere")
+    w.regions["p-2"].becomes_ill(V2)
+    w.run(w.now + hours(1))
+    push(w, "v1")
+    w.run(w.now + hours(12))
+    push(w, "v2")
+    last = w.run(w.now + hours(12))
+
+    assert last.reason == "Rejected"
+    assert set(running(w).values()) == {V1}
+
+
+def test_an_abort_takes_a_change_back_wherever_it_has_not_finished() -> None:
+    """One annotation on the Pipeline, which names the artifact."""
+    w = in_second_region("Region")
+    w.pipeline = dataclasses.replace(w.pipeline, abort=V2)
+
+    w.run(w.now + hours(1))
+
+    assert running(w) == {"a-1": V2, "p-1": V2, "p-2": V1, "p-3": V1}
+    assert w.pipeline.abort == ""
+    assert w.artifacts[V2].rejection is not None
+    assert w.artifacts[V2].rejection.reason == "Aborted"
+
+
+def test_reverts_do_not_wait_for_a_paused_or_invalid_pipeline() -> None:
+    """Nothing starts then, but what is bad goes back."""
+    w = in_second_region("Stage")
+    w.pipeline = dataclasses.replace(w.pipeline, spec={**w.pipeline.spec, "paused": True, "stages": []})
+    w.regions["p-2"].becomes_ill(V2)
+
+    w.run(w.now + hours(1))
+
+    assert running(w) == {"a-1": V2, "p-1": V1, "p-2": V1, "p-3": V1}
+
+
+def test_a_first_version_that_fails_makes_room_for_its_fix() -> None:
+    """There is nothing to go back to, so the slot is free at once."""
+    w = world(spec("v1", [stage("alpha", "a-1")]), [region("a-1")])
+    w.regions["a-1"].becomes_ill(V1)
+    last = w.run(w.now + hours(3))
+    assert last.reason == "Rejected"
+
+    push(w, "v2")
+    w.run(w.now + hours(3))
+
+    assert running(w) == {"a-1": V2}
+
+
+def test_a_revert_writes_nothing_but_what_it_must() -> None:
+    """One write to name the id, one to bring the spec in line; regions that never had it get none."""
+    w = in_second_region("Stage")
+    w.regions["p-2"].becomes_ill(V2)
+    written = []
+    for _ in range(12):
+        w.tick(hours(0.02))
+        written += [(a.region, a.why) for a in w.step().actions if isinstance(a, ApplyRollout)]
+
+    assert sorted(written) == [
+        ("p-1", f"{V2} was rejected"),
+        ("p-1", f"it is back on {V1}"),
+        ("p-2", f"it is back on {V1}"),
+    ]

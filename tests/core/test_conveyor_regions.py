@@ -1,0 +1,394 @@
+"""Regions that are silent, new, gone, edited or somebody else's; gates, turns and tests; what lands there."""
+
+import dataclasses
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from ombak.core.conveyor.decide import decide
+from ombak.core.conveyor.plan import ApplyObject, ApplyRollout, Claim, HubPlan, HubWait, ReleaseReplicas, RunTest
+from ombak.core.conveyor.snapshot import Floors, GateAnswer, Held, JobState
+from ombak.core.conveyor.world import World
+from support.conveyor import NOW, hours, inside, push, region, running, spec, stage, version_of, world
+
+V1, V2, V3 = (version_of(tag) for tag in ("v1", "v2", "v3"))
+ONE = [stage("alpha", "a-1"), stage("prod", "p-1", "p-2")]
+
+
+def small(
+    stages: list[dict[str, Any]] | None = None, names: tuple[str, ...] = ("a-1", "p-1", "p-2"), **more: Any
+) -> World:
+    """Two stages of one and two regions, in which v1 runs."""
+    w = world(spec("v1", ONE if stages is None else stages, **more), [region(n) for n in names])
+    w.run(w.now + hours(12))
+    return w
+
+
+def wait_of(made: HubPlan, reason: str) -> HubWait:
+    """The wait with this reason."""
+    return next(w for w in made.waits if w.reason == reason)
+
+
+def written(made: HubPlan) -> list[ApplyRollout]:
+    """The Rollouts that are written."""
+    return [a for a in made.actions if isinstance(a, ApplyRollout)]
+
+
+def test_a_silent_region_holds_its_stage_and_says_so() -> None:
+    """Silence is never success; it comes back by itself."""
+    w = small()
+    w.silent.add("p-2")
+    push(w, "v2")
+    last = w.run(w.now + hours(6))
+
+    assert inside(w) == {"prod": V2}
+    found = wait_of(last, "Unreachable")
+    assert (found.region, found.stage, found.command) == ("p-2", "prod", "kubectl describe omreg p-2")
+    assert next(r.state for s in last.stages for r in s.regions if r.name == "p-2") == "Unknown"
+
+    w.silent.clear()
+    w.run(w.now + hours(6))
+    assert set(running(w).values()) == {V2}
+
+
+def test_a_silent_region_may_be_passed_over_with_a_record_and_catches_up() -> None:
+    """Only after `skip_after`, and what was passed over is remembered."""
+    w = small(onRegionUnreachable="Skip")
+    w.silent.add("p-2")
+    push(w, "v2")
+    w.run(w.now + hours(6))
+
+    assert inside(w) == {}
+    assert w.memory.items[-1].skipped == ("prod/p-2",)
+    assert running(w)["p-2"] == V1
+    w.silent.clear()
+    w.run(w.now + hours(6))
+    assert running(w)["p-2"] == V2
+
+
+def test_a_stage_of_which_nobody_answers_is_not_passed_over() -> None:
+    """At least one region must have proven it."""
+    w = small(onRegionUnreachable="Skip")
+    w.silent |= {"p-1", "p-2"}
+    push(w, "v2")
+    w.run(w.now + hours(24))
+
+    assert inside(w) == {"prod": V2}
+
+
+def test_a_slow_region_does_not_delay_the_others_of_its_stage() -> None:
+    """They start at once, unless maxParallel says otherwise."""
+    w = small()
+    w.silent.add("p-1")
+    push(w, "v2")
+    w.run(w.now + hours(3))
+
+    assert running(w)["p-2"] == V2
+
+
+def test_a_new_region_gets_what_its_stage_has_passed() -> None:
+    """Registering it is enough (R93): it has the labels, or is left over."""
+    w = small([stage("alpha", "a-1"), stage("rest", regions="Unplaced")])
+    w.add(region("p-3"))
+    w.run(w.now + hours(3))
+
+    assert running(w) == {"a-1": V1, "p-1": V1, "p-2": V1, "p-3": V1}
+
+
+def test_a_region_added_in_the_middle_of_a_wave_belongs_to_it() -> None:
+    """The stages are frozen, who is in them is not."""
+    w = small([stage("alpha", "a-1"), stage("rest", regions="Unplaced")])
+    push(w, "v2")
+    w.run(w.now + hours(1.5))
+    assert inside(w) == {"rest": V2}
+    w.add(region("p-3"))
+    w.run(w.now + hours(0.5))
+
+    assert w.regions["p-3"].rollouts["shop"].wanted == V2
+
+
+def test_a_region_removed_in_the_middle_of_a_wave_is_left_as_it_is() -> None:
+    """The others finish without it."""
+    w = small()
+    push(w, "v2")
+    w.run(w.now + hours(1.5))
+    gone = w.regions.pop("p-2")
+    last = w.run(w.now + hours(3))
+
+    assert last.reason == "Delivered"
+    assert inside(w) == {}
+    assert running(w) == {"a-1": V2, "p-1": V2}
+    assert "shop" in gone.rollouts
+
+
+def test_a_bad_region_that_comes_late_does_not_bring_the_others_back() -> None:
+    """What is done elsewhere stays; that region says what is wrong, and with which command to go on."""
+    w = small([stage("alpha", "a-1"), stage("rest", regions="Unplaced")])
+    w.add(region("p-3"))
+    w.regions["p-3"].becomes_ill(V1)
+    last = w.run(w.now + hours(3))
+
+    assert w.artifacts[V1].rejection is None
+    assert running(w) == {"a-1": V1, "p-1": V1, "p-2": V1, "p-3": ""}
+    assert wait_of(last, "TakenBack").command.startswith("kubectl --context p-3 -n shop annotate omr front-end")
+
+
+def test_regions_take_their_turns() -> None:
+    """With maxParallel of one the second starts when the first is stable."""
+    w = small([stage("alpha", "a-1"), stage("prod", "p-1", "p-2", maxParallel=1)])
+    push(w, "v2")
+    last = w.run(w.now + hours(1.5))
+
+    assert (w.regions["p-1"].rollouts["shop"].wanted, w.regions["p-2"].rollouts["shop"].wanted) == (V2, V1)
+    assert wait_of(last, "Turn").region == "p-2"
+    w.run(w.now + hours(6))
+    assert set(running(w).values()) == {V2}
+
+
+HELD = Held("window", "Window office-hours to open", "its owner", "kubectl get windows", None, NOW + hours(60))
+
+
+@pytest.mark.parametrize("where", [pytest.param("", id="stage"), pytest.param("p-2", id="region")])
+def test_a_gate_holds_starts_and_nothing_else(where: str) -> None:
+    """Of a whole stage, or of one region; it tells when it opens, and then the change goes on."""
+    w = small()
+    w.set_gates(lambda now: (GateAnswer("prod", HELD, where),) if now < NOW + hours(60) else ())
+    push(w, "v2")
+    last = w.run(NOW + hours(48))
+
+    assert running(w)["p-2"] == V1
+    assert running(w)["p-1"] == (V2 if where else V1)
+    found = next(x for x in last.waits if x.what == HELD.what)
+    assert (found.command, found.expected) == (HELD.command, HELD.expected)
+    assert last.wake_at is not None
+    w.run(NOW + hours(72))
+    assert set(running(w).values()) == {V2}
+
+
+def test_a_paused_pipeline_starts_nothing() -> None:
+    """What is on its way in a region goes on by itself."""
+    w = small()
+    push(w, "v2", paused=True)
+    last = w.run(w.now + hours(6))
+
+    assert set(running(w).values()) == {V1}
+    assert """-p '{"spec":{"paused":false}}'""" in wait_of(last, "Paused").command
+
+
+def test_replicas_are_written_once_and_then_given_to_the_region() -> None:
+    """An autoscaler there is never fought."""
+    w = world(spec("v1", [stage("alpha", "a-1", replicas=3)]), [region("a-1")])
+    first, second, third = w.step(), w.step(), w.step()
+    w.run(w.now + hours(3))
+    push(w, "v2")
+
+    assert written(first)[0].manifest["spec"]["replicas"] == 3
+    assert [type(a) for a in second.actions] == [ReleaseReplicas]
+    assert third.actions == ()
+    assert "replicas" not in written(w.step())[0].manifest["spec"]
+
+
+@pytest.mark.parametrize("policy", ["Report", "PutBack"])
+def test_a_hand_edit_in_a_region_is_reported_and_put_back_only_where_asked(policy: str) -> None:
+    """What the hub does not write is people's own."""
+    w = small(handEdits=policy)
+    rollout = w.regions["p-1"].rollouts["shop"]
+    rollout.manifest["spec"] |= {"progressDeadline": "1m", "alarms": {"revert": "FALSE"}}
+    rollout.version += 1
+    made = w.step()
+
+    found = wait_of(made, "Edited")
+    assert "spec.alarms" in found.what
+    assert "progressDeadline" not in found.what
+    assert [a.region for a in written(made)] == ([] if policy == "Report" else ["p-1"])
+
+
+def test_a_region_that_runs_other_content_is_not_stable() -> None:
+    """Its word alone does not count: the digest of what it keeps must be that of the artifact (P5)."""
+    w = small()
+    push(w, "v2")
+    w.run(w.now + hours(1))
+    w.tick(hours(1))
+    w.look()
+    s = w.snapshot()
+    other = tuple(dataclasses.replace(f, stable_digest="sha256:other") for f in s.rollouts)
+
+    assert inside(w) == {"alpha": V2}
+    assert decide(s, w.now).memory.items[-1].stage == "prod"
+    assert decide(dataclasses.replace(s, rollouts=other), w.now).memory.items[-1].stage == "alpha"
+
+
+def test_of_two_hubs_the_second_touches_nothing_and_both_say_so() -> None:
+    """The owner's name is on the Rollout; the other one leaves word."""
+    w, other = small(), world(spec("v2", ONE), [region(n) for n in ("a-1", "p-1", "p-2")])
+    other.hub = "hub-2"
+    other.regions = w.regions
+    made = other.step()
+
+    assert [type(a) for a in made.actions if not hasattr(a, "version")] == [Claim]
+    assert "belongs to the hub hub-1" in wait_of(made, "Conflict").what
+    assert other.step().actions == ()
+    assert wait_of(w.step(), "Claimed").what.startswith("the hub hub-2 to stop delivering shop/front-end in Region a-1")
+    assert running(w) == {"a-1": V1, "p-1": V1, "p-2": V1}
+
+
+def test_somebody_elses_rollout_is_not_touched() -> None:
+    """The command hands it over."""
+    w = small()
+    for rollout in w.regions["a-1"].rollouts.values():
+        rollout.manifest["metadata"]["annotations"].clear()
+    push(w, "v2")
+    made = w.run(w.now + hours(1))
+
+    found = wait_of(made, "Conflict")
+    assert "belongs to nobody that the hub knows" in found.what
+    assert "--overwrite ombak.dev/hub=hub-1 ombak.dev/pipeline=shop/front-end" in found.command
+    assert w.regions["a-1"].rollouts["shop"].wanted == V1
+
+
+JOB = {"spec": {"template": {"spec": {"containers": [{"name": "test", "image": "registry.example/test:1"}]}}}}
+
+
+def with_test(**more: Any) -> World:
+    """Two stages, of which the first has a test; v1 runs."""
+    test = {"name": "smoke", "template": JOB} | more
+    return small([stage("alpha", "a-1", tests=[test]), stage("prod", "p-1", "p-2")])
+
+
+def test_a_test_must_pass_before_the_next_stage() -> None:
+    """It is a Job with the artifact, the region and the stage in its environment."""
+    w = with_test(deadline="5m")
+    w.test = lambda _job: JobState.RUNNING
+    push(w, "v2")
+    last = w.run(w.now + hours(6))
+
+    assert inside(w) == {"alpha": V2}
+    assert "logs job/" in wait_of(last, "Testing").command
+    (job,) = [j for _, j in w.jobs.values() if j["metadata"]["annotations"]["ombak.dev/sequence"] == "2"]
+    env = {e["name"]: e["value"] for e in job["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert (env["OMBAK_ARTIFACT"], env["OMBAK_REGION"], env["OMBAK_STAGE"]) == (V2, "a-1", "alpha")
+    assert (job["spec"]["activeDeadlineSeconds"], job["spec"]["backoffLimit"]) == (300, 0)
+    w.test = lambda _job: JobState.PASSED
+    w.run(w.now + hours(6))
+    assert set(running(w).values()) == {V2}
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+def test_a_failed_test_takes_the_version_back(retries: int) -> None:
+    """After as many more attempts as the stage allows, and with the region where it failed."""
+    w = with_test(retries=retries)
+    w.test = lambda job: (
+        JobState.FAILED if job["metadata"]["annotations"]["ombak.dev/sequence"] == "2" else JobState.PASSED
+    )
+    push(w, "v2")
+    w.run(w.now + hours(6))
+
+    assert (
+        len([j for _, j in w.jobs.values() if j["metadata"]["annotations"]["ombak.dev/sequence"] == "2"]) == retries + 1
+    )
+    assert w.artifacts[V2].rejection is not None
+    assert w.artifacts[V2].rejection.reason == "TestFailed"
+    assert set(running(w).values()) == {V1}
+
+
+@pytest.mark.parametrize(("where", "place"), [("Region", "a-1"), ("Hub", "")])
+def test_a_test_of_coexistence_runs_while_the_fleet_is_mixed(where: str, place: str) -> None:
+    """In the region or on the hub (R31, R33)."""
+    w = with_test(when="DuringOneBox", where=where)
+    push(w, "v2")
+    w.run(w.now + timedelta(minutes=5))
+    found = [r for r, j in w.jobs.values() if j["metadata"]["annotations"]["ombak.dev/sequence"] == "2"]
+
+    assert w.regions["a-1"].rollouts["shop"].phase == "OneBoxBake"
+    assert found == [place]
+
+
+def objects(port: int) -> list[dict[str, Any]]:
+    """A Service, an Alarm and a ConfigMap that travel along."""
+    tracked = {"labels": {"argocd.argoproj.io/instance": "x", "team": "shop"}}
+    return [
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "front-end", **tracked}, "spec": {"port": port}},
+        {"apiVersion": "ombak.dev/v1alpha1", "kind": "Alarm", "metadata": {"name": "errors"}, "spec": {"n": port}},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"port": str(port)}},
+    ]
+
+
+def test_what_watches_travels_first_and_the_rest_follows_when_it_is_stable() -> None:
+    """Alarms and configuration before the Rollout, a Service after it; and nobody's tracking labels."""
+    w = small([stage("alpha", "a-1")], ("a-1",), objects=objects(80))
+    push(w, "v1", objects=objects(81))
+    made = w.step()
+    w.run(w.now + hours(3))
+    first = [a.manifest["kind"] for a in made.actions if isinstance(a, ApplyObject)]
+
+    assert first == ["Alarm", "ConfigMap"]
+    found = w.regions["a-1"].objects
+    assert found["shop", "Service", "front-end"]["spec"]["port"] == 81
+    assert "argocd.argoproj.io/instance" not in found["shop", "Service", "front-end"]["metadata"]["labels"]
+    maps = [name for (_, kind, name) in found if kind == "ConfigMap"]
+    assert len(maps) == 2
+    assert all(found["shop", "ConfigMap", name]["immutable"] for name in maps)
+
+
+def test_a_change_of_configuration_is_a_change_of_every_box() -> None:
+    """The template refers to the immutable copy, so a region takes it as a new version, and can take it back."""
+    w = small([stage("alpha", "a-1")], ("a-1",), objects=objects(80))
+    rollout = dict(w.pipeline.spec["rollout"]["spec"])
+    container = {"name": "app", "image": "registry.example/app:1", "envFrom": [{"configMapRef": {"name": "settings"}}]}
+    template = {"metadata": rollout["template"]["metadata"], "spec": {"containers": [container]}}
+    push(w, "v1", rollout={"spec": rollout | {"template": template}})
+    w.run(w.now + hours(3))
+    before = running(w)["a-1"]
+    push(w, "v1", rollout={"spec": rollout | {"template": template}}, objects=objects(81))
+    w.run(w.now + hours(3))
+
+    made = w.regions["a-1"].rollouts["shop"].manifest["spec"]["template"]["spec"]["containers"][0]
+    assert made["envFrom"][0]["configMapRef"]["name"].startswith("settings-")
+    assert running(w)["a-1"] != before
+
+
+def test_values_stand_beside_the_artifact() -> None:
+    """The artifact has the same id everywhere; what differs is recorded with it, and a change of it is delivered."""
+    values = [{"regions": {"matchLabels": {"cloud": "gcp"}}, "env": {"DB": "db.gcp.example"}}]
+    regions = [region("a-1", labels={"ombak.dev/cloud": "gcp"}), region("p-1", labels={"ombak.dev/cloud": "aws"})]
+    w = world(spec("v1", [stage("alpha", "a-1"), stage("prod", "p-1")], values=values), regions)
+    w.run(w.now + hours(6))
+
+    (artifact,) = w.artifacts.values()
+    assert (artifact.id, artifact.version != V1, list(artifact.values)) == (V1, True, values)
+    told = {n: m.rollouts["shop"].manifest for n, m in w.regions.items()}
+    env = {n: m["spec"]["template"]["spec"]["containers"][0].get("env") for n, m in told.items()}
+    assert env == {"a-1": [{"name": "DB", "value": "db.gcp.example"}], "p-1": None}
+    assert {m["metadata"]["annotations"]["ombak.dev/version"] for m in told.values()} == {artifact.version}
+
+
+def test_a_regions_floor_wins_over_a_shorter_bake() -> None:
+    """`bake: 0` in a manifest is no way round (R76)."""
+    made = spec("v1", [stage("alpha", "a-1", bake={"for": "0s"})])
+    w = world(made, [region("a-1", floors=Floors(one_box=hours(2), bake=hours(6)))])
+    strategy = written(w.step())[0].manifest["spec"]["strategy"]
+
+    assert (strategy["oneBox"]["bake"]["for"], strategy["bake"]["for"]) == ("2h", "6h")
+    assert strategy["rolling"]["bake"]["for"] == "1m"
+
+
+def test_the_same_snapshot_gives_the_same_plan_and_a_second_look_does_nothing() -> None:
+    """At rest, in the middle of a wave, and after a rejection."""
+    w = small()
+    push(w, "v2")
+    w.run(w.now + hours(2))
+    s = w.snapshot()
+
+    assert decide(s, w.now) == decide(s, w.now)
+    assert [a for a in decide(s, w.now).actions if not isinstance(a, RunTest)] == []
+
+
+def test_who_made_it_is_told_in_every_region() -> None:
+    """Author, commit, build and reviewer travel along."""
+    w = world(spec("v1", ONE), [region(n) for n in ("a-1", "p-1", "p-2")])
+    w.pipeline = dataclasses.replace(w.pipeline, provenance={"ombak.dev/author": "ayu", "ombak.dev/commit": "4f2a"})
+    w.run(w.now + hours(6))
+
+    told = w.regions["p-2"].rollouts["shop"].manifest["metadata"]["annotations"]
+    assert (told["ombak.dev/author"], told["ombak.dev/commit"]) == ("ayu", "4f2a")
