@@ -283,6 +283,16 @@ WAITS: dict[str, tuple[Snapshot, Case]] = {
             later(100),
         ),
     ),
+    "a version that was taken back elsewhere": (
+        snapshot(spec("v2", rejected=[V2]), artifacts=KNOWN[:1], revert_alarm=OK),
+        (
+            "rejected",
+            f"another version in spec.template: spec.rejected names {V2}",
+            "whoever writes spec.rejected",
+            "",
+            None,
+        ),
+    ),
     "a change": (
         snapshot(spec("v2"), artifacts=(KNOWN[0], artifact("v2", 2, rejected="Aborted"))),
         (

@@ -83,7 +83,9 @@ class Rejected(StatusModel):
     """Why, in a sentence, with the numbers."""
     stage: Annotated[str, pydantic.Field(description="Of a Pipeline: where it was taken back.")] = ""
     region: str = ""
+    """Of a Pipeline: the Region in which it was taken back."""
     scope: str = ""
+    """Of a Pipeline: how far that reached."""
 
 
 class ArtifactStatus(StatusModel):

@@ -46,6 +46,7 @@ class Extends(Model):
     """The Pipeline of the same namespace of which everything is taken that is not said here (R94)."""
 
     name: Annotated[str, pydantic.Field(min_length=1, max_length=253)]
+    """The base."""
 
 
 class PartialStrategy(Model):
@@ -57,6 +58,7 @@ class PartialStrategy(Model):
     known_good: Annotated[KnownGood | None, pydantic.WithJsonSchema({"type": "string", "enum": ["Fast", "Full"]})] = (
         None
     )
+    """As in a Rollout."""
 
 
 class PartialRollout(Model):
@@ -69,15 +71,19 @@ class PartialRollout(Model):
     selector: Selector | None = None
     template: Annotated[PodTemplate | None, pydantic.Field(description="The pod template.")] = None
     min_ready_seconds: Annotated[int, pydantic.Field(ge=0, le=3600)] | None = None
+    """As in a Rollout."""
     progress_deadline: Duration | None = None
+    """As in a Rollout."""
     zones: Annotated[
         Annotated[list[Zone], pydantic.Field(min_length=1, max_length=16)] | None,
         pydantic.Field(json_schema_extra={"x-kubernetes-list-type": "set"}),
     ] = None
+    """As in a Rollout; a stage may say others."""
     strategy: PartialStrategy | None = None
     signals: Signals | None = None
     alarms: Alarms | None = None
     unwatched: Annotated[str, pydantic.Field(min_length=3, max_length=512)] | None = None
+    """As in a Rollout: why nothing watches it."""
 
 
 class RolloutTemplate(Model):
@@ -97,6 +103,7 @@ class RegionValues(Model):
         ],
         pydantic.Field(min_length=1, max_length=64),
     ]
+    """By name; they replace those of the template."""
 
     @pydantic.field_validator("regions")
     @classmethod

@@ -37,8 +37,11 @@ class Requirement(Model):
     )
 
     key: LabelKey
+    """The label."""
     operator: Annotated[Operator, pydantic.WithJsonSchema({"type": "string", "enum": [o.value for o in Operator]})]
+    """How it is compared."""
     values: Annotated[list[LabelValue], pydantic.Field(max_length=32)] = pydantic.Field(default_factory=list)
+    """With what."""
 
     @pydantic.model_validator(mode="after")
     def _values_fit(self) -> Self:
@@ -51,12 +54,15 @@ class RegionSelector(Model):
     """Regions by name or by label; `cloud`, `region`, `tier` and `name` are labels of every Region."""
 
     names: Annotated[list[Name], pydantic.Field(max_length=256)] = pydantic.Field(default_factory=list)
+    """Regions by name."""
     match_labels: Annotated[dict[LabelKey, LabelValue], pydantic.Field(max_length=16)] = pydantic.Field(
         default_factory=dict
     )
+    """Labels that a Region must have, all of them."""
     match_expressions: Annotated[list[Requirement], pydantic.Field(max_length=16)] = pydantic.Field(
         default_factory=list
     )
+    """Conditions that must hold, all of them."""
 
     @property
     def is_empty(self) -> bool:
@@ -142,10 +148,13 @@ class StageTest(Model):
     """A Job that must succeed before the artifact leaves the stage (R24-R31)."""
 
     name: Annotated[str, pydantic.Field(min_length=1, max_length=40, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+    """What it is called."""
     where: Annotated[JobPlace, pydantic.WithJsonSchema({"type": "string", "enum": ["Region", "Hub"]})] = JobPlace.REGION
+    """In the region, or on the hub."""
     when: Annotated[JobMoment, pydantic.WithJsonSchema({"type": "string", "enum": ["AfterStable", "DuringOneBox"]})] = (
         JobMoment.AFTER_STABLE
     )
+    """On the finished region, or while its one box is beside the old version."""
     template: Annotated[
         dict[str, Any],
         pydantic.WithJsonSchema(_JOB_SCHEMA),
@@ -159,11 +168,13 @@ class Stage(Model):
     """One step of the way: what is left out holds as in the base, or by default."""
 
     name: Annotated[str, pydantic.Field(min_length=1, max_length=40, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+    """What tells it from the others; a child changes the stage of this name."""
     after: Annotated[
         Annotated[str, pydantic.Field(min_length=1, max_length=40)] | None,
         pydantic.Field(description="Of a stage that the base has not: the stage that it comes after."),
     ] = None
     phase: Annotated[Phase | None, pydantic.WithJsonSchema({"type": "string", "enum": ["PreProd", "Prod"]})] = None
+    """Whether it comes before production, or is a wave of it."""
     regions: Annotated[
         ChosenRegions | None,
         pydantic.WithJsonSchema(_CHOSEN_SCHEMA),
@@ -199,6 +210,7 @@ class Stage(Model):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         ),
     ] = None
+    """Jobs that must succeed before the artifact leaves the stage."""
     windows: Annotated[
         list[Annotated[str, pydantic.Field(min_length=1, max_length=253)]] | None,
         pydantic.Field(max_length=16, description="Windows that must all be open before it starts here."),
@@ -206,6 +218,8 @@ class Stage(Model):
     revert_scope: Annotated[
         RevertScope | None, pydantic.WithJsonSchema({"type": "string", "enum": [s.value for s in RevertScope]})
     ] = None
+    """How far a revert in one of its regions reaches; as the Pipeline says where left out."""
     on_region_unreachable: Annotated[
         OnUnreachable | None, pydantic.WithJsonSchema({"type": "string", "enum": [s.value for s in OnUnreachable]})
     ] = None
+    """What follows when one of its regions does not answer; as the Pipeline says where left out."""
