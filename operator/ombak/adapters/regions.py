@@ -215,6 +215,11 @@ class RegionClients:
             return _noted(link, kind, again)
         return _noted(link, kind, await after_taking_over(applied) or applied)
 
+    async def patch(self, region: str, kind: Kind, namespace: str, name: str, patch: Object) -> Object:
+        """See `Regions.patch`."""
+        link = self._link(region)
+        return _noted(link, kind, await link.client.patch(kind, namespace, name, patch))
+
 
 def _place(manifest: Mapping[str, object]) -> tuple[Kind, str]:
     """Kind and namespace of a manifest; raises `NotTravelling`."""

@@ -1,7 +1,8 @@
-"""The hub's part of `ombak run`: which regions there are, the way into each, and their status."""
+"""The hub's part of `ombak run`: which regions there are, the way into each, and what is delivered there."""
 
 import asyncio
 import random
+from collections.abc import Iterable
 from typing import Any
 
 from ombak.adapters.clock import SystemClock
@@ -10,39 +11,86 @@ from ombak.adapters.kubernetes import Access
 from ombak.adapters.reflector import Reflector, Source
 from ombak.adapters.region_link import Listeners, RegionPace
 from ombak.adapters.regions import Hub, RegionClients
+from ombak.core.conveyor import manifests
 from ombak.runtime import kinds
+from ombak.runtime.backoff import Backoff
+from ombak.runtime.gate_book import GateBook
+from ombak.runtime.hub.engine import HubEngine
+from ombak.runtime.kube_port import ApiError
 from ombak.runtime.region_records import RegionRecord, decode_region
 from ombak.runtime.region_status import RegionReporter
 from ombak.runtime.store import Key, Store
 
+_PATIENCE = Backoff()
+_OF_A_CLUSTER = "kube-system"
+"""The namespace whose uid tells clusters apart: it is there from the first moment to the last."""
+
 
 class HubRegions:
-    """Region objects in, open regions out. `on_rollout` and `on_contact` are for the engine of Pipelines."""
+    """Region objects in, open regions out; with `gates` Pipelines are delivered there."""
 
     def __init__(
-        self, client: HttpKubeClient, access: Access, rng: random.Random, pace: RegionPace | None = None
+        self,
+        client: HttpKubeClient,
+        access: Access,
+        rng: random.Random,
+        pace: RegionPace | None = None,
+        gates: GateBook | None = None,
     ) -> None:
         """Nothing is asked before `run`."""
         clock = SystemClock()
+        self._client, self._rng = client, rng
         self.records: Store[RegionRecord] = Store(decode_region, on_event=self._changed)
         self.regions = RegionClients(Hub(client, access), clock, rng, Listeners(self._rollout, self._contact), pace)
         self._reporter = RegionReporter(client, self.records, self.regions, clock)
         self._reflector: Reflector[Any] = Reflector(client, Source(kinds.REGIONS), self.records, rng)
+        self._engine = HubEngine(client, self.records, gates, clock, rng) if gates is not None else None
 
-    async def run(self) -> None:
-        """Follow all regions until cancelled."""
+    async def run(self, synced: Iterable[asyncio.Event] = ()) -> None:
+        """Follow all regions until cancelled; `synced` are the lists that Pipelines wait for besides."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._reflector.run(), name="watch regions")
             group.create_task(self.regions.run(), name="regions")
             group.create_task(self._reporter.run(), name="status of regions")
+            if self._engine is not None:
+                group.create_task(self._deliver(self._engine, synced), name="pipelines")
+
+    async def _deliver(self, engine: HubEngine, synced: Iterable[asyncio.Event]) -> None:
+        own: list[Reflector[Any]] = [
+            Reflector(self._client, Source(kinds.PIPELINES), engine.stores.pipelines, self._rng),
+            Reflector(
+                self._client, Source(kinds.ARTIFACTS, None, manifests.PIPELINE), engine.stores.artifacts, self._rng
+            ),
+        ]
+        async with asyncio.TaskGroup() as group:
+            for reflector in own:
+                group.create_task(reflector.run(), name=f"watch {reflector.source.kind.plural} of the hub")
+            listed = (*synced, self._reflector.synced, *(reflector.synced for reflector in own))
+            group.create_task(engine.run(await self._name(), self.regions, listed), name="hub engine")
+
+    async def _name(self) -> str:
+        """What tells this hub from all others; asked until it is told."""
+        failures = 0
+        while True:
+            try:
+                found = await self._client.get(kinds.NAMESPACES, "", _OF_A_CLUSTER)
+                return str(found["metadata"]["uid"])
+            except ApiError:
+                failures += 1
+                await asyncio.sleep(_PATIENCE.delay(failures, self._rng).total_seconds())
 
     def _changed(self, key: Key) -> None:
         found = self.records.get(key)
         self.regions.set(key[1], None if found is None else found.value)
         self._reporter.wake()
+        if self._engine is not None:
+            self._engine.wake_all()
 
     def _rollout(self, region: str, key: Key) -> None:
-        """A Rollout of a region changed: what follows from it is the engine's."""
+        if self._engine is not None:
+            self._engine.rollout_changed(region, key)
 
-    def _contact(self, _region: str) -> None:
+    def _contact(self, region: str) -> None:
         self._reporter.wake()
+        if self._engine is not None:
+            self._engine.contact_changed(region, self.regions)

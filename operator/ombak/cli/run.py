@@ -48,7 +48,7 @@ log = structlog.get_logger()
     help="Put this matcher into every selector of every query to the region's own Prometheus; may be repeated.",
 )
 @click.option("--region", metavar="NAME", help="Take the Prometheus and its matchers from this Region object.")
-@click.option("--hub", is_flag=True, help="Be a hub too: follow the clusters of all Region objects.")
+@click.option("--hub", is_flag=True, help="Be a hub too: follow all Regions, and deliver Pipelines there.")
 @click.option("--kubeconfig", type=click.Path(path_type=Path, dir_okay=False), help="Default: as kubectl finds it.")
 @click.option("--context", help="A context of the kubeconfig.")
 @click.option("--namespace", "-n", "namespaces", multiple=True, help="Only this namespace; may be repeated.")
@@ -179,7 +179,8 @@ class Serve:
             group.create_task(watch.run(), name="our kinds")
             group.create_task(own.run(), name="own region")
             if self._is_hub:
-                group.create_task(HubRegions(client, access, rng).run(), name="hub")
+                hub = HubRegions(client, access, rng, gates=operator.gates)
+                group.create_task(hub.run([intake.synced]), name="hub")
             for reflector in reflectors:
                 group.create_task(reflector.run(), name=f"watch {reflector.source.kind.plural}")
             group.create_task(_watch_config(operator.config_needed, config), name="watch configmaps")

@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
 from ombak.api.common import API_VERSION
 from ombak.core.plan import Note
-from ombak.core.snapshot import RolloutView
 from ombak.runtime.clock import Clock
 from ombak.runtime.kinds import EVENTS
 from ombak.runtime.kube_port import ApiError, KubeClient
@@ -17,6 +16,25 @@ log = structlog.get_logger()
 
 _MOST_WAITING = 10_000
 _COMPONENT = "ombak"
+
+
+class Subject(Protocol):
+    """What an Event is about."""
+
+    @property
+    def namespace(self) -> str:
+        """Where it is."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def uid(self) -> str:
+        """Which one of that name."""
+        ...
 
 
 class EventRecorder:
@@ -28,31 +46,32 @@ class EventRecorder:
         self._waiting: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue(_MOST_WAITING)
         self._count = 0
 
-    def record(self, rollout: RolloutView, note: Note) -> None:
+    def record(self, subject: Subject, note: Note, kind: str = "Rollout") -> None:
         """Take an Event to be sent; never waits, never fails."""
-        log.info("event", namespace=rollout.namespace, rollout=rollout.name, reason=note.reason, message=note.message)
+        told = {"namespace": subject.namespace, kind.lower(): subject.name}
+        log.info("event", **told, reason=note.reason, message=note.message)
         self._count += 1
         try:
-            self._waiting.put_nowait((rollout.namespace, self._body(rollout, note)))
+            self._waiting.put_nowait((subject.namespace, self._body(subject, note, kind)))
         except asyncio.QueueFull:
             log.warning("event dropped", reason=note.reason)
 
-    def _body(self, rollout: RolloutView, note: Note) -> dict[str, Any]:
+    def _body(self, subject: Subject, note: Note, kind: str) -> dict[str, Any]:
         now = self._clock.now()
         stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
         return {
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {
-                "name": f"{rollout.name}.{int(now.timestamp() * 1e6):x}{self._count % 4096:03x}",
-                "namespace": rollout.namespace,
+                "name": f"{subject.name}.{int(now.timestamp() * 1e6):x}{self._count % 4096:03x}",
+                "namespace": subject.namespace,
             },
             "involvedObject": {
                 "apiVersion": API_VERSION,
-                "kind": "Rollout",
-                "name": rollout.name,
-                "namespace": rollout.namespace,
-                "uid": rollout.uid,
+                "kind": kind,
+                "name": subject.name,
+                "namespace": subject.namespace,
+                "uid": subject.uid,
             },
             "reason": note.reason,
             "message": note.message[:1024],

@@ -1,7 +1,7 @@
 """The Windows and Blockers of a cluster, as decisions read them, and whom a change of them concerns."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -73,6 +73,8 @@ class GateBook:
             decode_cluster_blocker, on_event=lambda key: self._blocker_changed(kinds.CLUSTER_BLOCKERS, key)
         )
         self.may_read_windows = True
+        self.listeners: list[Callable[[], None]] = []
+        """Told that some gate may answer otherwise now."""
         self._views: dict[str, tuple[object, WindowView]] = {}
         self._calendars: dict[ConfigMapKey, CalendarText] = {}
         self._reach: defaultdict[str, dict[Key, BlockerView]] = defaultdict(dict)
@@ -98,8 +100,12 @@ class GateBook:
 
     def facts(self, rollout: RolloutView) -> GateFacts:
         """See `GateReader`."""
-        windows = tuple(self.window(name) for name in rollout.spec.windows or ())
-        blockers = (*self._reach.get(rollout.namespace, {}).values(), *self._reach.get("", {}).values())
+        return self.facts_for(rollout.namespace, rollout.spec.windows or ())
+
+    def facts_for(self, namespace: str, names: Iterable[str]) -> GateFacts:
+        """Return the Windows of these names, and the Blockers in whose reach a namespace is."""
+        windows = tuple(self.window(name) for name in names)
+        blockers = (*self._reach.get(namespace, {}).values(), *self._reach.get("", {}).values())
         return GateFacts(windows, blockers) if windows or blockers else _NO_FACTS
 
     def window(self, name: str) -> WindowView:
@@ -124,6 +130,11 @@ class GateBook:
             stored = self.windows.get(key)
             if stored is not None and any(each.config_map == where for each in _calendars_of(stored.value)):
                 self._wake_namers(key[1])
+        self._tell()
+
+    def _tell(self) -> None:
+        for listener in self.listeners:
+            listener()
 
     def _calendar(self, source: Ics) -> CalendarText:
         if source.config_map is None:
@@ -139,6 +150,7 @@ class GateBook:
             self.window(key[1])
             self._wake_namers(key[1])
         self._changed(kinds.WINDOWS, key)
+        self._tell()
 
     def _wake_namers(self, window: str) -> None:
         for key in self._rollouts:
@@ -159,6 +171,7 @@ class GateBook:
                 if rollout[0] == key[0] or not kind.namespaced:
                     self._wake(rollout)
         self._changed(kind, key)
+        self._tell()
 
 
 def calendar_places(record: WindowRecord) -> tuple[ConfigMapKey, ...]:

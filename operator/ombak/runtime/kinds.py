@@ -6,6 +6,7 @@ from ombak.runtime.kube_port import Kind
 ROLLOUTS = Kind(GROUP, VERSION, "rollouts", "Rollout")
 ALARMS = Kind(GROUP, VERSION, "alarms", "Alarm")
 ARTIFACTS = Kind(GROUP, VERSION, "artifacts", "Artifact")
+PIPELINES = Kind(GROUP, VERSION, "pipelines", "Pipeline")
 REGIONS = Kind(GROUP, VERSION, "regions", "Region", namespaced=False)
 WINDOWS = Kind(GROUP, VERSION, "windows", "Window", namespaced=False)
 BLOCKERS = Kind(GROUP, VERSION, "blockers", "Blocker")

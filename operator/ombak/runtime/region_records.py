@@ -1,6 +1,7 @@
 """What a hub keeps of its regions: the Region objects, and of each region's Rollouts and Artifacts the little it asks.
 
-A hub may hold tens of thousands of these, so there are no pod templates among them: what runs is told by its digest.
+A hub may hold tens of thousands of these, so everything is kept as text, and equal texts are one in memory: the pod
+template of a Pipeline is there once, not once for each region.
 """
 
 import dataclasses
@@ -49,7 +50,7 @@ class RegionRollout:
     """A Rollout of a region as it was said last.
 
     `artifact` and `digest` are those of its template as it stands in the spec; `others` are fields of its spec that
-    somebody else than the hub and the region's operator manages, with the managers. Spec (without the template) and
+    somebody else than the hub and the region's operator manages, with the managers. Spec, template and
     status are kept as text, which weighs a tenth; parsed ones are shared, so nobody may change them.
     """
 
@@ -64,6 +65,7 @@ class RegionRollout:
     artifact: str
     digest: str
     spec_json: str
+    template_json: str
     status_json: str
     others: tuple[tuple[str, tuple[str, ...]], ...]
 
@@ -71,6 +73,11 @@ class RegionRollout:
     def spec(self) -> Mapping[str, Any]:
         """The spec as written, without the template."""
         return _parsed(self.spec_json)
+
+    @property
+    def template(self) -> Mapping[str, Any]:
+        """The pod template as written."""
+        return _parsed(self.template_json)
 
     @property
     def status(self) -> Mapping[str, Any]:
@@ -105,6 +112,7 @@ def decode_region_rollout(obj: Mapping[str, Any], ours: str) -> RegionRollout:
         artifact=artifact_id(template) if template is not None else "",
         digest=digest_of(template) if template is not None else "",
         spec_json=_text({name: value for name, value in spec.items() if name != "template"}),
+        template_json=_text(template or {}),
         status_json=_text({k: v for k, v in mapping(obj.get("status")).items() if k != "memory"}),
         others=others(obj, ours),
     )

@@ -123,3 +123,7 @@ class Regions(Protocol):
         `force` takes it from them.
         """
         ...
+
+    async def patch(self, region: str, kind: Kind, namespace: str, name: str, patch: Object) -> Object:
+        """Merge a patch into an object; conditional when it carries `metadata.resourceVersion`."""
+        ...

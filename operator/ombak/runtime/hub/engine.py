@@ -1,0 +1,118 @@
+"""The hub's engine, assembled: stores and regions feed a queue of Pipelines, workers take them one decision further."""
+
+import asyncio
+import random
+from collections.abc import Iterable
+from datetime import timedelta
+
+import structlog
+
+from ombak.runtime.backoff import Backoff
+from ombak.runtime.clock import Clock
+from ombak.runtime.events import EventRecorder
+from ombak.runtime.gate_book import GateBook
+from ombak.runtime.hub.hub_writer import HubWriter
+from ombak.runtime.hub.jobs import JobBook
+from ombak.runtime.hub.observe import HubStores, Observer
+from ombak.runtime.hub.reconcile import Hands, PipelineReconciler
+from ombak.runtime.hub.records import artifact_owner, decode_hub_artifact, decode_pipeline
+from ombak.runtime.hub.region_writer import RegionWriter
+from ombak.runtime.kube_port import ApiError, KubeClient, TooManyRequests
+from ombak.runtime.region_records import RegionRecord
+from ombak.runtime.regions import Regions
+from ombak.runtime.store import Key, Store
+from ombak.runtime.workqueue import WorkQueue
+
+log = structlog.get_logger(__name__)
+
+PATIENCE = Backoff(cap=timedelta(seconds=30))
+PASS_WITHIN = timedelta(minutes=2)
+_NOBODY: Key = ("", "")
+
+
+class HubEngine:
+    """All Pipelines of a hub. To be used from one event loop; `run` once."""
+
+    def __init__(
+        self, client: KubeClient, records: Store[RegionRecord], gates: GateBook, clock: Clock, rng: random.Random
+    ) -> None:
+        """Nothing is asked before `run`."""
+        self._client, self._clock, self._rng, self._gates = client, clock, rng, gates
+        self._queue: WorkQueue[Key] = WorkQueue(rng, PATIENCE)
+        self.stores = HubStores(
+            pipelines=Store(decode_pipeline, on_event=self._pipeline_changed),
+            artifacts=Store(decode_hub_artifact, owner=artifact_owner, on_event=self._queue_add),
+            regions=records,
+        )
+        self._recorder = EventRecorder(client, clock)
+        self._reach: dict[str, tuple[object, ...]] = {}
+        gates.listeners.append(self.wake_all)
+
+    def _queue_add(self, key: Key) -> None:
+        self._queue.add(key)
+
+    def _pipeline_changed(self, key: Key) -> None:
+        self._queue.add(key)
+        for other in self.stores.pipelines:
+            stored = self.stores.pipelines.get(other)
+            if other[0] == key[0] and other != key and stored is not None and stored.value.base:
+                self._queue.add(other)
+
+    def wake_all(self) -> None:
+        """Something changed that may concern every Pipeline."""
+        for key in self.stores.pipelines:
+            self._queue.add(key)
+
+    def rollout_changed(self, _region: str, key: Key) -> None:
+        """A Rollout of a region is another one now: those Pipelines look that deliver it, whatever their namespace."""
+        for pipeline in self.stores.pipelines:
+            if pipeline[1] == key[1]:
+                self._queue.add(pipeline)
+
+    def contact_changed(self, name: str, regions: Regions) -> None:
+        """A Region was looked at: only if it stands otherwise than before there is something to decide."""
+        contact, view = regions.contact(name), regions.view(name, _NOBODY)
+        found = (contact and contact.reach, view and view.is_known)
+        if self._reach.get(name) != found:
+            self._reach[name] = found
+            self.wake_all()
+
+    async def run(self, hub: str, regions: Regions, synced: Iterable[asyncio.Event], workers: int = 8) -> None:
+        """Work until cancelled, once everything was listed; `hub` tells this hub from all others."""
+        writer = RegionWriter(regions, self._rng, self._queue.add_after)
+        jobs = JobBook(self._client, regions, self._queue.add)
+        hands = Hands(HubWriter(self._client, self.stores), writer, jobs)
+        observer = Observer(hub, self.stores, regions, self._gates)
+        passes = PipelineReconciler(self._client, self.stores, observer, hands, self._clock, self._recorder)
+
+        async def handle(key: Key) -> None:
+            await self._handle(passes, key)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._recorder.run(), name="events of pipelines")
+                for event in synced:
+                    await event.wait()
+                log.info("hub synced", hub=hub, pipelines=len(self.stores.pipelines))
+                group.create_task(jobs.run(), name="tests")
+                group.create_task(self._queue.run(handle, workers), name="pipelines")
+        finally:
+            await writer.close()
+
+    async def _handle(self, passes: PipelineReconciler, key: Key) -> None:
+        with structlog.contextvars.bound_contextvars(namespace=key[0], pipeline=key[1]):
+            try:
+                async with asyncio.timeout(PASS_WITHIN.total_seconds()):
+                    wake = await passes.reconcile(key)
+            except (ApiError, TimeoutError) as error:
+                least = error.retry_after if isinstance(error, TooManyRequests) and error.retry_after else timedelta(0)
+                delay = self._queue.retry(key, least)
+                log.info("will try again", error=str(error) or "it took too long", after=str(delay))
+                return
+            except Exception:
+                # A mistake of ours about one Pipeline must not end the hub for all others.
+                log.exception("a pass failed", after=str(self._queue.retry(key)))
+                return
+        self._queue.forget(key)
+        if wake is not None:
+            self._queue.add_after(key, wake)

@@ -1,0 +1,78 @@
+"""Writes of a plan to the hub's own cluster: Artifacts, verdicts on them, people's commands, Jobs on the hub."""
+
+from datetime import datetime
+
+from ombak.core.conveyor import plan
+from ombak.core.conveyor.snapshot import PipelineView
+from ombak.runtime import kinds
+from ombak.runtime.hub.observe import HubStores
+from ombak.runtime.kube_port import AlreadyExists, Conflict, KubeClient, NotFound, Object
+
+EARLY_OR_HUB = (
+    plan.EnsureArtifact
+    | plan.RecordRejected
+    | plan.RecordRetry
+    | plan.ClearCommand
+    | plan.DeleteArtifact
+    | plan.RunTest
+)
+
+
+class HubWriter:
+    """Carries out what a plan says of the hub; every answer is news to the stores too."""
+
+    def __init__(self, client: KubeClient, stores: HubStores) -> None:
+        self._client, self._stores = client, stores
+
+    async def do(self, pipeline: PipelineView, action: plan.Action, now: datetime) -> None:
+        """Do one thing; it may be done already. Raises `ApiError`."""
+        match action:
+            case plan.EnsureArtifact(manifest=manifest):
+                await self._ensure(pipeline.namespace, manifest)
+            case plan.RecordRejected():
+                rejected = {
+                    "at": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                    "reason": action.reason,
+                    "message": action.message,
+                    "stage": action.stage,
+                    "region": action.region,
+                    "scope": action.scope,
+                }
+                await self._judge(pipeline.namespace, action.name, {"rejected": rejected})
+            case plan.RecordRetry():
+                told = {"rejected": None, "retried": action.command, "retriedAt": action.at}
+                await self._judge(pipeline.namespace, action.name, told)
+            case plan.ClearCommand(annotation=annotation):
+                await self._clear(pipeline, annotation)
+            case plan.DeleteArtifact():
+                await self._delete(pipeline.namespace, action)
+            case plan.RunTest(namespace=namespace, manifest=manifest):
+                try:
+                    await self._client.create(kinds.JOBS, namespace, manifest)
+                except AlreadyExists:
+                    return
+            case _:
+                raise AssertionError(f"no write of the hub's own cluster: {action}")
+
+    async def _ensure(self, namespace: str, manifest: Object) -> None:
+        try:
+            made = await self._client.create(kinds.ARTIFACTS, namespace, manifest)
+        except AlreadyExists:
+            made = await self._client.get(kinds.ARTIFACTS, namespace, manifest["metadata"]["name"])
+        self._stores.artifacts.upsert(made)
+
+    async def _judge(self, namespace: str, name: str, status: Object) -> None:
+        made = await self._client.patch(kinds.ARTIFACTS, namespace, name, {"status": status}, subresource="status")
+        self._stores.artifacts.upsert(made)
+
+    async def _clear(self, pipeline: PipelineView, annotation: str) -> None:
+        patch = {"metadata": {"annotations": {annotation: None}, "uid": pipeline.uid}}
+        made = await self._client.patch(kinds.PIPELINES, pipeline.namespace, pipeline.name, patch)
+        self._stores.pipelines.upsert(made)
+
+    async def _delete(self, namespace: str, action: plan.DeleteArtifact) -> None:
+        version = action.resource_version
+        try:
+            await self._client.delete(kinds.ARTIFACTS, namespace, action.name, resource_version=version)
+        except (Conflict, NotFound):
+            return  # somebody uses it again, or it is gone: the watch tells

@@ -1,0 +1,187 @@
+"""Step 1 of a pass over a Pipeline: from the stores, the regions and the gates to one frozen snapshot."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from ombak.api.region import RegionSpec
+from ombak.core.conveyor import placement, scene
+from ombak.core.conveyor.memory import HubMemory, load_memory
+from ombak.core.conveyor.merge import Merged, merge
+from ombak.core.conveyor.readback import rollout_facts
+from ombak.core.conveyor.snapshot import (
+    ZERO,
+    Floors,
+    GateAnswer,
+    Held,
+    HubArtifact,
+    HubSnapshot,
+    JobFacts,
+    RegionFacts,
+    RolloutFacts,
+)
+from ombak.core.gates.gate import Context, Moment
+from ombak.runtime.decode_alarm import moment_of
+from ombak.runtime.gate_book import GateBook
+from ombak.runtime.hub.records import HubArtifactRecord, PipelineRecord
+from ombak.runtime.region_records import RegionRecord
+from ombak.runtime.regions import Regions, RegionView
+from ombak.runtime.store import Key, Store
+
+LOOKS_FIRST = timedelta(minutes=5)
+"""So long a new process looks for a Region before it says that it is silent."""
+_NO_KEY: Key = ("", "")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class HubStores:
+    """All that a hub knows of its own cluster."""
+
+    pipelines: Store[PipelineRecord]
+    artifacts: Store[HubArtifactRecord]
+    regions: Store[RegionRecord]
+
+
+class Observer:
+    """Makes snapshots; reads memory only and never waits."""
+
+    def __init__(self, hub: str, stores: HubStores, regions: Regions, gates: GateBook) -> None:
+        """`hub` tells this hub from all others."""
+        self._hub, self._stores, self._regions, self._gates = hub, stores, regions, gates
+
+    def snapshot(self, record: PipelineRecord, jobs: Mapping[str, JobFacts], now: datetime) -> HubSnapshot:
+        """Return everything that a decision about a Pipeline may look at."""
+        view, memory = record.view, load_memory(record.status.get("memory"))
+        key, bases = (view.namespace, view.name), self._bases(record)
+        artifacts = tuple(stored.value.view for _, stored in self._stores.artifacts.owned_by(key))
+        plans = list(_plans(record, bases, memory, artifacts))
+        return HubSnapshot(
+            hub=self._hub,
+            pipeline=view,
+            memory=memory,
+            bases=bases,
+            regions=tuple(self.region(name, now) for name in self._known()),
+            rollouts=tuple(self._rollouts(view.name, _namespaces(view.namespace, plans))),
+            artifacts=artifacts,
+            jobs=jobs,
+            gates=tuple(self._answers(record, plans, now)),
+        )
+
+    def _known(self) -> list[str]:
+        return [name for name in self._regions.names() if self._stores.regions.get(("", name)) is not None]
+
+    def _bases(self, record: PipelineRecord) -> dict[str, Mapping[str, Any]]:
+        """All that it extends, over any depth; a circle ends where it began."""
+        found: dict[str, Mapping[str, Any]] = {}
+        base = record.base
+        while base and base not in found:
+            stored = self._stores.pipelines.get((record.meta.namespace, base))
+            if stored is None:
+                break
+            found[base] = stored.value.view.spec
+            base = stored.value.base
+        return found
+
+    def region(self, name: str, now: datetime) -> RegionFacts:
+        """Return a Region as it stands now. One whose Rollouts were not listed yet is not reached.
+
+        Of one that this process has not heard for long enough nothing is known: the hub may just have begun to look.
+        """
+        stored, contact = self._stores.regions.get(("", name)), self._regions.contact(name)
+        record = stored.value if stored is not None else None
+        spec = record.spec if record is not None else None
+        view = self._regions.view(name, _NO_KEY)
+        is_reached = contact is not None and contact.is_reachable and view is not None and view.is_known
+        is_new = contact is None or (contact.last is None and now - contact.since < LOOKS_FIRST)
+        last = (contact.last if contact is not None else None) or _written(record)
+        allow = spec.allow if spec is not None else None
+        return RegionFacts(
+            name=name,
+            labels=record.labels if record is not None else {},
+            zones=tuple(spec.zones) if spec is not None else (),
+            floors=_floors(spec),
+            allow=tuple(allow.namespaces) if allow is not None else None,
+            reachable=None if is_new and not is_reached else is_reached,
+            last_contact=last,
+        )
+
+    def _rollouts(self, name: str, namespaces: Iterable[str]) -> Iterator[RolloutFacts]:
+        for namespace in namespaces:
+            for region in self._known():
+                view = self._regions.view(region, (namespace, name))
+                if view is not None and view.rollout is not None:
+                    yield _facts(view)
+
+    def _answers(self, record: PipelineRecord, plans: Iterable[Merged], now: datetime) -> Iterator[GateAnswer]:
+        """Ask the gates for every stage; the plan of the newest change says which Windows a stage has."""
+        answered = set[str]()
+        for made in plans:
+            for stage in made.spec.stages if made.spec is not None else ():
+                if made.spec is None or stage.name in answered:
+                    continue
+                answered.add(stage.name)
+                windows = stage.windows if stage.windows is not None else made.spec.windows or []
+                bake = stage.bake.for_ if stage.bake is not None else placement.default_bake(made.spec, stage)
+                held = self._held(record, windows, bake, now)
+                if held is not None:
+                    yield GateAnswer(stage.name, held)
+
+    def _held(self, record: PipelineRecord, windows: list[str], horizon: timedelta, now: datetime) -> Held | None:
+        meta = record.meta
+        context = Context(meta.namespace, meta.name, Moment.START, record.labels, horizon, "ompl")
+        held = self._gates.facts_for(meta.namespace, windows).hold(context, now)
+        if held is None:
+            return None
+        return Held(held.kind, held.what, held.who, held.command, held.since, held.expected, held.names)
+
+
+def _plans(
+    record: PipelineRecord,
+    bases: Mapping[str, Mapping[str, Any]],
+    memory: HubMemory,
+    artifacts: Iterable[HubArtifact],
+) -> Iterator[Merged]:
+    """Today's plan, and those by which older changes travel."""
+    yield merge(record.view.name, record.view.spec, bases)
+    known = {artifact.version: artifact for artifact in artifacts}
+    for item in reversed(memory.items):
+        frozen, artifact = memory.plans.get(item.plan), known.get(item.version)
+        if frozen is not None and artifact is not None:
+            yield merge(record.view.name, scene.thaw(frozen, artifact), {})
+
+
+def _namespaces(own: str, plans: Iterable[Merged]) -> list[str]:
+    """Where in regions the Pipeline has something."""
+    found = {own}
+    for made in plans:
+        found |= {stage.namespace or own for stage in (made.spec.stages if made.spec is not None else ())}
+    return sorted(found)
+
+
+def _floors(spec: RegionSpec | None) -> Floors:
+    if spec is None:
+        return Floors()
+    floors = spec.floors
+    return Floors(floors.one_box or ZERO, floors.batch or ZERO, floors.bake or ZERO)
+
+
+def _written(record: RegionRecord | None) -> datetime | None:
+    """When an earlier process of the hub heard of it last."""
+    return moment_of(record.status.get("lastContact")) if record is not None else None
+
+
+def _facts(view: RegionView) -> RolloutFacts:
+    found = view.rollout
+    assert found is not None
+    obj = {
+        "metadata": {
+            "namespace": found.namespace,
+            "resourceVersion": found.resource_version,
+            "generation": found.generation,
+            "annotations": found.annotations,
+        },
+        "spec": {**found.spec, "template": found.template},
+        "status": found.status,
+    }
+    return rollout_facts(view.region, obj, {a.id: a.digest for a in view.artifacts if a.is_genuine})

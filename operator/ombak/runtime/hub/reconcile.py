@@ -1,0 +1,161 @@
+"""One pass over a Pipeline: observe, decide, apply in order, report, wait (design 3 and 5)."""
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+import structlog
+
+from ombak.core.conveyor import plan
+from ombak.core.conveyor.decide import decide
+from ombak.core.conveyor.plan import HubPlan
+from ombak.core.conveyor.report import Status, status
+from ombak.core.conveyor.snapshot import HubSnapshot
+from ombak.core.plan import Note
+from ombak.runtime import kinds
+from ombak.runtime.clock import Clock
+from ombak.runtime.events import EventRecorder
+from ombak.runtime.hub.hub_writer import HubWriter
+from ombak.runtime.hub.jobs import JobBook
+from ombak.runtime.hub.observe import HubStores, Observer
+from ombak.runtime.hub.records import PipelineRecord
+from ombak.runtime.hub.region_writer import RegionWriter
+from ombak.runtime.kube_port import Conflict, KubeClient, NotFound, listed, mapping
+from ombak.runtime.store import Key
+
+log = structlog.get_logger(__name__)
+
+SAID_AGAIN_AFTER = timedelta(minutes=1)
+"""The same Event of the same Pipeline comes once in this time: a write that is tried again is no news."""
+_OF_THE_HUB = (plan.ClearCommand, plan.DeleteArtifact)
+APPLIED = "Applied"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Hands:
+    """What carries plans out."""
+
+    hub: HubWriter
+    regions: RegionWriter
+    jobs: JobBook
+
+
+class PipelineReconciler:
+    """Brings one Pipeline at a time one decision further. All it needs to go on after a restart is in the cluster."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        stores: HubStores,
+        observer: Observer,
+        hands: Hands,
+        clock: Clock,
+        recorder: EventRecorder,
+    ) -> None:
+        self._client, self._stores, self._observer = client, stores, observer
+        self._hands, self._clock, self._recorder = hands, clock, recorder
+        self._told: dict[Key, dict[Note, datetime]] = {}
+
+    async def reconcile(self, key: Key) -> timedelta | None:
+        """Do one pass; returns after which time to look again at the latest. Raises `ApiError` to be tried again."""
+        stored = self._stores.pipelines.get(key)
+        if stored is None:
+            self._told.pop(key, None)
+            self._hands.regions.forget(key)
+            self._hands.jobs.forget(key)
+            return None
+        record, now = stored.value, self._clock.now()
+        s = self._observer.snapshot(record, self._hands.jobs.facts(key), now)
+        made = decide(s, now)
+        await self._apply(key, record, s, made, now)
+        if not any(item.is_inside for item in made.memory.items):
+            self._hands.jobs.forget(key)
+        _log(made)
+        return None if made.wake_at is None else max(made.wake_at - now, timedelta(0))
+
+    async def _apply(self, key: Key, record: PipelineRecord, s: HubSnapshot, made: HubPlan, now: datetime) -> None:
+        """Artifacts and verdicts, then the memory, then what it means: each only if the one before succeeded."""
+        for action in made.actions:
+            if isinstance(action, plan.EARLY):
+                await self._hands.hub.do(s.pipeline, action, now)
+        await self._tell(key, record, s, made, now)
+        by_region: defaultdict[str, list[plan.Action]] = defaultdict(list)
+        for action in made.actions:
+            if isinstance(action, plan.RunTest):
+                self._hands.jobs.follow(key, action)
+            if isinstance(action, plan.EARLY):
+                continue
+            if isinstance(action, _OF_THE_HUB) or not action.region:
+                await self._hands.hub.do(s.pipeline, action, now)
+            else:
+                by_region[action.region].append(action)
+        for region, actions in by_region.items():
+            if not self._hands.regions.is_busy(key, region):
+                self._hands.regions.start(key, region, actions)
+
+    async def _tell(self, key: Key, record: PipelineRecord, s: HubSnapshot, made: HubPlan, now: datetime) -> None:
+        """Write the status if it is another one, and post what happened once that is written."""
+        found = status(s, made, record.status, now)
+        found["conditions"] = [*found["conditions"], self._applied(key, record, now)]
+        if found != record.status:
+            await self._write(record, found)
+        for note in made.notes:
+            self._say(key, record, note, now)
+
+    def _applied(self, key: Key, record: PipelineRecord, now: datetime) -> Status:
+        """The condition of the writes to regions: which of them failed, with the server's own words."""
+        problems = self._hands.regions.problems(key)
+        message = "; ".join(f"Region {region}: {why}" for region, why in problems.items())[:1024]
+        state = str(not problems)
+        old: Mapping[str, object] = next(
+            (c for c in map(mapping, listed(record.status.get("conditions"))) if c.get("type") == APPLIED), {}
+        )
+        since = old.get("lastTransitionTime") if old.get("status") == state else None
+        return {
+            "type": APPLIED,
+            "status": state,
+            "reason": "WriteFailed" if problems else "Written",
+            "message": message,
+            "observedGeneration": record.meta.generation,
+            "lastTransitionTime": since or now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+
+    async def _write(self, record: PipelineRecord, found: Status) -> None:
+        meta = record.meta
+        body = {
+            "apiVersion": kinds.PIPELINES.api_version,
+            "kind": kinds.PIPELINES.kind,
+            "metadata": {"namespace": meta.namespace, "name": meta.name, "resourceVersion": meta.resource_version},
+            "status": found,
+        }
+        try:
+            answer = await self._client.replace(kinds.PIPELINES, meta.namespace, meta.name, body, subresource="status")
+        except Conflict:
+            try:
+                self._stores.pipelines.upsert(await self._client.get(kinds.PIPELINES, meta.namespace, meta.name))
+            except NotFound:
+                self._stores.pipelines.discard((meta.namespace, meta.name), meta.uid)
+            raise
+        self._stores.pipelines.upsert(answer)
+
+    def _say(self, key: Key, record: PipelineRecord, note: Note, now: datetime) -> None:
+        told = {n: at for n, at in self._told.get(key, {}).items() if now - at < SAID_AGAIN_AFTER}
+        if note not in told:
+            told[note] = now
+            self._recorder.record(record.view, note, kinds.PIPELINES.kind)
+        self._told[key] = told
+
+
+def _log(made: HubPlan) -> None:
+    if made.actions or made.notes:
+        log.info(
+            "pass",
+            stage=made.stage,
+            artifact=made.version,
+            reason=made.reason,
+            message=made.message,
+            actions=[type(action).__name__ for action in made.actions],
+            travelling=len(made.memory.items),
+            waits=len(made.waits),
+        )
