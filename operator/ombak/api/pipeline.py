@@ -146,7 +146,8 @@ class PipelineSpec(Model):
     model_config = pydantic.ConfigDict(
         json_schema_extra=rules(
             rule(
-                "has(self.extends) || !has(self.stages) || self.stages.all(s, has(s.phase) && has(s.regions))",
+                # `regions` is a word or an object, which CEL cannot see; the operator's condition says when it lacks.
+                "has(self.extends) || !has(self.stages) || self.stages.all(s, has(s.phase))",
                 _UNSTAGED,
                 ".stages",
             ),

@@ -1,0 +1,169 @@
+"""Writes to regions: in order in each, each by itself, and what fails is told and tried again."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from ombak.core.conveyor import plan
+from ombak.runtime.hub.region_writer import RegionWriter
+from ombak.runtime.kube_port import AlreadyExists, ApiError, Conflict, Kind, Object, Unreachable
+from ombak.runtime.store import Key
+
+KEY = ("shop", "front-end")
+OBJECT = {"kind": "Service", "metadata": {"name": "front-end", "namespace": "shop"}}
+ROLLOUT = {"kind": "Rollout", "metadata": {"name": "front-end", "namespace": "shop"}, "spec": {"replicas": 2}}
+
+
+class FakeRegions:
+    """Regions that take everything, unless they are told to fail or to hang."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str, str]] = []
+        self.bodies: list[Object] = []
+        self.errors: dict[str, ApiError] = {}
+        self.hanging: set[str] = set()
+
+    async def _take(self, verb: str, region: str, body: Object) -> Object:
+        if region in self.hanging:
+            await asyncio.Event().wait()
+        self.told.append((region, verb, str(body.get("kind"))))
+        self.bodies.append(body)
+        if region in self.errors:
+            raise self.errors[region]
+        return body
+
+    async def create(self, region: str, manifest: Object) -> Object:
+        return await self._take("create", region, manifest)
+
+    async def apply(self, region: str, manifest: Object, *, force: bool = False) -> Object:
+        return await self._take("force" if force else "apply", region, manifest)
+
+    async def patch(self, region: str, kind: Kind, namespace: str, name: str, patch: Object) -> Object:
+        return await self._take("patch", region, {**patch, "kind": kind.kind})
+
+    async def get(self, region: str, kind: Kind, namespace: str, name: str) -> Object:
+        self.told.append((region, "get", kind.kind))
+        return {}
+
+
+class Written:
+    """A writer, its regions, and what it woke."""
+
+    def __init__(self) -> None:
+        self.regions = FakeRegions()
+        self.woken: list[tuple[Key, timedelta]] = []
+        port: Any = self.regions
+        self.writer = RegionWriter(port, random.Random(1), lambda key, after: self.woken.append((key, after)))
+
+    async def write(self, region: str, *actions: plan.Action) -> None:
+        self.writer.start(KEY, region, actions)
+        while self.writer.is_busy(KEY, region):  # noqa: ASYNC110 - a state that nobody announces
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def written() -> AsyncIterator[Written]:
+    made = Written()
+    yield made
+    await made.writer.close()
+
+
+def rollout(version: str = "", region: str = "eu-1") -> plan.ApplyRollout:
+    """A Rollout to be written, seen at a version or not at all."""
+    return plan.ApplyRollout(region, "shop", "front-end", dict(ROLLOUT), version, "it starts")
+
+
+def service() -> plan.ApplyObject:
+    """A Service that travels along."""
+    return plan.ApplyObject("eu-1", "shop", OBJECT)
+
+
+async def test_what_is_not_there_is_created_after_what_it_needs(written: Written) -> None:
+    """In the order of the plan."""
+    await written.write("eu-1", service(), rollout())
+
+    assert written.regions.told == [("eu-1", "apply", "Service"), ("eu-1", "create", "Rollout")]
+    assert (written.woken, written.writer.problems(KEY)) == ([(KEY, timedelta(0))], {})
+
+
+async def test_what_is_there_is_applied_only_as_it_was_seen(written: Written) -> None:
+    """With the resource version: what changed meanwhile is decided anew."""
+    await written.write("eu-1", rollout("7"))
+
+    assert written.regions.told == [("eu-1", "force", "Rollout")]
+    assert written.regions.bodies[0]["metadata"]["resourceVersion"] == "7"
+
+
+async def test_a_region_that_hangs_delays_only_itself(written: Written) -> None:
+    """Another region is written meanwhile, by the same Pipeline."""
+    written.regions.hanging.add("eu-1")
+    written.writer.start(KEY, "eu-1", [rollout()])
+    await written.write("us-1", rollout(region="us-1"))
+
+    assert written.writer.is_busy(KEY, "eu-1")
+    assert written.regions.told == [("us-1", "create", "Rollout")]
+
+
+async def test_after_a_failure_nothing_that_follows_is_written(written: Written) -> None:
+    """The Rollout must not come before what it needs; why is told, and it is tried again later, until it succeeds."""
+    written.regions.errors["eu-1"] = Unreachable("no answer")
+    await written.write("eu-1", service(), rollout())
+
+    assert written.regions.told == [("eu-1", "apply", "Service")]
+    assert "no answer" in written.writer.problems(KEY)["eu-1"]
+    assert written.woken[0][1] > timedelta(0)
+    written.regions.errors.clear()
+    await written.write("eu-1", service(), rollout())
+    assert written.writer.problems(KEY) == {}
+
+
+@pytest.mark.parametrize(
+    ("version", "error"),
+    [
+        pytest.param("", AlreadyExists(409, "AlreadyExists", "it is there"), id="created by another pass"),
+        pytest.param("7", Conflict(409, "Conflict", "the object has been modified"), id="changed meanwhile"),
+    ],
+)
+async def test_what_was_overtaken_is_read_again_and_is_no_problem(
+    written: Written, version: str, error: ApiError
+) -> None:
+    """The next decision sees it as it is."""
+    written.regions.errors["eu-1"] = error
+    await written.write("eu-1", rollout(version))
+
+    assert written.regions.told[-1] == ("eu-1", "get", "Rollout")
+    assert written.writer.problems(KEY) == {}
+    assert len(written.woken) == 1
+
+
+async def test_a_field_that_somebody_else_owns_is_told(written: Written) -> None:
+    """An object that travels takes nothing from anybody by force."""
+    written.regions.errors["eu-1"] = Conflict(409, "Conflict", 'conflict with "helm": .spec.ports')
+    await written.write("eu-1", service())
+
+    assert "helm" in written.writer.problems(KEY)["eu-1"]
+
+
+async def test_a_claim_says_only_whose_it_is(written: Written) -> None:
+    """It is no apply: that would take away what the other hub applied."""
+    await written.write("eu-1", plan.Claim("eu-1", "shop", "front-end", "hub-2", "9"))
+
+    assert written.regions.bodies[0]["metadata"] == {
+        "annotations": {"ombak.dev/claimed-by": "hub-2"},
+        "resourceVersion": "9",
+    }
+
+
+async def test_a_pipeline_that_is_gone_is_forgotten(written: Written) -> None:
+    """Its problems are nobody's any more."""
+    written.regions.errors["eu-1"] = Unreachable("no answer")
+    await written.write("eu-1", service())
+    written.writer.forget(KEY)
+
+    assert written.writer.problems(KEY) == {}
