@@ -19,9 +19,10 @@ from ombak.core.snapshot import Proof, RolloutView, Snapshot, TemplateCheck
 from ombak.runtime import kinds, putback
 from ombak.runtime.alarm_book import AlarmBook
 from ombak.runtime.apply import EARLY, VERDICTS, Applier, Refused, dry_run, read_live
-from ombak.runtime.backfill import Backfill, Gap, gap_before
+from ombak.runtime.backfill import Backfill
 from ombak.runtime.clock import Clock
 from ombak.runtime.drift import Edits
+from ombak.runtime.gaps import Gaps
 from ombak.runtime.kube_port import ApiError, Conflict, KubeClient, NotFound, Object, mapping
 from ombak.runtime.observe import Extras, Stores, observe, view_of
 from ombak.runtime.records import RolloutRecord
@@ -64,13 +65,13 @@ class Known:
     asked_at: float | None = None
     failure: str = ""
     written_at: float | None = None
-    gap: Gap | None = None
-    """Before this process, of which nothing is known yet."""
+    gaps: Gaps = dataclasses.field(default_factory=Gaps)
+    """Times of the bake that are not in its ledger, of which nothing is known yet."""
     proof: Proof | None = None
-    """What is known of it, to be told to the next decision."""
+    """What is known of one of them, to be told to the next decision."""
     repaired: dict[str, Edits] = dataclasses.field(default_factory=dict)
     has_heard: bool = False
-    """Its alarms were evaluated in this process."""
+    """Its alarms were evaluated in this process, or were asked for in vain."""
     children: frozenset[str] = frozenset()
     """Names of owned objects that there were: one that is missing now was deleted by somebody."""
 
@@ -122,9 +123,9 @@ class Reconciler:
             await self._refresh(key, error)
             raise
         await self._ask_pods(made, known)
-        if known.gap is not None:
-            known.proof = await self._backfill.prove(known.gap, made.s.rollout, known.memory, made.s.poll)
-            known.gap = known.gap if known.proof is None else None
+        known.gaps.follow(made.s, known.memory, now)
+        if known.proof is None:
+            known.proof = await self._backfill.prove(known.gaps, made.s, known.memory, now)
         return self._wake(key, made, known, failure)
 
     def _remember(self, key: Key, record: RolloutRecord) -> Known:
@@ -133,11 +134,12 @@ class Reconciler:
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = Known(load_memory(raw), raw)
-            known.gap = gap_before(known.memory, record, self._clock.now())
+            known.gaps.take_up(known.memory, record, self._clock.now())
             known.failure = failure_of(record.status)
         elif known.recorded != raw:
             known.memory, known.recorded = load_memory(raw), raw
-            known.gap = known.proof = None  # it may be counted in there already
+            known.gaps.clear()  # they may be counted in there already
+            known.proof = None
         return known
 
     async def _decide(self, key: Key, record: RolloutRecord, known: Known, mono: float) -> _Pass:
@@ -157,6 +159,7 @@ class Reconciler:
 
     def _observe(self, key: Key, record: RolloutRecord, known: Known, mono: float) -> Snapshot:
         reading = self._alarms.read(view_of(record), known.memory.release, is_active=_is_active(record, known.memory))
+        known.has_heard = known.has_heard or reading.has_looked
         check = known.check
         if check is not None and mono - known.checked_at >= RECHECK_AFTER.total_seconds():
             check = dataclasses.replace(check, is_stale=True)
@@ -349,6 +352,7 @@ def _follow_clock(known: Known, mono: float, now: datetime) -> None:
     if abs(jump) > CLOCKS_AGREE:
         log.warning("the wall clock jumped", seconds=round(jump.total_seconds()))
         known.memory = rebased(known.memory, jump, now)
+        known.gaps.clear()
         known.seen_at = None
 
 
