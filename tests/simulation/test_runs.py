@@ -20,6 +20,7 @@ def told(outcomes: list[Outcome], engine: str) -> list[str]:
         *[pytest.param("chaos", "loop", n, 2, id=f"everything, on a loop, from seed {n}") for n in (1, 3)],
         pytest.param("stale-watch", "quick", 1, 4, id="a watch half a minute late"),
         *[pytest.param("outages", "quick", n, 4, id=f"nobody sees everything, from seed {n}") for n in (1, 5, 9)],
+        pytest.param("outages", "quick", 110, 1, id="a clock that is put right while nobody looks"),
         pytest.param("outages", "loop", 1, 2, id="nobody sees everything, on a loop"),
     ],
 )
