@@ -112,7 +112,7 @@ class SimulatedClient:
         """Read pods, all that match and as they are now, whatever version is asked for."""
         assert kind.kind == "Pod"
         assert namespace
-        assert resource_version
+        assert resource_version in ("", "0")
         return await self._call(
             f"LIST {kind.kind} {label_selector}", False, lambda _: {"items": self._wire.pods(label_selector)[:limit]}
         )
