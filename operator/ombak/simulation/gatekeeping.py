@@ -72,8 +72,8 @@ def drawn_gates(seed: int | str, last: float, calm_at: float) -> tuple[Object, l
     events = [act(calm_at, "nothing is blocked any more", lift_all)]
     if rng.random() < 0.6:
         spec["windows"] = [WINDOW]
-        minutes = rng.choice((5, 10, 20))
-        opening = {"cron": f"*/{minutes} * * * *", "for": f"{rng.choice((1, 2, 4))}m"}
+        minutes = rng.choice((15, 20, 30))
+        opening = {"cron": f"*/{minutes} * * * *", "for": f"{rng.choice((2, 5, 9))}m"}
         events.append(act(0.5, f"a Window opens every {minutes} minutes", open_window(open=[opening])))
         events.append(change(calm_at, "no Window counts any more", windows=None))
         if rng.random() < 0.3:
