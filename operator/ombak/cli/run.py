@@ -18,7 +18,7 @@ from ombak.adapters.limits import Limits
 from ombak.adapters.prometheus_config import ConfigError, PrometheusSources, open_sources
 from ombak.adapters.reflector import Reflector, Source
 from ombak.core import naming
-from ombak.handlers import HubWatch
+from ombak.handlers import HubWatch, KindsGoneError
 from ombak.runtime import kinds
 from ombak.runtime.intake import Intake
 from ombak.runtime.kube_port import Credentials
@@ -64,6 +64,19 @@ def run_command(
         asyncio.run(serve.until_told())
     except AccessError as error:
         raise click.ClickException(f"{error}; give --kubeconfig, or run inside a cluster") from error
+    except ExceptionGroup as error:
+        raise (_for_people(error) or error) from None
+
+
+def _for_people(group: ExceptionGroup[Exception]) -> click.ClickException | None:
+    """What ended the run in one sentence, where that says it all; None where the whole traceback is needed."""
+    gone = group.subgroup(KindsGoneError)
+    if gone is None:
+        return None
+    inner: BaseException = gone
+    while isinstance(inner, BaseExceptionGroup):
+        inner = inner.exceptions[0]
+    return click.ClickException(str(inner))
 
 
 class Serve:
