@@ -17,7 +17,7 @@ help:
 	@echo 'make demo [KEEP=1]   a good and a bad release on a real control plane, here and now'
 	@echo 'make test            every test, on a real control plane too (about ten minutes)'
 	@echo 'make test-fast       every test that needs no control plane (under a minute)'
-	@echo 'make simulate        many seeded releases with faults, in memory; RUNS=1000 SEED=1'
+	@echo 'make simulate        many seeded releases with faults, in memory, on all cores; RUNS=1000 SEED=1'
 	@echo 'make bench           requests, CPU and memory, measured on a real control plane'
 	@echo 'make lint            style, types, import contract, generated files'
 	@echo 'make generate        write crds/ and docs/reference.md anew'
@@ -44,7 +44,7 @@ test-fast: $(READY)
 	$(BIN)/python -m pytest -m 'not cluster' -n 2
 
 simulate: $(READY)
-	$(BIN)/python -m ombak.simulation --runs $(RUNS) --seed $(SEED)
+	$(BIN)/python -m ombak.simulation --runs $(RUNS) --seed $(SEED) --jobs 0
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks

@@ -11,7 +11,17 @@ from typing import Any
 import kopf
 import pytest
 
-from ombak.handlers import Forever, HubWatch, WatchEndedError, connection_info, make_registry, make_settings
+from ombak.cli.run import _for_people
+from ombak.handlers import (
+    Forever,
+    HubWatch,
+    KindsGoneError,
+    WatchEndedError,
+    _why_ended,
+    connection_info,
+    make_registry,
+    make_settings,
+)
 from ombak.runtime.intake import Intake
 from ombak.runtime.kube_port import Credentials, Kind, Object
 from ombak.runtime.store import Store
@@ -103,6 +113,27 @@ def test_credentials_become_kopfs() -> None:
     assert found.as_http_headers() == {"Authorization": "Bearer t"}
     assert found.insecure
     assert "t'" not in repr(Credentials("https://h", token="t'"))
+
+
+class _NotFoundError(Exception):
+    status = 404
+
+
+@pytest.mark.parametrize(
+    ("cause", "is_gone"),
+    [(_NotFoundError(), True), (OSError("cut"), False), (None, False)],
+    ids=["kind not found", "another error", "no error"],
+)
+def test_a_deleted_kind_is_told_from_other_ends(cause: Exception | None, is_gone: bool) -> None:
+    """The command says it in one sentence instead of a traceback; what is not understood keeps its traceback."""
+    ended = _why_ended(cause)
+    assert isinstance(ended, KindsGoneError) == is_gone
+    said = _for_people(ExceptionGroup("all", [ExceptionGroup("ours", [OSError(), ended])]))
+    assert (said is not None) == is_gone
+    if said is not None:
+        assert "runs on" in said.message
+        assert "kubectl apply -f crds/" in said.message
+        assert said.exit_code == 1
 
 
 async def test_the_end_of_kopf_ends_the_run() -> None:

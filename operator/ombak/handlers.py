@@ -34,6 +34,17 @@ class WatchEndedError(Exception):
     """kopf ended though nobody asked it to."""
 
 
+class KindsGoneError(WatchEndedError):
+    """A CustomResourceDefinition was deleted under the watch; the text is for whoever runs the operator."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a CustomResourceDefinition of Ombak was deleted, so the operator ends; every Deployment, ReplicaSet and "
+            "pod stays and runs on. `kubectl apply -f crds/` brings the kinds back; apply your Rollouts again then, "
+            "and start the operator: it takes up what runs"
+        )
+
+
 class Forever:
     """Back-offs that outlast any outage; a class, because a generator would be used up by one request."""
 
@@ -166,7 +177,7 @@ class HubWatch:
 
         def end(cause: BaseException | None) -> None:
             if not ended.done():
-                error = WatchEndedError("the watch of our own kinds has ended")
+                error = _why_ended(cause)
                 error.__cause__ = cause
                 ended.set_exception(error)
 
@@ -198,6 +209,8 @@ class HubWatch:
 
     async def _operate(self, sink: Sink, login: Login) -> None:
         logging.getLogger("kopf._core.reactor.running").addFilter(_no_signal_warning)
+        for name in ("running", "orchestration"):
+            logging.getLogger(f"kopf._core.reactor.{name}").addFilter(_not_said_by_us)
         try:
             await kopf.operator(
                 registry=make_registry(self._intake.stores, sink, login),
@@ -211,8 +224,20 @@ class HubWatch:
             self._stop.set()  # kopf waits for the flag in a thread of its loop, which must end with the loop
 
 
+def _why_ended(cause: BaseException | None) -> WatchEndedError:
+    """A watch that was there and is not found any more has lost its kind."""
+    if getattr(cause, "status", None) == 404:
+        return KindsGoneError()
+    return WatchEndedError("the watch of our own kinds has ended")
+
+
 async def _awaited(login: Login) -> Credentials:
     return await login()
+
+
+def _not_said_by_us(record: logging.LogRecord) -> bool:
+    """What made kopf end is the cause of the error that we raise, and told with it, once."""
+    return not (record.exc_info and "has failed" in record.getMessage())
 
 
 def _no_signal_warning(record: logging.LogRecord) -> bool:

@@ -16,7 +16,7 @@ from timeline import RolloutSeen
 
 pytestmark = pytest.mark.cluster
 
-COLUMNS = ["NAME", "PHASE", "STABLE", "CURRENT", "BOXES", "BAKE", "WAITING-FOR", "AGE"]
+COLUMNS = ["NAME", "PHASE", "STABLE", "CURRENT", "BOXES", "BAKE", "BAKE-ENDS", "WAITING-FOR", "AGE"]
 
 
 @side_by_side

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from test_properties import snapshots
 
 from ombak.api.blocker import BlockerState, Stops
@@ -47,6 +47,8 @@ from support.snapshots import (
 V2 = id_of("v2")
 EVERY_DAY = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 CHECKED = TemplateCheck(V2)
+SLOWLY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""How fast the machine is does not matter."""
 
 
 def blocker(name: str = "freeze", **more: Any) -> BlockerView:
@@ -324,7 +326,7 @@ def test_a_release_whose_steps_are_blocked_is_taken_back_and_aborted() -> None:
     assert (fired.phase, aborted.phase) == (Phase.REVERTING, Phase.REVERTING)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(SLOWLY, max_examples=400)
 @given(snapshots())
 def test_gates_only_ever_hold_starts_and_steps(s: Snapshot) -> None:
     """In any world, with everything closed: what is no start and no step is decided as if nothing were."""

@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ombak.api.window import WindowSpec
@@ -24,6 +24,8 @@ WEEK = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 OFFICE = {"days": ["Mon", "Tue", "Wed", "Thu"], "from": "09:00", "to": "16:00"}
 ALWAYS = {"days": WEEK, "from": "00:00", "to": "24:00"}
 MINUTE = timedelta(minutes=1)
+SLOWLY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""How fast the machine is does not matter."""
 
 
 def window(
@@ -391,6 +393,12 @@ def test_steps_pass_a_closed_window() -> None:
             "no RRULE",
             id="rrule",
         ),
+        pytest.param(
+            {"open": [{"rrule": "FREQ=FORTNIGHTLY", "start": "2026-01-01T00:00", "for": "1h"}]},
+            "needs FREQ",
+            id="no-frequency",
+        ),
+        pytest.param({"open": [{"cron": "*/14 * * * *", "for": "1m"}]}, "more than 96 times a day", id="too-many"),
         pytest.param({"open": [OFFICE], "holidays": [{"country": "XX"}]}, "holidays of XX", id="country"),
         pytest.param(
             {"open": [OFFICE], "holidays": [{"country": "DE", "subdivision": "ZZ"}]}, "holidays of DE ZZ", id="part"
@@ -465,7 +473,7 @@ def drawn_windows(draw: Any) -> tuple[Schedule, list[dict[str, Any]]]:
 HORIZONS = st.integers(0, 100).map(lambda hours: timedelta(hours=hours))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(SLOWLY, max_examples=150)
 @given(drawn_windows(), MOMENTS, HORIZONS)
 def test_the_next_opening_is_the_first_one(drawn: tuple[Schedule, Any], now: datetime, horizon: timedelta) -> None:
     """It is open then, and not a second before; between the two it is not open at any moment asked about."""
@@ -484,7 +492,7 @@ def test_the_next_opening_is_the_first_one(drawn: tuple[Schedule, Any], now: dat
     assert not any(made.is_open(moment, horizon) for moment in between)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(SLOWLY, max_examples=150)
 @given(drawn_windows(), MOMENTS, HORIZONS)
 def test_the_next_close_is_the_end_of_what_is_open(
     drawn: tuple[Schedule, Any], now: datetime, horizon: timedelta
@@ -507,7 +515,7 @@ def test_the_next_close_is_the_end_of_what_is_open(
     assert made.is_open(closes - timedelta(seconds=1), horizon)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(SLOWLY, max_examples=150)
 @given(drawn_windows(), MOMENTS, st.integers(0, 60 * 24 * 30))
 def test_openings_come_in_order(drawn: tuple[Schedule, Any], now: datetime, minutes: int) -> None:
     """Whoever asks later never hears of an earlier opening."""
@@ -517,7 +525,7 @@ def test_openings_come_in_order(drawn: tuple[Schedule, Any], now: datetime, minu
     assert first is None or second is None or first <= second
 
 
-@settings(max_examples=150, deadline=None)
+@settings(SLOWLY, max_examples=150)
 @given(drawn_windows(), st.integers(0, 1439))
 def test_it_is_never_open_during_an_exception(drawn: tuple[Schedule, list[dict[str, Any]]], minute: int) -> None:
     """At any minute of a closed day, whatever else it says."""
@@ -528,7 +536,7 @@ def test_it_is_never_open_during_an_exception(drawn: tuple[Schedule, list[dict[s
             assert not made.is_open(moment)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(SLOWLY, max_examples=60)
 @given(st.lists(drawn_windows(), min_size=2, max_size=3), MOMENTS, HORIZONS)
 def test_several_windows_open_when_all_of_them_do(
     drawn: list[tuple[Schedule, Any]], now: datetime, horizon: timedelta
@@ -551,7 +559,7 @@ SPANS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)), max_size=6).
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(SLOWLY, max_examples=300)
 @given(SPANS, SPANS, st.integers(0, 85))
 def test_arithmetic_of_spans_is_that_of_sets(left: Any, right: Any, minute: int) -> None:
     """Minute by minute."""

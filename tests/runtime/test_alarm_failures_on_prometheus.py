@@ -143,6 +143,7 @@ async def _watching(boxes: Boxes) -> AsyncIterator[tuple[Watched, Spoiler]]:
         pytest.param({"status": 503}, "overloaded", id="overloaded"),
         pytest.param({"status": 403}, "refused", id="refused"),
         pytest.param({"warning": "store-2 is away"}, "partial data: store-2 is away", id="partial data"),
+        pytest.param({"cut": True}, "cannot be reached", id="hangs up"),
         pytest.param({"skew": timedelta(minutes=5)}, "ahead of ours", id="its clock is ahead"),
         pytest.param({"skew": timedelta(minutes=-5)}, "behind ours", id="its clock is behind"),
     ],

@@ -59,6 +59,7 @@ def _alarm(query: str, samples: str) -> Any:
 @example(query="rate(x[99999999d])", other="rate(x[3650d])")
 @example(query="max_over_time(max_over_time(x[600000000d:1d])[600000000d:1d])", other="x")
 @example(query="x offset 999999999d", other="max_over_time(x[$(window)] offset 3650d)")
+@example(query="0", other="x offset -5883517y + x")
 @example(query="x offset -999999999d", other="max_over_time(rate(x[5m])[1h:999999999d])")
 @given(query=queries, other=queries)
 def test_no_query_ends_the_alarms_of_others(query: str, other: str) -> None:

@@ -10,7 +10,7 @@ from ombak.core import manifests, naming, plan
 from ombak.core.identity import digest_of
 from ombak.core.plan import Action
 from ombak.runtime import kinds
-from ombak.runtime.apply import Refused
+from ombak.runtime.apply import Refused, in_users_words
 from ombak.runtime.kube_port import AlreadyExists, ApiError, Conflict, Kind, NotFound, Object, Unreachable
 from ombak.runtime.store import Store
 from support.bench import Bench
@@ -386,3 +386,39 @@ def test_only_refusals_are_for_people(error: ApiError, is_for_people: bool) -> N
     refused = Refused("ScaleFleet", error)
     assert refused.is_for_people is is_for_people
     assert refused.failure.message.startswith("ScaleFleet was refused by the API server: ")
+
+
+UNREADABLE = 'ReplicaSet in version "v1" cannot be handled as a ReplicaSet'
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        pytest.param(
+            'ReplicaSet.apps "web-a1-check" is invalid: spec.template.spec.containers[0].image: Required value',
+            'Rollout "web" is invalid: spec.template.spec.containers[0].image: Required value',
+            id="422",
+        ),
+        pytest.param(
+            "replicasets.apps \"web-a1-check\" is forbidden: ValidatingAdmissionPolicy 'p' denied request: no latest",
+            "Rollout \"web\" is forbidden: ValidatingAdmissionPolicy 'p' denied request: no latest",
+            id="403",
+        ),
+        pytest.param(
+            f"{UNREADABLE}: json: cannot unmarshal string into Go struct field "
+            "ContainerPort.spec.template.spec.containers.ports.containerPort of type int32",
+            "spec.template cannot be read: spec.template.spec.containers.ports.containerPort is a string, "
+            "int32 is wanted",
+            id="a value of the wrong type",
+        ),
+        pytest.param(
+            f"{UNREADABLE}: quantities must match the regular expression",
+            "spec.template cannot be read: quantities must match the regular expression",
+            id="a quantity",
+        ),
+        pytest.param('admission webhook "w" denied web-a1-check', 'admission webhook "w" denied web', id="a webhook"),
+    ],
+)
+def test_a_refused_dry_run_is_told_in_the_words_of_the_user(said: str, told: str) -> None:
+    """As a 1.36 API server writes them: of the Rollout and its field, not of an object that there never was."""
+    assert in_users_words(said, "web-a1-check", "web") == told

@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from ombak.core.memory import Ledger
+from ombak.runtime.kube_port import Unreachable
 from support.rig import KEY, Rig, spec, template
 
 DOWN = timedelta(minutes=20)
@@ -113,8 +114,34 @@ async def test_only_time_with_all_boxes_counts(night: Night, ready_after: timede
 )
 async def test_without_all_boxes_nothing_counts(night: Night, pods: list[dict[str, Any]]) -> None:
     """Nobody knows since when they are there."""
-    night.rig.kube.pods = [*night.rig.kube.pods, *pods] if pods else []
+    night.rig.kube.pods = [*night.rig.kube.pods[1:], *pods] if pods else []
     assert await night.base() == ledger(night.rig).accrued
+
+
+async def test_boxes_beyond_those_of_the_step_do_not_matter(night: Night) -> None:
+    """An autoscaler asked for more of them meanwhile."""
+    night.rig.kube.pods += [pod(night.until), pod(None)]
+    assert await night.base() + DOWN == ledger(night.rig).accrued
+
+
+async def test_pods_that_cannot_be_asked_are_asked_again(night: Night) -> None:
+    """What Prometheus proved stays proven."""
+    night.rig.kube.fail("list", Unreachable("cut"), times=9)
+    base = await night.base()
+    assert base == ledger(night.rig).accrued
+    night.rig.kube.heal()
+    await night.passes()
+    assert base + DOWN == ledger(night.rig).accrued
+
+
+async def test_a_clock_that_was_wrong_invents_no_bake(night: Night) -> None:
+    """What the last process counted and what is proven are together no longer than the boxes are ready."""
+    status = copy.deepcopy(night.rig.status)
+    status["memory"]["release"]["step"]["ledger"]["accrued"] = "PT10M"
+    night.rig.write_status(status)
+    night.rig.kube.pods = [pod(night.down - timedelta(minutes=5))] * 4
+    assert await night.base() == timedelta(minutes=10)
+    assert ledger(night.rig).accrued == DOWN + timedelta(minutes=5, seconds=-1)
 
 
 async def test_boxes_that_go_say_nothing(night: Night) -> None:

@@ -9,8 +9,8 @@ from ombak.core import config, naming
 from ombak.core.identity import artifact_id
 from ombak.runtime import kinds
 from ombak.runtime.kube_port import Conflict, Forbidden, Object
+from ombak.simulation.client import Died, Request
 from ombak.simulation.fields import clone
-from support.fake_kube import Died, Request
 from support.rig import KEY, NAME, NAMESPACE, Rig, baking, template
 
 CONFIG = "app-config"

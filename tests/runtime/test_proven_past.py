@@ -53,11 +53,11 @@ class Past:
 
 
 async def test_a_gap_that_was_good_is_proven_whole() -> None:
-    """From its first moment to its last, with one question each."""
+    """From its first moment to its last, with one question each, and one for when there was something stored."""
     past = Past([0.0])
     past.watch()
     assert await past.proven() == ((past.since, past.until),)
-    assert sorted(past.source.asked) == ["fast", "slow"]
+    assert sorted(past.source.asked) == ["fast", "max(timestamp(fast))", "max(timestamp(slow))", "slow"]
 
 
 @pytest.mark.parametrize("bad", [pytest.param(1.0, id="alarm"), pytest.param(None, id="no-data")])

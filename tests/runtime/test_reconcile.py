@@ -194,3 +194,17 @@ async def test_a_first_look_without_alarms_is_not_told(rig: Rig) -> None:
     await rig.reconcile()
     assert rig.kube.writes == [f"replace Rollout/status {NAME}"]
     assert "alarms" in rig.status["waitingFor"]["what"]
+
+
+async def test_a_first_look_in_vain_is_told_at_once(rig: Rig) -> None:
+    """What the status said before is not true any more: this process asked, and there is no answer."""
+    await rig.at_first_batch()
+    rig.settle()
+    rig.restart()
+    rig.alarms.is_cold, rig.alarms.certainty, rig.alarms.state = True, Certainty.Uncertain, State.INSUFFICIENT_DATA
+    await rig.reconcile()
+    assert rig.kube.writes == []
+    rig.alarms.has_looked = True
+    await rig.reconcile()
+    assert rig.kube.writes == [f"replace Rollout/status {NAME}"]
+    assert "alarms that can be evaluated" in rig.status["waitingFor"]["what"]

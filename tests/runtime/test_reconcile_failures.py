@@ -11,7 +11,7 @@ from ombak.core import naming
 from ombak.runtime import kinds
 from ombak.runtime.kube_port import ApiError, Conflict, Kind, NotFound, Object, Unreachable
 from ombak.runtime.reconcile import RECHECK_AFTER
-from support.fake_kube import Died
+from ombak.simulation.client import Died
 from support.outages import OUTAGES
 from support.rig import KEY, NAME, NAMESPACE, Rig, baking, spec, template
 
@@ -230,9 +230,9 @@ def _crash_after(rig: Rig, number: int) -> None:
     """Let the process die when that request has had its effect."""
     left, call = number, rig.kube._call
 
-    def counted(request: Any, effect: Any) -> Any:
+    async def counted(request: Any, effect: Any) -> Any:
         nonlocal left
-        answer = call(request, effect)
+        answer = await call(request, effect)
         left -= 1
         if left == -1:
             raise Died

@@ -1,17 +1,23 @@
 """The monitors see what an operator that breaks its promises does."""
 
 from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from ombak.alarms.verdict import State
 from ombak.core import naming
+from ombak.core.snapshot import Proof
 from ombak.runtime import kinds
+from ombak.runtime.backfill import Backfill
+from ombak.runtime.gaps import Gaps
 from ombak.runtime.kube_port import Object
 from ombak.simulation.agenda import Agenda
+from ombak.simulation.batches import one
 from ombak.simulation.client import OPERATOR
 from ombak.simulation.gatekeeping import block
-from ombak.simulation.health import OUTSIDE, REVERT, Evaluation
+from ombak.simulation.health import OUTSIDE, REVERT, Evaluation, SimulatedAlarms
 from ombak.simulation.pods import Behaviour
 from ombak.simulation.process import QuickProcess
 from ombak.simulation.region import NAME, NAMESPACE, Region, template
@@ -142,7 +148,10 @@ def test_a_hold_in_spite_of_a_new_contributor_is_seen() -> None:
 
 def start_unasked(run: Run) -> None:
     """A release begins."""
-    began = {"artifact": "a1c0aa48c0e0", "mode": "Forward", "step": {"number": 1}}
+    at = "2026-01-05T09:05:00Z"
+    step = {"number": 1, "approvedAt": at, "goal": 1, "highWater": 0, "progressAt": at}
+    position = {"segment": 0, "boxes": 1, "of": 1}
+    began = {"artifact": "a1c0aa48c0e0", "mode": "Forward", "beganAt": at, "position": position, "step": step}
     run.region.server.patch(
         OPERATOR, kinds.ROLLOUTS, NAMESPACE, NAME, {"status": {"memory": {"release": began}}}, subresource="status"
     )
@@ -183,3 +192,34 @@ def test_what_the_world_takes_is_not_the_operators_fault() -> None:
     shrink(run, 0, 3)
 
     assert run.outcome.violations[0].startswith("P1")
+
+
+def test_bake_time_that_was_not_good_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Prometheus that calls every past good makes the ledger hold more than the truth."""
+    assert one("outages", 3, "quick").violations == []
+    monkeypatch.setattr(SimulatedAlarms, "prove", lambda _self, _rollout, since, until: ((since, until),))
+
+    broken = one("outages", 3, "quick").violations
+
+    assert [v.split()[0] for v in broken][:1] == ["P4"]
+
+
+def test_gaps_are_proven_in_simulations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wholly, in part and not at all: else the runs would show nothing."""
+    seen: list[float] = []
+
+    async def prove(self: Backfill, gaps: Gaps, *more: Any) -> Proof | None:
+        gap = gaps.oldest
+        proof = await honest(self, gaps, *more)
+        if gap is not None and gap.until is not None and gaps.oldest is not gap:
+            seen.append((proof.length if proof else timedelta(0)) / (gap.until - gap.since))
+        return proof
+
+    honest = Backfill.prove
+    monkeypatch.setattr(Backfill, "prove", prove)
+    for seed in range(1, 4):
+        one("outages", seed, "quick")
+
+    assert any(share == 1 for share in seen)
+    assert any(0 < share < 0.9 for share in seen)
+    assert any(share == 0 for share in seen)

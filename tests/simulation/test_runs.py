@@ -19,6 +19,9 @@ def told(outcomes: list[Outcome], engine: str) -> list[str]:
         *[pytest.param("people", "quick", n, 4, id=f"people and the world, from seed {n}") for n in (1, 5)],
         *[pytest.param("chaos", "loop", n, 2, id=f"everything, on a loop, from seed {n}") for n in (1, 3)],
         pytest.param("stale-watch", "quick", 1, 4, id="a watch half a minute late"),
+        *[pytest.param("outages", "quick", n, 4, id=f"nobody sees everything, from seed {n}") for n in (1, 5, 9)],
+        pytest.param("outages", "quick", 110, 1, id="a clock that is put right while nobody looks"),
+        pytest.param("outages", "loop", 1, 2, id="nobody sees everything, on a loop"),
     ],
 )
 def test_no_promise_breaks(name: str, engine: str, first: int, count: int) -> None:

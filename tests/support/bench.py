@@ -10,7 +10,7 @@ from ombak.runtime.alarm_book import UNWATCHED
 from ombak.runtime.apply import Applier
 from ombak.runtime.kube_port import Kind, Object
 from ombak.runtime.observe import Extras, observe
-from support.fake_kube import Request
+from ombak.simulation.client import Request
 from support.rig import KEY, NAME, NAMESPACE, Rig
 
 

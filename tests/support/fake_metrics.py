@@ -1,6 +1,7 @@
 """A Prometheus for tests: says what it is told, fails when it is told, and counts what it is asked."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,8 @@ from ombak.runtime.metrics_port import QueryError, QueryResult, RulesResult, Ser
 
 Values = dict[str, Callable[[datetime], float | None]]
 """Series name -> its value at a moment; None where there is none."""
+
+_TIMES = re.compile(r"max\(timestamp\((.*)\)\)")
 
 
 class FakeClock:
@@ -44,6 +47,8 @@ class LoopClock:
 class FakeSource:
     """Answers from `values` (query -> series); `error` fails every query, `delay` is how long one takes.
 
+    A query is also a selector of what is stored: its newest sample is of the moment itself, where there is a value.
+
     `existing` are the selectors that series match, `rules` the alerting rules, `scraped` the interval that it tells.
     """
 
@@ -70,8 +75,19 @@ class FakeSource:
         if self.error is not None:
             raise self.error
         moments = [start + i * step for i in range(round((end - start) / step) + 1)]
-        found = [_series(name, value, moments) for name, value in self.values.get(query, {}).items()]
+        found = [_series(name, value, moments) for name, value in self._stored(query).items()]
         return QueryResult(tuple(one for one in found if one.points), self.server_time)
+
+    def _stored(self, query: str) -> Values:
+        times = _TIMES.fullmatch(query)
+        if times is None:
+            return self.values.get(query, {})
+        values = self.values.get(times.group(1), {})
+
+        def newest(moment: datetime) -> float | None:
+            return moment.timestamp() if any(value(moment) is not None for value in values.values()) else None
+
+        return {"": newest} if values else {}
 
     async def query(self, query: str, at: datetime) -> QueryResult:
         return await self.query_range(query, at, at, timedelta(seconds=1))

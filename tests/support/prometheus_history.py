@@ -151,6 +151,8 @@ class Spoiler:
     status: int = 0
     """Answer with this status instead of asking."""
     warning: str = ""
+    cut: bool = False
+    """Hang up in the middle of the answer."""
     skew: timedelta = timedelta(0)
     """How far the clock of the server seems to be ahead."""
     requests: list[str] = field(default_factory=list)
@@ -196,6 +198,8 @@ class _Proxy(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
+        if self.server.spoiler.cut:
+            content, self.close_connection = content[: len(content) // 2], True
         self.wfile.write(content)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's

@@ -43,6 +43,7 @@ class FakeAlarms:
         self.message = ""
         self.causes: tuple[Contributor, ...] = ()
         self.is_cold = False
+        self.has_looked = False
         self.samples: dict[str, float | None] = {}
         self.reads: list[tuple[str, bool]] = []
         """Artifact of the release under way, and whether at full rate."""
@@ -60,7 +61,8 @@ class FakeAlarms:
         alarms = rollout.spec.alarms
         if alarms is None:
             return UNWATCHED
-        return Reading(self.verdict(), self.verdict() if alarms.one_box else None, samples=self.samples, poll=POLL)
+        one_box = self.verdict() if alarms.one_box else None
+        return Reading(self.verdict(), one_box, samples=self.samples, poll=POLL, has_looked=self.has_looked)
 
     def prove(self, rollout: RolloutView, since: datetime, until: datetime) -> tuple[Stretch, ...] | None:
         self.asked_to_prove.append((since, until))

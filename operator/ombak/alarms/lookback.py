@@ -77,7 +77,7 @@ def _extent(root: Any) -> tuple[timedelta, timedelta]:
     pending = [(root, _NONE)]
     while pending:
         node, before = pending.pop()
-        range_, offset = (_tame(getattr(node, name, None)) for name in ("range", "offset"))
+        range_, offset = (_length(node, name) for name in ("range", "offset"))
         single = max(single, range_, abs(offset))
         back = before + range_ + offset
         if isinstance(node, promql.VectorSelector):
@@ -86,7 +86,11 @@ def _extent(root: Any) -> tuple[timedelta, timedelta]:
     return longest, single
 
 
-def _tame(length: timedelta | None) -> timedelta:
+def _length(node: Any, name: str) -> timedelta:
+    try:
+        length: timedelta | None = getattr(node, name, None)
+    except (ValueError, OverflowError):  # longer than a timedelta holds, forwards or backwards
+        return _ABSURD
     return max(-_ABSURD, min(_ABSURD, length or _NONE))
 
 

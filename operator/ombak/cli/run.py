@@ -23,7 +23,7 @@ from ombak.cli.own_region import OwnPrometheus, Wanted, read_matchers
 from ombak.core import naming
 from ombak.core.gates.compile import zone_of
 from ombak.core.gates.problems import UnreadableWindow
-from ombak.handlers import HubWatch
+from ombak.handlers import HubWatch, KindsGoneError
 from ombak.runtime import kinds
 from ombak.runtime.intake import Intake
 from ombak.runtime.kube_port import Credentials
@@ -90,6 +90,19 @@ def run_command(
         raise click.ClickException(str(error)) from error
     except AccessError as error:
         raise click.ClickException(f"{error}; give --kubeconfig, or run inside a cluster") from error
+    except ExceptionGroup as error:
+        raise (_for_people(error) or error) from None
+
+
+def _for_people(group: ExceptionGroup[Exception]) -> click.ClickException | None:
+    """What ended the run in one sentence, where that says it all; None where the whole traceback is needed."""
+    gone = group.subgroup(KindsGoneError)
+    if gone is None:
+        return None
+    inner: BaseException = gone
+    while isinstance(inner, BaseExceptionGroup):
+        inner = inner.exceptions[0]
+    return click.ClickException(str(inner))
 
 
 class Serve:

@@ -22,6 +22,8 @@ class Reading:
     samples: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
     poll: timedelta = timedelta(seconds=15)
     """The longest time between two evaluations of anything that it depends on."""
+    has_looked: bool = False
+    """This process asked about everything once; before that, unknown only means early."""
 
 
 UNWATCHED = Reading()

@@ -1,27 +1,40 @@
 """Proves afterwards, by range queries, when everything that a watcher rests on was OK (design 2, the bake ledger).
 
-Each question is judged at every one of its periods with the rules that judge it live. Between two of these moments
+Each question is judged as often as live, four times in a period, with the rules that judge it live: an ALARM that
+comes and goes between two of its points is seen there too. Between two of these moments
 a leaf counts as what it was at both of them, and as unknown where they differ: so no time is counted in which an
 alarm changed. What leaves no past to ask for (alerting rules, an Alarm that warms up) is unknown all the time.
+
+A Prometheus answers from the last sample for five minutes (its look-back), and from the two ends of a range whatever
+lies between, also where it was down and stored nothing. So a moment counts only if something that the query reads was
+stored shortly before it.
 """
 
 import asyncio
 import bisect
+import itertools
+import statistics
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ombak.alarms import metric
 from ombak.alarms.history import Stretch, clipped, good_stretches
 from ombak.alarms.resolve import AlarmKey
+from ombak.alarms.traps import selectors
 from ombak.alarms.verdict import Certainty, State, Verdict, unknown_verdict
 from ombak.runtime.alarm_interest import Bound, MetricLeaf, Watch, guarded
 from ombak.runtime.alarm_queries import QueryKey, align, metric_verdict, name_series
 from ombak.runtime.metrics_port import QueryResult
 
-MOST_MOMENTS = 2000
+_MOST = 2000
 """So many moments are looked at, the newest; Prometheus gives at most 11,000 points, and a judgement costs time."""
+_FINENESS = (4, 2)
 _YIELD_EVERY = 50
+_NONE, _MILLISECOND = timedelta(0), timedelta(milliseconds=1)
+_FALLBACK = "up"
+"""What every scrape stores; it speaks for a query whose own series there are none of, as errors that never were."""
+_NOT_STORED = "nothing was stored then"
 _NO_PAST = "leaves no past that could be asked for"
 
 AskRange = Callable[[QueryKey, datetime, datetime], Awaitable[QueryResult]]
@@ -69,35 +82,95 @@ async def ok_stretches(
     return clipped(good_stretches(judged), since, until)
 
 
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """The moments at which a question is judged, oldest first; `fineness` of them in a period."""
+
+    moments: tuple[datetime, ...]
+    fineness: int
+    period: timedelta
+
+    @property
+    def step(self) -> timedelta:
+        """The time between two of them."""
+        return self.period / self.fineness
+
+    def key(self, query: QueryKey, text: str, points: int) -> QueryKey:
+        """What is to be asked for something at each of these moments, and `points` before the first of them."""
+        return QueryKey(query.endpoint, text, self.step, len(self.moments) + points)
+
+
+def _grid(period: timedelta, since: datetime, until: datetime) -> _Grid:
+    """As fine as live, as long as that is not too many moments, and Prometheus can count them in milliseconds."""
+    fitting = (n for n in _FINENESS if period % (n * _MILLISECOND) == _NONE and n * (until - since) <= _MOST * period)
+    fineness = next(fitting, 1)
+    step = period / fineness
+    count = min(_MOST, -(-(until - since) // step)) + 1
+    return _Grid(tuple(until - (count - 1 - index) * step for index in range(count)), fineness, period)
+
+
 async def _past(leaf: MetricLeaf, ask: AskRange, since: datetime, until: datetime) -> _Past:
-    period = leaf.query.period
-    count = min(MOST_MOMENTS, -(-(until - since) // period)) + 1
-    moments = tuple(until - (count - 1 - index) * period for index in range(count))
-    results = await _results(leaf, ask, moments)
-    name = leaf.query.text
+    grid = _grid(leaf.query.period, since, until)
+    results = await _results(leaf, ask, grid)
+    stored = await _stored(leaf.query, ask, grid)
+    name, moments = leaf.query.text, grid.moments
     verdicts = [metric_verdict(name, result, at, leaf.query) for result, at in zip(results, moments, strict=True)]
     if leaf.samples is not None:
-        counted = await _results(leaf.samples, ask, moments)
+        counted = await _results(leaf.samples, ask, grid)
         verdicts = [
             guarded(
                 own, metric_verdict(name, one, at, leaf.samples.query), name, one.newest, leaf.samples.rule.threshold
             )
             for own, one, at in zip(verdicts, counted, moments, strict=True)
         ]
-    return _Past(moments, tuple(verdicts))
+    shown = (own if fresh else unknown_verdict(name, _NOT_STORED) for own, fresh in zip(verdicts, stored, strict=True))
+    return _Past(moments, tuple(shown))
 
 
-async def _results(leaf: MetricLeaf, ask: AskRange, moments: tuple[datetime, ...]) -> list[metric.MetricResult]:
+async def _stored(key: QueryKey, ask: AskRange, grid: _Grid) -> list[bool]:
+    """Whether, at each moment, something that a query reads had been stored shortly before.
+
+    Shortly is two periods, or two of the times that usually lie between two samples. A query without any selector
+    rests on nothing that is stored.
+    """
+    names = tuple(dict.fromkeys(map(str, selectors(key.text))))
+    if not names:
+        return [True] * len(grid.moments)
+    newest = await _newest(names, key, ask, grid)
+    if not any(newest):
+        newest = await _newest((_FALLBACK,), key, ask, grid)
+    times = sorted({one for one in newest if one is not None})
+    spaces = [after - before for before, after in itertools.pairwise(times)]
+    usual = statistics.median_low(spaces) if len(spaces) > 1 else 0.0
+    most = 2 * max(key.period.total_seconds(), usual)
+    return [one is not None and at.timestamp() - one <= most for one, at in zip(newest, grid.moments, strict=True)]
+
+
+async def _newest(names: tuple[str, ...], key: QueryKey, ask: AskRange, grid: _Grid) -> list[float | None]:
+    """When the newest sample of any of these selectors was taken, at each moment (seconds since the epoch)."""
+    newest: list[float | None] = [None] * len(grid.moments)
+    for name in names:
+        asked = grid.key(key, f"max(timestamp({name}))", 0)
+        answer = await ask(asked, grid.moments[0], grid.moments[-1])
+        for series in answer.series:
+            for index, value in enumerate(align(series, grid.moments[-1], asked)):
+                known = newest[index]
+                if value is not None and (known is None or value > known):
+                    newest[index] = value
+    return newest
+
+
+async def _results(leaf: MetricLeaf, ask: AskRange, grid: _Grid) -> list[metric.MetricResult]:
     """The judgement at each moment, each knowing the ones before it, as live."""
-    key, points = leaf.query, leaf.query.points
-    answer = await ask(key, moments[0] - (points - 1) * key.period, moments[-1])
-    whole = QueryKey(key.endpoint, key.text, key.period, len(moments) + points - 1)
-    values = {name_series(series): align(series, moments[-1], whole) for series in answer.series}
+    before = (leaf.query.points - 1) * grid.fineness
+    whole = grid.key(leaf.query, leaf.query.text, before)
+    answer = await ask(whole, grid.moments[0] - before * grid.step, grid.moments[-1])
+    values = {name_series(series): align(series, grid.moments[-1], whole) for series in answer.series}
     memory, found = metric.Memory(), []
-    for index in range(len(moments)):
+    for index in range(len(grid.moments)):
         if index % _YIELD_EVERY == 0:
             await asyncio.sleep(0)
-        shown = {name: line[index : index + points] for name, line in values.items()}
+        shown = {name: line[index : index + before + 1 : grid.fineness] for name, line in values.items()}
         present = {name: line for name, line in shown.items() if any(value is not None for value in line)}
         found.append(metric.judge(leaf.rule, present, memory))
         memory = found[-1].memory

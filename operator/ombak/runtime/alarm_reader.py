@@ -5,6 +5,8 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
+import structlog
+
 from ombak.alarms import template
 from ombak.alarms.history import Stretch
 from ombak.alarms.signals import worst
@@ -22,10 +24,13 @@ from ombak.runtime.guards import Guards
 from ombak.runtime.metrics_port import MetricsSource, QueryError
 from ombak.runtime.store import Key
 
+log = structlog.get_logger()
+
 REVERT = "revert"
 ONE_BOX = "oneBox"
 QUOTA_EVERY = timedelta(seconds=15)
-_PROOF_TRIES = 20
+LONGEST_PAUSE = timedelta(minutes=5)
+"""Between two attempts at a past that Prometheus does not tell."""
 _SLOWEST = timedelta(seconds=15)
 
 
@@ -51,12 +56,14 @@ class _Counted:
     task: asyncio.Task[None] | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True)
 class _Asked:
-    """What a past is asked for."""
+    """A past that is asked for, and how often in vain; `again_at` is monotonic."""
 
     span: Stretch
-    task: asyncio.Task[tuple[Stretch, ...]]
+    task: asyncio.Task[tuple[Stretch, ...] | None] | None = None
+    failures: int = 0
+    again_at: float = 0.0
 
 
 class AlarmReader:
@@ -97,6 +104,7 @@ class AlarmReader:
             ),
             samples=self._samples(rollout, release, artifact),
             poll=self._service.slowest(key) or _SLOWEST,
+            has_looked=self._service.has_looked(key),
         )
 
     def prove(self, rollout: RolloutView, since: datetime, until: datetime) -> tuple[Stretch, ...] | None:
@@ -107,26 +115,29 @@ class AlarmReader:
         asked = self._proofs.get(key)
         if asked is None or asked.span != (since, until):
             self._drop_proof(key)
-            asked = self._proofs[key] = _Asked((since, until), asyncio.create_task(self._prove(key, since, until)))
-        if not asked.task.done():
+            asked = self._proofs[key] = _Asked((since, until), again_at=self._clock.monotonic())
+        if asked.task is not None and not asked.task.done():
             return None
-        return asked.task.result()
+        found = asked.task.result() if asked.task is not None else None
+        if found is None and self._clock.monotonic() >= asked.again_at:
+            asked.task = asyncio.create_task(self._prove(key, asked))
+        return found
 
-    async def _prove(self, key: Key, since: datetime, until: datetime) -> tuple[Stretch, ...]:
-        """A Prometheus that is not there now may come back with what it stored; after some tries nothing is proven."""
-        for _ in range(_PROOF_TRIES):
-            try:
-                found = await self._service.ok_stretches(key, since, until)
-            except QueryError:
-                await asyncio.sleep(QUOTA_EVERY.total_seconds())
-                continue
-            self._on_change(key)
-            return found
-        return ()
+    async def _prove(self, key: Key, asked: _Asked) -> tuple[Stretch, ...] | None:
+        """Ask once. None if there is no answer: what Prometheus stored it can still tell later."""
+        try:
+            found = await self._service.ok_stretches(key, *asked.span)
+        except QueryError as error:
+            pause = min(LONGEST_PAUSE, QUOTA_EVERY * 2 ** min(asked.failures, 10))
+            asked.failures, asked.again_at = asked.failures + 1, self._clock.monotonic() + pause.total_seconds()
+            log.info("the past was not told", error=str(error), attempts=asked.failures)
+            return None
+        self._on_change(key)
+        return found
 
     def _drop_proof(self, key: Key) -> None:
         asked = self._proofs.pop(key, None)
-        if asked is not None:
+        if asked is not None and asked.task is not None:
             asked.task.cancel()
 
     def forget(self, key: Key) -> None:

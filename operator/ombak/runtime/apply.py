@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -31,6 +32,9 @@ from ombak.runtime.records import Meta, RolloutRecord, meta_of
 from ombak.runtime.store import Key, Store
 
 VERDICTS = (plan.RecordStable, plan.RecordRejected, plan.RecordRetry)
+_UNREADABLE = re.compile(r'ReplicaSet in version "[^"]*" cannot be handled as a ReplicaSet: ')
+_GO_FIELD = re.compile(r"json: cannot unmarshal (\w+) into Go struct field \w+\.(spec\.[\w.]+) of type ([\w.*\[\]]+)")
+"""What the API server says of a value of the wrong type, in the words of its own sources."""
 EARLY = (plan.Prepare, plan.Adopt, plan.CreateArtifact, plan.KeepConfig, *VERDICTS)
 """What is done before the status is written: facts that must be on record before anything moves."""
 
@@ -275,16 +279,24 @@ async def dry_run(client: KubeClient, s: Snapshot, artifact: str) -> str:
     """Return what the API server has against boxes of the wanted template, empty if nothing. Raises `ApiError`."""
     rollout = s.rollout
     body = manifests.fleet(rollout, rollout.pods, artifact, "", 0)
-    body["metadata"]["name"] += "-check"
+    probe = body["metadata"]["name"] = f"{body['metadata']['name']}-check"
     try:
         await client.create(kinds.REPLICA_SETS, rollout.namespace, body, dry_run=True)
-    except (Invalid, Forbidden) as error:
-        return error.message
     except ApiError as error:
-        if error.status != 400:
+        if not isinstance(error, Invalid | Forbidden) and error.status != 400:
             raise
-        return error.message
+        return in_users_words(error.message, probe, rollout.name)
     return ""
+
+
+def in_users_words(message: str, probe: str, rollout: str) -> str:
+    """Return what the API server has against the object of a dry run as said of the Rollout, which the user wrote.
+
+    Fields need no change: the pod template lies at `spec.template` in both.
+    """
+    message = _UNREADABLE.sub("spec.template cannot be read: ", _GO_FIELD.sub(r"\2 is a \1, \3 is wanted", message))
+    message = re.sub(rf'\b[A-Za-z]+\.apps "{re.escape(probe)}"', f'Rollout "{rollout}"', message)
+    return message.replace(probe, rollout)
 
 
 async def read_live(client: KubeClient, stores: Stores, s: Snapshot) -> None:

@@ -75,7 +75,8 @@ class GateBook:
         self.may_read_windows = True
         self.listeners: list[Callable[[], None]] = []
         """Told that some gate may answer otherwise now."""
-        self._views: dict[str, tuple[object, WindowView]] = {}
+        self._views: dict[tuple[str, str], tuple[object, WindowView]] = {}
+        """By name and the time zone that a Region has."""
         self._calendars: dict[ConfigMapKey, CalendarText] = {}
         self._reach: defaultdict[str, dict[Key, BlockerView]] = defaultdict(dict)
         """By namespace; those of the whole cluster under the empty one."""
@@ -108,17 +109,21 @@ class GateBook:
         blockers = (*self._reach.get(namespace, {}).values(), *self._reach.get("", {}).values())
         return GateFacts(windows, blockers) if windows or blockers else _NO_FACTS
 
-    def window(self, name: str) -> WindowView:
-        """Return what is known of a Window, there or not; reckoned once for each version of it."""
+    def window(self, name: str, region_zone: str = "") -> WindowView:
+        """Return what is known of a Window, there or not; reckoned once for each version of it.
+
+        `region_zone` is that of another Region than the one where this runs.
+        """
+        zone = region_zone or self._region_zone
         stored = self.windows.get(("", name))
         if stored is None:
             return WindowView(name, problem="" if self.may_read_windows else FORBIDDEN)
         record = stored.value
         calendars = tuple(self._calendar(each) for each in _calendars_of(record))
         version = (stored.uid, record.meta.generation, calendars)
-        known = self._views.get(name)
+        known = self._views.get((name, zone))
         if known is None or known[0] != version:
-            known = self._views[name] = version, _compiled(record, calendars, self._region_zone)
+            known = self._views[name, zone] = version, _compiled(record, calendars, zone)
         return known[1]
 
     def take_calendar(self, where: ConfigMapKey, found: CalendarText) -> None:
@@ -142,9 +147,9 @@ class GateBook:
         return self._calendars.get(source.config_map, CalendarText())
 
     def _window_changed(self, key: Key) -> None:
-        before = self._views.get(key[1])
+        before = self._views.get((key[1], self._region_zone))
         if self.windows.get(key) is None:
-            self._views.pop(key[1], None)
+            self._views = {known: view for known, view in self._views.items() if known[0] != key[1]}
             self._wake_namers(key[1])
         elif before is None or self.window(key[1]) is not before[1]:
             self.window(key[1])

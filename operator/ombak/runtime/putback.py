@@ -17,8 +17,8 @@ from ombak.runtime.clock import Clock
 from ombak.runtime.store import Key
 
 REASON = "PutBack"
-AT_ONCE = 3
-"""So many edits of one object in a row are put back at once."""
+AT_ONCE = 5
+"""So many edits of one object in a row are put back at once. Sizes always are, and so is what was deleted."""
 FIRST_REST, LONGEST_REST = timedelta(seconds=10), timedelta(minutes=10)
 FORGOTTEN_AFTER = timedelta(minutes=30)
 """An edit after so long begins a new row."""
@@ -30,6 +30,8 @@ class _Edited:
 
     pending: str = ""
     """The edit that was told and is not put back yet."""
+    counted: str = ""
+    """The last edit that counts for the row."""
     count: int = 0
     at: float = 0.0
 
@@ -62,23 +64,27 @@ class PutBacks:
         found = []
         for action in actions:
             name = name_of(s, action)
-            why = _why(there.get(name), action, is_lost=name in seen) if name else ""
-            if why and self._is_new(key, name, why):
-                found.append(Note(REASON, f"{name}: {why}; {self._fate(key, name)}.", is_warning=True))
+            have = there.get(name)
+            why = _why(have, action, is_lost=name in seen) if name else ""
+            if why and self._is_new(key, name, why, counts=have is not None and bool(have.drift)):
+                found.append(Note(REASON, f"{name}: {why}; {self._fate(key, name, why)}.", is_warning=True))
         return tuple(found)
 
-    def _is_new(self, key: Key, name: str, why: str) -> bool:
+    def _is_new(self, key: Key, name: str, why: str, *, counts: bool) -> bool:
         edited = self._edited.setdefault(key, {}).setdefault(name, _Edited())
         if edited.pending == why:
             return False
-        mono = self._clock.monotonic()
-        is_row = mono - edited.at <= FORGOTTEN_AFTER.total_seconds()
-        edited.pending, edited.at, edited.count = why, mono, edited.count + 1 if is_row else 1
+        edited.pending = why
+        if counts:
+            mono = self._clock.monotonic()
+            is_row = mono - edited.at <= FORGOTTEN_AFTER.total_seconds()
+            edited.at, edited.count, edited.counted = mono, edited.count + 1 if is_row else 1, why
         return True
 
-    def _fate(self, key: Key, name: str) -> str:
-        rest = self._edited[key][name].rest
-        if not rest:
+    def _fate(self, key: Key, name: str, why: str) -> str:
+        edited = self._edited[key][name]
+        rest = edited.rest
+        if not rest or edited.counted != why:
             return "it is put back, since Ombak owns it"
         seldom = f"not for {format_duration(rest)}, because somebody keeps changing it"
         return f"it is put back, since Ombak owns it, and the next time {seldom}"

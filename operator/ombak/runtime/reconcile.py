@@ -29,11 +29,12 @@ from ombak.runtime import kinds, putback
 from ombak.runtime.ailments import Ailments
 from ombak.runtime.alarm_book import AlarmBook
 from ombak.runtime.apply import EARLY, VERDICTS, Applier, Refused, dry_run, read_live
-from ombak.runtime.backfill import Backfill, Gap, gap_before
+from ombak.runtime.backfill import Backfill
 from ombak.runtime.clock import Clock
 from ombak.runtime.config_book import NO_CONFIG, ConfigBook, ConfigReading
 from ombak.runtime.defects import Defects
 from ombak.runtime.drift import Edits
+from ombak.runtime.gaps import Gaps
 from ombak.runtime.gate_book import GateReader, NoGates
 from ombak.runtime.kube_port import ApiError, Conflict, KubeClient, NotFound, Object
 from ombak.runtime.observe import Extras, Stores, observe, view_of
@@ -76,10 +77,10 @@ class Known:
     checked_at: float = 0.0
     failure: Failure = NO_FAILURE
     written_at: float | None = None
-    gap: Gap | None = None
-    """Before this process, of which nothing is known yet."""
+    gaps: Gaps = dataclasses.field(default_factory=Gaps)
+    """Times of the bake that are not in its ledger, of which nothing is known yet."""
     proof: Proof | None = None
-    """What is known of it, to be told to the next decision."""
+    """What is known of one of them, to be told to the next decision."""
     repaired: dict[str, Edits] = dataclasses.field(default_factory=dict)
     removed: Mapping[str, str] = dataclasses.field(default_factory=dict)
     config: ConfigReading = NO_CONFIG
@@ -88,7 +89,7 @@ class Known:
     is_watched: bool = False
     """The last plan needs its alarms at full rate."""
     has_heard: bool = False
-    """Its alarms were evaluated in this process."""
+    """Its alarms were evaluated in this process, or were asked for in vain."""
     children: frozenset[str] = frozenset()
     """Names of owned objects that there were: one that is missing now was deleted by somebody."""
 
@@ -172,9 +173,9 @@ class Reconciler:
             await self._ailments.ask(key, made.plan.current)
         else:
             self._ailments.forget(key)
-        if known.gap is not None:
-            known.proof = await self._backfill.prove(known.gap, made.s.rollout, known.memory, made.s.poll)
-            known.gap = known.gap if known.proof is None else None
+        known.gaps.follow(made.s, known.memory, now)
+        if known.proof is None:
+            known.proof = await self._backfill.prove(known.gaps, made.s, known.memory, now)
         # Last of all, so that a defect on the way here is not taken back before it is mended.
         if failure != known.failure and not is_told:
             known.failure = failure
@@ -187,11 +188,12 @@ class Reconciler:
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = Known(load_memory(raw), raw)
-            known.gap = gap_before(known.memory, record, self._clock.now())
+            known.gaps.take_up(known.memory, record, self._clock.now())
             known.failure = failure_of(record.status)
         elif known.recorded != raw:
             known.memory, known.recorded = load_memory(raw), raw
-            known.gap = known.proof = None  # it may be counted in there already
+            known.gaps.clear()  # they may be counted in there already
+            known.proof = None
         return known
 
     async def _decide(self, key: Key, record: RolloutRecord, known: Known, mono: float) -> _Pass:
@@ -225,6 +227,7 @@ class Reconciler:
     def _observe(self, key: Key, record: RolloutRecord, known: Known, mono: float) -> Snapshot:
         view = view_of(record, known.config)
         reading = self._alarms.read(view, known.memory.release, is_active=known.is_watched)
+        known.has_heard = known.has_heard or reading.has_looked
         check = known.check
         if check is not None and mono - known.checked_at >= RECHECK_AFTER.total_seconds():
             check = dataclasses.replace(check, is_stale=True)
@@ -422,4 +425,5 @@ def _follow_clock(known: Known, mono: float, now: datetime) -> None:
     if abs(jump) > CLOCKS_AGREE:
         log.warning("the wall clock jumped", seconds=round(jump.total_seconds()))
         known.memory = rebased(known.memory, jump, now)
+        known.gaps.clear()
         known.seen_at = None

@@ -34,7 +34,9 @@ def _summary(outcomes: list[Outcome], engine: str) -> None:
 )
 @click.option("--trace", is_flag=True, help="Show all that happened.")
 @click.option("--runs", type=int, default=0, help="Run so many seeds and sum up.")
-@click.option("--jobs", type=int, default=1, show_default=True, help="Processes for --runs.")
+@click.option(
+    "--jobs", type=click.IntRange(0), default=1, show_default=True, help="Processes for --runs; 0: all cores."
+)
 def main(seed: int, name: str, engine: str, trace: bool, runs: int, jobs: int) -> None:
     """Simulate a region, its people and its faults under all promises of the design; exits 1 if one broke."""
     if runs:

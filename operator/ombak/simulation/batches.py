@@ -2,12 +2,14 @@
 
 import logging
 import multiprocessing
+import os
 
 import structlog
 
 from ombak.simulation.run import Outcome, loop_run, quick_run
 from ombak.simulation.scenarios import scenario
 
+_CHUNK = 8
 ENGINES = {"quick": quick_run, "loop": loop_run}
 
 
@@ -33,9 +35,11 @@ def _job(job: tuple[str, int, str]) -> Outcome:
 
 
 def batch(name: str, seeds: range, engine: str, jobs: int) -> list[Outcome]:
-    """Run many seeds, on several processes if asked."""
+    """Run many seeds, on several processes if asked, on one per core with 0; the outcomes in the order of the seeds."""
     work = [(name, seed, engine) for seed in seeds]
-    if jobs <= 1:
+    count = min(jobs or os.cpu_count() or 1, len(work))
+    if count <= 1:
         return [_job(job) for job in work]
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        return list(pool.imap_unordered(_job, work, chunksize=8))
+    with multiprocessing.get_context("spawn").Pool(count) as pool:
+        # Runs last differently long, and a few of them must not all fall to one process.
+        return list(pool.imap(_job, work, chunksize=max(1, min(_CHUNK, len(work) // (4 * count)))))

@@ -205,21 +205,33 @@ def _outage(rng: random.Random, events: list[Event]) -> None:
     events.append(act(until, f"zone {zone!r} is back", lambda s: s.region.kubelets.set_down(zone, False)))
 
 
-def _prometheus(rng: random.Random, events: list[Event]) -> None:
-    at = _moment(rng)
+def prometheus_away(at: float, seconds: float, *, stores: bool) -> list[Event]:
+    """It does not answer for a while, and has stored what was meanwhile, or was down and has not."""
 
     def switch(is_on: bool) -> Callable[[Stage], None]:
         def do(stage: Stage) -> None:
             stage.region.health.is_answering = is_on
+            stage.region.health.store(is_on or stores)
 
         return do
 
-    events.append(act(at, "Prometheus is down", switch(False)))
-    events.append(act(at + rng.choice((15.0, 60.0, 400.0)), "Prometheus is back", switch(True)))
+    told = "cannot be asked" if stores else "is down"
+    return [
+        act(at, f"Prometheus {told}", switch(False)),
+        act(at + seconds, "Prometheus is back", switch(True)),
+    ]
 
 
-def _ambient(rng: random.Random, events: list[Event]) -> None:
-    at, name = _moment(rng), rng.choice(NAMES)
+def _prometheus(rng: random.Random, events: list[Event]) -> None:
+    at, stores = _moment(rng), rng.random() < 0.6
+    for _ in range(rng.choice((1, 1, 3))):
+        seconds = rng.choice((15.0, 60.0, 400.0))
+        events += prometheus_away(at, seconds, stores=stores)
+        at += seconds + rng.choice((5.0, 40.0))
+
+
+def breach(at: float, seconds: float, name: str) -> list[Event]:
+    """The metric of an alarm breaches for a while, and not because of the Rollout."""
 
     def switch(is_on: bool) -> Callable[[Stage], None]:
         def do(stage: Stage) -> None:
@@ -229,11 +241,18 @@ def _ambient(rng: random.Random, events: list[Event]) -> None:
 
         return do
 
+    return [
+        act(at, f"{name} breaches for outside reasons", switch(True)),
+        act(at + seconds, f"{name} is well again", switch(False)),
+    ]
+
+
+def _ambient(rng: random.Random, events: list[Event]) -> None:
+    at, name = _moment(rng), rng.choice(NAMES)
     for _ in range(rng.choice((1, 1, 6))):
-        events.append(act(at, f"{name} breaches for outside reasons", switch(True)))
-        at += rng.choice((5.0, 20.0, 120.0))
-        events.append(act(at, f"{name} is well again", switch(False)))
-        at += rng.choice((5.0, 20.0))
+        seconds = rng.choice((5.0, 20.0, 120.0))
+        events += breach(at, seconds, name)
+        at += seconds + rng.choice((5.0, 20.0))
 
 
 TROUBLES = (
@@ -270,7 +289,7 @@ def _machinery(rng: random.Random, events: list[Event]) -> tuple[float, float]:
             continue
         if kind == "kill":
             for _ in range(rng.randint(1, 4)):
-                events += [act(_moment(rng), "the operator is killed", lambda stage: stage.kill())]
+                events += [act(_moment(rng), "the operator is killed", lambda stage: stage.kill(0.0))]
             continue
         if kind == "second":
             events.append(act(at, "a second operator starts", lambda stage: stage.second(True)))
@@ -321,6 +340,7 @@ def _put_right(rng: random.Random, versions: list[tuple[str, Behaviour]]) -> lis
             _faultless(kind)(stage)
         stage.second(False)
         stage.region.health.is_answering = True
+        stage.region.health.store(True)
         stage.region.health.ambient.clear()
         stage.region.health.look()
         for zone in ("", "a", "b", "c"):

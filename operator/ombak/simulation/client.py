@@ -1,10 +1,12 @@
 """The operator's way to the simulated API server: slow, refused, cut off in the middle, or its last call ever."""
 
+import abc
 import asyncio
 import dataclasses
 import random
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 from ombak.runtime.kube_port import ApiError, Conflict, Kind, Object, TooManyRequests, Unreachable
 from ombak.simulation.faults import Faults
@@ -35,29 +37,61 @@ class Died(BaseException):
     """The operator was killed in the middle of a pass; nothing of it may catch this."""
 
 
-class SimulatedClient:
-    """A `KubeClient` on a server in memory."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of the API server."""
 
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
+    verb: str
+    kind: str
+    name: str = ""
+    body: Any = None
+    subresource: str = ""
+    dry_run: bool = False
+    uid: str | None = None
+    version: str | None = None
+    """The resource version on which the request depends."""
+
+    @property
+    def told(self) -> str:
+        """In few words, for comparisons: `patch ReplicaSet front-end-a1b2`, with the subresource."""
+        tail = f"/{self.subresource}" if self.subresource else ""
+        return f"{'check' if self.dry_run else self.verb} {self.kind}{tail} {self.name}".strip()
+
+    @property
+    def is_write(self) -> bool:
+        """It changes something."""
+        return self.verb not in ("get", "list") and not self.dry_run
+
+
+class ServerClient(abc.ABC):
+    """A `KubeClient` on a server in memory; what becomes of a request on its way is for others to say."""
+
+    def __init__(self, by: str = OPERATOR) -> None:
+        self._by = by
+
+    @abc.abstractmethod
+    async def _call(self, request: Request, effect: Callable[[Server], Object]) -> Object:
+        """Bring a request to the server, where it has its effect, and return the answer. Raises `ApiError`."""
+
+    @abc.abstractmethod
+    def _pods(self, selector: str) -> list[Object]:
+        """Return the pods that match."""
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Object:
         """Read one object as it is now."""
-        return await self._call(f"GET {kind.kind} {name}", False, lambda s: s.get(kind, namespace, name))
+        return await self._call(Request("get", kind.kind, name), lambda s: s.get(kind, namespace, name))
 
     async def create(self, kind: Kind, namespace: str, body: Object, *, dry_run: bool = False) -> Object:
         """Create an object."""
-        size = (body.get("spec") or {}).get("replicas")
-        told = f"{'CHECK' if dry_run else 'CREATE'} {kind.kind} {body['metadata']['name']}{_sized(size)}"
-        return await self._call(told, not dry_run, lambda s: s.create(OPERATOR, kind, namespace, body, dry_run=dry_run))
+        request = Request("create", kind.kind, body["metadata"]["name"], body, dry_run=dry_run)
+        return await self._call(request, lambda s: s.create(self._by, kind, namespace, body, dry_run=dry_run))
 
     async def replace(self, kind: Kind, namespace: str, name: str, body: Object, *, subresource: str = "") -> Object:
         """Write an object whole, or its status."""
-        status = body.get("status") or {}
-        told = f"STATUS {kind.kind} {name}: {status.get('phase')}" if subresource else f"REPLACE {kind.kind} {name}"
-        told += "" if subresource else _sized(body["spec"].get("replicas"))
+        version = body["metadata"].get("resourceVersion")
+        request = Request("replace", kind.kind, name, body, subresource, version=version)
         return await self._call(
-            told, True, lambda s: s.replace(OPERATOR, kind, namespace, name, body, subresource=subresource)
+            request, lambda s: s.replace(self._by, kind, namespace, name, body, subresource=subresource)
         )
 
     async def patch(
@@ -73,11 +107,10 @@ class SimulatedClient:
         """Change fields."""
         assert isinstance(patch, dict)
         assert content_type == "application/merge-patch+json"
-        told = f"PATCH {kind.kind} {name}{_sized((patch.get('spec') or {}).get('replicas'))}"
-        for verdict in patch.get("status") or {}:
-            told += f" {verdict}"
+        version = (patch.get("metadata") or {}).get("resourceVersion")
+        request = Request("patch", kind.kind, name, patch, subresource, version=version)
         return await self._call(
-            told, True, lambda s: s.patch(OPERATOR, kind, namespace, name, patch, subresource=subresource)
+            request, lambda s: s.patch(self._by, kind, namespace, name, patch, subresource=subresource)
         )
 
     async def delete(
@@ -93,12 +126,11 @@ class SimulatedClient:
         """Delete an object."""
 
         def effect(server: Server) -> Object:
-            server.delete(
-                OPERATOR, kind, namespace, name, uid=uid, resource_version=resource_version, propagation=propagation
-            )
+            wanted = {"uid": uid, "resource_version": resource_version}
+            server.delete(self._by, kind, namespace, name, **wanted, propagation=propagation)
             return {}
 
-        await self._call(f"DELETE {kind.kind} {name}", True, effect)
+        await self._call(Request("delete", kind.kind, name, uid=uid, version=resource_version), effect)
 
     async def list(
         self,
@@ -112,14 +144,25 @@ class SimulatedClient:
         """Read pods, all that match and as they are now, whatever version is asked for."""
         assert kind.kind == "Pod"
         assert namespace
-        assert resource_version
-        return await self._call(
-            f"LIST {kind.kind} {label_selector}", False, lambda _: {"items": self._wire.pods(label_selector)[:limit]}
-        )
+        assert resource_version is not None
+        request = Request("list", kind.kind, label_selector)
+        return await self._call(request, lambda _: {"items": self._pods(label_selector)[:limit]})
 
-    async def _call(self, told: str, is_write: bool, effect: Callable[[Server], Object]) -> Object:
+
+class SimulatedClient(ServerClient):
+    """One whose requests are slow, refused, lost, or its last ones ever."""
+
+    def __init__(self, wire: Wire) -> None:
+        super().__init__()
+        self._wire = wire
+
+    def _pods(self, selector: str) -> list[Object]:
+        return self._wire.pods(selector)
+
+    async def _call(self, request: Request, effect: Callable[[Server], Object]) -> Object:
         """Travel there, take effect, travel back; each part may fail."""
         wire, faults, rng = self._wire, self._wire.faults, self._wire.rng
+        told, is_write = _told(request), request.is_write
         await self._travel()
         if faults.refused and rng.random() < faults.refused:
             wire.on_call(f"{told} -> refused", False)
@@ -154,6 +197,20 @@ class SimulatedClient:
         if self._wire.is_slow:
             latency = self._wire.faults.latency
             await asyncio.sleep(seconds or latency * self._wire.rng.uniform(0.2, 2.0))
+
+
+def _told(request: Request) -> str:
+    """Write a request as traces do."""
+    body, name = request.body or {}, f"{request.kind} {request.name}"
+    size = _sized((body.get("spec") or {}).get("replicas"))
+    match request.verb:
+        case "create":
+            return f"{'CHECK' if request.dry_run else 'CREATE'} {name}{size}"
+        case "replace" if request.subresource:
+            return f"STATUS {name}: {(body.get('status') or {}).get('phase')}"
+        case "patch":
+            return " ".join([f"PATCH {name}{size}", *(body.get("status") or {})])
+    return f"{request.verb.upper()} {name}{size}"
 
 
 def _sized(size: object) -> str:

@@ -7,9 +7,10 @@ from typing import Any
 
 from ombak.alarms.verdict import State
 from ombak.api.duration import parse_duration
+from ombak.core.memory import load_memory
 from ombak.runtime.kube_port import Object
 from ombak.simulation.client import OPERATOR
-from ombak.simulation.health import NAMES, REVERT
+from ombak.simulation.health import NAMES, REVERT, ok_spans
 from ombak.simulation.pods import Pod
 from ombak.simulation.region import Region
 
@@ -23,6 +24,19 @@ class Track:
 
     times: list[float]
     counts: list[int]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Proven:
+    """How long everything was good, and by how much who looks now and then may be wrong, in seconds."""
+
+    seconds: float
+    slack: float
+
+    @property
+    def most(self) -> float:
+        """The most that a ledger may hold."""
+        return self.seconds + self.slack
 
 
 def overlap(left: Spans, right: Spans) -> Spans:
@@ -80,6 +94,8 @@ class EvidenceWatch:
             return
         identity = (after["artifact"], after["step"]["number"])
         if identity == self._approved[0]:
+            is_same = before is not None and before["step"]["approvedAt"] == after["step"]["approvedAt"]
+            self._check_ledger(before if is_same else None, after)
             return
         is_next = before is not None and before["artifact"] == after["artifact"]
         if before is not None and is_next and after["step"]["number"] > before["step"]["number"]:
@@ -100,9 +116,21 @@ class EvidenceWatch:
         for name in names:
             self._check_alarm(name, since, told)
         for_ = _bake(spec, release, is_last)
-        proven = sum(end - start for start, end in self._proven(release, need, names))
-        if proven + 0.05 + 2 * self._region.rule.period * (self._lag > 1) < for_:
-            self._fail("P4", f"{told} is done, and of its bake of {for_:g} s only {proven:.1f} s were good")
+        proven = self._proven(release, need, names)
+        if proven.most < for_:
+            self._fail("P4", f"{told} is done, and of its bake of {for_:g} s only {proven.seconds:.1f} s were good")
+
+    def _check_ledger(self, before: Object | None, release: Object) -> None:
+        """No ledger holds more than the time in which all was truly good since its step was approved."""
+        accrued = _accrued(release)
+        if before is not None and accrued <= _accrued(before):
+            return
+        spec = (self._region.rollout or {})["spec"]
+        need = self._need(release, spec) - self._lost_lately(release["artifact"])
+        proven = self._proven(release, need, alarms_of(spec))
+        if accrued > proven.most:
+            told = f"step {release['step']['number']} of {release['artifact']} ({need} boxes)"
+            self._fail("P4", f"{told} has baked {accrued:.1f} s, and only {proven.seconds:.1f} s were good")
 
     def _lost_lately(self, artifact: str) -> int:
         """Return how many boxes stopped serving so lately that their controller may not have told."""
@@ -157,19 +185,21 @@ class EvidenceWatch:
         elif acting.at - self._region.rule.window.total_seconds() < since - 0.01:
             self._fail("P2", f"{told} is done, and {name} rests on data from before its boxes served")
 
-    def _proven(self, release: Object, need: int, names: tuple[str, ...]) -> Spans:
+    def _proven(self, release: Object, need: int, names: tuple[str, ...]) -> "Proven":
         began = self._approved[1] if self._approved[0] is not None else 0.0
         found = overlap([(began, self._now)], self._spans(release["artifact"], need))
         for name in names:
-            found = overlap(found, self._good(name))
-        return found
+            good = ok_spans(self._region.health, self._region.rule, name, began, self._now)
+            found = overlap(found, good)
+        # A change is seen at the next poll only, and a box that is lost by the next event.
+        poll = self._region.rule.period / 4
+        slack = 0.05 + poll * len(found) + 2 * self._region.rule.period * (self._lag > 1)
+        return Proven(sum(end - start for start, end in found), slack)
 
-    def _good(self, name: str) -> Spans:
-        """The time in which the last evaluation said OK and was not too old."""
-        history = self._region.health.evaluations[name]
-        fresh = 2 * self._region.rule.period + 5
-        ends = [*(e.at for e in history[1:]), self._now]
-        return [(e.at, min(end, e.at + fresh)) for e, end in zip(history, ends, strict=True) if e.state is State.OK]
+
+def _accrued(release: Object) -> float:
+    memory = load_memory({"release": release}).release
+    return memory.step.ledger.accrued.total_seconds() if memory is not None else 0.0
 
 
 def _order(artifact: Object) -> int:

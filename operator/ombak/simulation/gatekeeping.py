@@ -70,21 +70,23 @@ def drawn_gates(seed: int | str, last: float, calm_at: float) -> tuple[Object, l
         return {}, []
     spec: Object = {}
     events = [act(calm_at, "nothing is blocked any more", lift_all)]
-    if rng.random() < 0.6:
+    if rng.random() < 0.7:
         spec["windows"] = [WINDOW]
-        minutes = rng.choice((5, 10, 20))
-        opening = {"cron": f"*/{minutes} * * * *", "for": f"{rng.choice((1, 2, 4))}m"}
+        minutes = rng.choice((15, 20, 30))
+        opening = {"cron": f"*/{minutes} * * * *", "for": f"{rng.choice((2, 5, 9))}m"}
         events.append(act(0.5, f"a Window opens every {minutes} minutes", open_window(open=[opening])))
         events.append(change(calm_at, "no Window counts any more", windows=None))
         if rng.random() < 0.3:
             at = rng.uniform(1.0, last)
             events.append(act(at, "the Window is deleted", remove_window))
             events.append(act(at + rng.uniform(5, 200), "there is a Window again", open_window(open=[opening])))
-    for number in range(rng.randint(0, 4)):
-        stops, seconds = rng.choice(("Starts", "Steps")), rng.choice((None, 20.0, 120.0, 600.0))
+    for number in range(rng.randint(1, 5)):
+        stops, seconds = rng.choice(("Starts", "Steps")), rng.choice((None, 60.0, 300.0, 900.0))
         cluster = rng.random() < 0.3
         told = f"{'everything' if cluster else 'the namespace'} is blocked ({stops}, for {seconds or 'ever'})"
-        events.append(act(rng.uniform(1.0, last), told, block(f"b{number}", stops, seconds=seconds, cluster=cluster)))
+        events.append(
+            act(rng.uniform(1.0, last / 2), told, block(f"b{number}", stops, seconds=seconds, cluster=cluster))
+        )
     if rng.random() < 0.5:
         events.append(act(rng.uniform(1.0, last), "all Blockers are lifted", lift_all))
     return spec, events

@@ -2,16 +2,18 @@
 
 import bisect
 import dataclasses
+import itertools
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 
-from ombak.alarms.history import Stretch
+from ombak.alarms.history import Stretch, clipped, good_stretches
 from ombak.alarms.verdict import Certainty, Contributor, State, Verdict, unknown_verdict
 from ombak.core.memory import Release
 from ombak.core.snapshot import RolloutView
 from ombak.runtime.alarm_book import UNWATCHED, Reading
 from ombak.runtime.clock import Clock
 from ombak.runtime.store import Key
+from ombak.simulation import agenda
 from ombak.simulation.agenda import Timeline
 from ombak.simulation.pods import Kubelets, Pod
 
@@ -19,6 +21,11 @@ REVERT, ONE_BOX = "revert", "oneBox"
 NAMES = (REVERT, ONE_BOX)
 OUTSIDE = "outside"
 """The series of what is not the boxes' doing."""
+ANSWERS_AFTER = 1.0
+"""Seconds that a range query takes."""
+MOST_SKEW = timedelta(seconds=5)
+"""An answer by another clock is refused, as by the real evaluator."""
+MOST_MOMENTS = 2000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,8 +50,8 @@ class Health:
         """Alarms that something outside of the Rollout makes breach."""
         self.is_answering = True
         """Prometheus can be reached."""
-        self.evaluations: dict[str, list[Evaluation]] = {name: [] for name in NAMES}
-        """Every evaluation that any operator made; for the monitors."""
+        self._lost: list[tuple[float, float]] = []
+        self._loses_since: float | None = None
         self.read_at: dict[str, Evaluation] = {}
         """What the operator that acts just now decided upon; for the monitors."""
         kubelets.watchers.append(self._pod_changed)
@@ -89,6 +96,27 @@ class Health:
         """Tell whether a series breached at a moment that has passed."""
         return bisect.bisect_right(self._changes[name][series], max(0.0, moment)) % 2 == 1
 
+    def store(self, is_on: bool) -> None:
+        """Prometheus stores what it sees from now on, or loses it."""
+        now = self._timeline.time()
+        if is_on and self._loses_since is not None:
+            self._lost.append((self._loses_since, now))
+            self._loses_since = None
+        elif not is_on and self._loses_since is None:
+            self._loses_since = now
+
+    def is_stored(self, moment: float) -> bool:
+        """Tell whether there is a sample of a moment that has passed."""
+        since = self._loses_since
+        return not any(start <= moment < end for start, end in self._lost) and (since is None or moment < since)
+
+    def turns(self, name: str) -> list[float]:
+        """Return every moment at which what is stored of an alarm's metric became another."""
+        ends = [] if self._loses_since is None else [self._loses_since]
+        return sorted(
+            [*itertools.chain(*self._changes[name].values()), *(end for span in self._lost for end in span), *ends]
+        )
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Rule:
@@ -118,6 +146,7 @@ class SimulatedAlarms:
         self.read_at: dict[str, Evaluation] = {}
         """What the latest reading rested on."""
         self._watched: dict[Key, tuple[set[str], bool]] = {}
+        self._asked_past: Stretch | None = None
         self._is_planned = False
         self._is_stopped = False
 
@@ -132,7 +161,7 @@ class SimulatedAlarms:
         if alarms is None:
             self.forget(key)
             return UNWATCHED
-        names = {REVERT} | ({ONE_BOX} if alarms.one_box is not None else set())
+        names = _names(rollout)
         self._watched[key] = (names, is_active)
         if not self._is_planned:
             self._is_planned = True
@@ -142,6 +171,7 @@ class SimulatedAlarms:
             one_box=self._verdict(ONE_BOX) if alarms.one_box is not None else None,
             samples=self._samples(release),
             poll=timedelta(seconds=self._rule.period),
+            has_looked=names <= self._asked.keys(),
         )
 
     def _samples(self, release: Release | None) -> Mapping[str, float | None]:
@@ -150,14 +180,29 @@ class SimulatedAlarms:
             return {}
         return {"calls": max(0.0, (self._clock.now() - began).total_seconds())}
 
-    def prove(
-        self,
-        rollout: RolloutView,  # noqa: ARG002 - the port's
-        since: datetime,  # noqa: ARG002 - the port's
-        until: datetime,  # noqa: ARG002 - the port's
-    ) -> tuple[Stretch, ...] | None:
-        """Prove nothing: this Prometheus keeps no past."""
-        return ()
+    def prove(self, rollout: RolloutView, since: datetime, until: datetime) -> tuple[Stretch, ...] | None:
+        """Return when all was OK, as a range query over what is stored tells; not at the first time of asking."""
+        key, is_new = (rollout.namespace, rollout.name), self._asked_past != (since, until)
+        self._asked_past = since, until
+        if is_new:
+            self._timeline.call_later(ANSWERS_AFTER, self._told, key)
+        skew = self._clock.now() - agenda.at(self._timeline.time())
+        if is_new or not self._health.is_answering or abs(skew) > MOST_SKEW:
+            return None
+        names = _names(rollout)
+        step = timedelta(seconds=self._rule.period / 4)
+        count = min(MOST_MOMENTS, -(-(until - since) // step)) + 1
+        moments = [until - index * step for index in reversed(range(count))]
+        looks = [(moment, self._was_ok(names, moment)) for moment in moments]
+        return clipped(good_stretches(looks), since, until)
+
+    def _was_ok(self, names: set[str], moment: datetime) -> bool:
+        at = (moment - agenda.EPOCH).total_seconds()
+        return all(judge(self._health, self._rule, name, at) is State.OK for name in names)
+
+    def _told(self, key: Key) -> None:
+        if not self._is_stopped:
+            self._on_change(key)
 
     def forget(self, key: Key) -> None:
         """Stop polling for a Rollout."""
@@ -197,7 +242,6 @@ class SimulatedAlarms:
         bad = evaluate(self._health, self._rule, name, now)
         state = None if bad is None else State.ALARM if bad else State.OK
         self._latest[name] = Evaluation(now, state, bad or frozenset())
-        self._health.evaluations[name].append(self._latest[name])
         if bad is None or state is None:
             self._verdicts[name] = unknown_verdict(name, "Prometheus does not answer")
         else:
@@ -214,12 +258,46 @@ class SimulatedAlarms:
         return before is None or (before.state, before.causes) != (after.state, after.causes)
 
 
+def _names(rollout: RolloutView) -> set[str]:
+    alarms = rollout.spec.alarms
+    if alarms is None:
+        return set()
+    return {REVERT} | ({ONE_BOX} if alarms.one_box is not None else set())
+
+
 def evaluate(health: Health, rule: Rule, name: str, now: float) -> frozenset[str] | None:
-    """Return the series that are in ALARM if it is asked at this true time; None when there is no answer."""
-    if not health.is_answering:
+    """Return the series that are in ALARM if it is asked at this true time; None without an answer, or without data."""
+    return bad_series(health, rule, name, now) if health.is_answering else None
+
+
+def bad_series(health: Health, rule: Rule, name: str, moment: float) -> frozenset[str] | None:
+    """Return the series that are in ALARM by the samples up to a moment; None when one of them is not there."""
+    moments = [moment - k * rule.period for k in range(rule.points)]
+    if not all(map(health.is_stored, moments)):
         return None
     return frozenset(
         series
         for series in health.series(name)
-        if sum(health.breached(name, series, now - k * rule.period) for k in range(rule.points)) >= rule.hits
+        if sum(health.breached(name, series, each) for each in moments) >= rule.hits
     )
+
+
+def judge(health: Health, rule: Rule, name: str, moment: float) -> State | None:
+    """Return what the samples up to a moment say of an alarm; None when one of them is not there."""
+    bad = bad_series(health, rule, name, moment)
+    return None if bad is None else State.ALARM if bad else State.OK
+
+
+def ok_spans(health: Health, rule: Rule, name: str, since: float, until: float) -> list[tuple[float, float]]:
+    """Return when the samples truly said OK between two moments, to the last moment; for the monitors."""
+    edges = {turn + k * rule.period for turn in health.turns(name) for k in range(rule.points)}
+    cuts = [since, *sorted(edge for edge in edges if since < edge < until), until]
+    found: list[tuple[float, float]] = []
+    for start, end in itertools.pairwise(cuts):
+        if judge(health, rule, name, (start + end) / 2) is not State.OK:
+            continue
+        if found and found[-1][1] == start:
+            found[-1] = found[-1][0], end
+        else:
+            found.append((start, end))
+    return found

@@ -8,6 +8,7 @@ from typing import Any
 
 from ombak.core import naming
 from ombak.runtime.kube_port import Object
+from ombak.simulation import agenda
 from ombak.simulation.agenda import Timeline
 
 BEHAVIOUR = "sim.ombak.dev/behaviour"
@@ -171,12 +172,13 @@ class Kubelets:
 
 def _as_object(pod: Pod) -> Object:
     ready = "True" if pod.is_ready else "False"
+    since = agenda.at(pod.waits_since if pod.ready_since is None else pod.ready_since)
     state: dict[str, Any] = {"running": {}} if pod.is_ready else {"waiting": {"reason": "ContainerCreating"}}
     return {
         "metadata": {"name": pod.name, "labels": {naming.ARTIFACT: pod.artifact}},
         "status": {
             "phase": "Running" if pod.is_ready else "Pending",
-            "conditions": [{"type": "Ready", "status": ready}],
+            "conditions": [{"type": "Ready", "status": ready, "lastTransitionTime": f"{since:%Y-%m-%dT%H:%M:%SZ}"}],
             "containerStatuses": [{"name": "app", "state": state}],
         },
     }

@@ -81,7 +81,7 @@ class Run:
             boxes = " + ".join(f"{n} x {a}" for a, n in sorted(self.region.versions().items())) or "none"
             self.tell(f"== {phase or 'status erased'}: boxes {boxes}, {self.region.available()} available")
 
-    def stage(self, kill: Callable[[], None], second: Callable[[bool], None]) -> Stage:
+    def stage(self, kill: Callable[[float], None], second: Callable[[bool], None]) -> Stage:
         """Return what events may touch."""
 
         def skew(seconds: float) -> None:
@@ -148,6 +148,7 @@ class _Driver:
         self.run = run
         self.main = self.start()
         self.second: Process | None = None
+        self._down_until = 0.0
 
     def start(self) -> Process:
         """Start an operator."""
@@ -157,6 +158,10 @@ class _Driver:
         """Let time pass."""
         raise NotImplementedError
 
+    def _kill(self, seconds: float) -> None:
+        self._down_until = self.run.now + seconds
+        self.main.end()
+
     def _switch_second(self, is_on: bool) -> None:
         if self.second is not None:
             self.second.end()
@@ -165,7 +170,7 @@ class _Driver:
     async def go(self) -> Outcome:
         """Do the scenario, wait until it rests, and look at what it came to."""
         run = self.run
-        run.plan(run.stage(lambda: self.main.end(), self._switch_second))
+        run.plan(run.stage(self._kill, self._switch_second))
         rested = 0.0
         while run.now < run.scenario.end and not run.outcome.violations and rested < 60.0:
             await self._pass_time(5.0)
@@ -180,7 +185,7 @@ class _Driver:
         return run.outcome
 
     async def _pass_time(self, seconds: float) -> None:
-        if not self.main.is_alive:
+        if not self.main.is_alive and self.run.now >= self._down_until:
             await self.sleep(RESTART_AFTER)
             self.main = self.start()
         if self.second is not None and not self.second.is_alive:

@@ -20,8 +20,8 @@ class Stage:
     faults: Faults
     skew: Callable[[float], None]
     """Set the wall clock of the operator's machine wrong by so many seconds."""
-    kill: Callable[[], None]
-    """Kill the operator; it is started again by itself."""
+    kill: Callable[[float], None]
+    """Kill the operator; it is started again by itself, after so many seconds at the least."""
     second: Callable[[bool], None]
     """Start, or stop, a second operator."""
     rng: random.Random

@@ -1,12 +1,14 @@
 """Scenarios by name: the ones that people should know by heart, and the two that a seed draws."""
 
 import dataclasses
+import random
 from collections.abc import Callable
 
 from ombak.core import naming
 from ombak.core.identity import artifact_id
-from ombak.simulation.chaos import chaos
+from ombak.simulation.chaos import breach, chaos, prometheus_away
 from ombak.simulation.gatekeeping import WINDOW, block, open_window
+from ombak.simulation.health import NAMES as ALARMS
 from ombak.simulation.health import REVERT
 from ombak.simulation.pods import Behaviour
 from ombak.simulation.region import template
@@ -15,6 +17,7 @@ from ombak.simulation.scenario import Event, Scenario, Stage, act, change, scale
 GOOD = Behaviour()
 CHANGE_AT = 200.0
 """The first version has finished its bake by then."""
+OUTAGES_END = 3000.0
 
 
 def release(
@@ -138,6 +141,50 @@ def _abort_first(stage: Stage) -> None:
     stage.region.annotate(naming.ABORT, artifact_id(template("v1", GOOD)))
 
 
+def outages(seed: int) -> Scenario:
+    """Return a release with long bakes in which nobody sees everything: what it missed is proven, or baked again.
+
+    Prometheus cannot be asked, or loses what it should store; the operator is down, its clock is put right or wrong;
+    boxes blink and alarms fire, also while nobody looks.
+    """
+    rng = random.Random(f"outages-{seed}")  # noqa: S311 - chance of a simulation, guards nothing
+    made = release("outages", replicas=rng.choice((1, 4, 10)))
+    bakes = {"oneBox": {"bake": {"for": "4m"}}, "rolling": {"bake": {"for": "90s"}}, "bake": {"for": "15m"}}
+    skews = rng.choice(((), (), (-60.0, 9.0, 0.0, 3600.0, -3600.0)))
+    events, at = [change(CHANGE_AT - 1, "bakes are long", strategy=bakes), *made.events], CHANGE_AT
+    events += [wish(CHANGE_AT + n * 700, f"v{2 + n}", GOOD) for n in range(1, 4)]  # the one before may be taken back
+    while at < OUTAGES_END:
+        at += rng.uniform(5.0, 240.0)
+        until = at + rng.choice((10.0, 40.0, 90.0, 300.0))
+        events += rng.choice((_blind, _blind, _dead, _both))(rng, at, until - at)
+        if rng.random() < 0.4:
+            events += breach(rng.uniform(at, until), rng.choice((15.0, 30.0, 100.0)), rng.choice(ALARMS))
+        if rng.random() < 0.4:
+            events.append(act(rng.uniform(at, until), "boxes stop serving for 10 s", _blink))
+        if skews and rng.random() < 0.5:
+            events.append(_set_clock(rng.uniform(at, until), rng.choice(skews)))
+        at = until
+    events.append(_set_clock(at + 200, 0.0))
+    return dataclasses.replace(made, events=tuple(sorted(events, key=lambda e: e.at)), end=12000.0, phase="")
+
+
+def _blind(rng: random.Random, at: float, seconds: float) -> list[Event]:
+    return prometheus_away(at, seconds, stores=rng.random() < 0.7)
+
+
+def _dead(_rng: random.Random, at: float, seconds: float) -> list[Event]:
+    return [act(at, f"the operator is killed, for {seconds:g} s", lambda stage: stage.kill(seconds))]
+
+
+def _both(rng: random.Random, at: float, seconds: float) -> list[Event]:
+    late = rng.uniform(0, seconds)
+    return [*_blind(rng, at, seconds), *_dead(rng, at + late, rng.choice((5.0, seconds)))]
+
+
+def _set_clock(at: float, seconds: float) -> Event:
+    return act(at, f"the clock is {seconds:+g} s wrong", lambda stage: stage.skew(seconds))
+
+
 NAMED: dict[str, Scenario] = {
     s.name: s
     for s in (
@@ -183,6 +230,7 @@ DRAWN: dict[str, Callable[[int], Scenario]] = {
     "chaos": lambda seed: chaos(seed),
     "people": lambda seed: chaos(seed, faults=False),
     "stale-watch": stale_watch,
+    "outages": outages,
 }
 """By seed: everything may happen, everything but faults of the machinery, or one thing in particular."""
 

@@ -70,9 +70,16 @@ def test_leaving_restarts_nothing(lab: Lab, runs: dict[str, Future[None]], opera
 
 
 def lose(lab: Lab, operator: OperatorProcess, *kinds: str) -> None:
-    """Delete CRDs under a running operator, which ends: without its kinds there is nothing to watch."""
+    """Delete CRDs under a running operator, which ends: without its kinds there is nothing to watch.
+
+    It says so in one sentence, and that what runs stays.
+    """
+    before = len(operator.log.read_text())
     lab.region.kubectl("delete", "crd", *kinds)
     lab.run(eventually(lambda: operator.process.pid is None, "the end of an operator that lost one of its kinds"))
+    told = operator.log.read_text()[before:]
+    assert "stays and runs on. `kubectl apply -f crds/`" in told
+    assert "Traceback" not in told
 
 
 def regain(lab: Lab, operator: OperatorProcess) -> None:

@@ -16,6 +16,8 @@ from ombak.core.gates.recurrence import Recurrence, parse_recurrence
 from ombak.core.gates.spans import Span
 
 _DAY = timedelta(days=1)
+_MOST_STARTS = 96
+"""So many a day, one in a quarter of an hour, still cost little over a year."""
 _WEEK = tuple(Day)
 
 
@@ -112,12 +114,16 @@ def _hours(opening: Opening, zone: ZoneInfo) -> Hours:
 def _checked(schedule: str) -> str:
     if len(schedule.split()) != 5:
         raise UnreadableWindow(f"cron {schedule!r} needs five fields; write for example 0 9 * * MON-THU")
+    begin = datetime(2026, 1, 1)  # noqa: DTZ001 - local; only to see whether it can be read, and how often it comes
     try:
-        CronSim(schedule, datetime(2026, 1, 1))  # noqa: DTZ001 - local; only to see whether it can be read
+        first = next(CronSim(schedule, begin), begin)
     except CronSimError as error:
-        raise UnreadableWindow(
-            f"cron {schedule!r} cannot be read ({error}); write for example 0 9 * * MON-THU"
-        ) from error
+        told = f"cron {schedule!r} cannot be read ({error}); write for example 0 9 * * MON-THU"
+        raise UnreadableWindow(told) from error
+    of_a_day = takewhile(lambda each: each - first < _DAY, CronSim(schedule, first))
+    if sum(1 for _ in of_a_day) > _MOST_STARTS:
+        told = f"cron {schedule!r} opens more than {_MOST_STARTS} times a day; write a longer pause, or days"
+        raise UnreadableWindow(told)
     return schedule
 
 

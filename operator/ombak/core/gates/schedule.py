@@ -12,6 +12,8 @@ from ombak.core.gates.spans import Spans, clipped, intersect, shifted, span_at, 
 
 REACH = timedelta(days=400)
 """A Window that does not open within this time is told never to."""
+_FORESIGHT = timedelta(days=64)
+"""Of what is open nobody needs to know what comes later."""
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _BLOCK = timedelta(days=32)
 """So much is expanded at once, and kept: a Window is asked often, and rarely about far away."""
@@ -47,15 +49,15 @@ class Schedule:
         return None
 
     def next_close(self, now: datetime, horizon: timedelta = ZERO) -> datetime | None:
-        """Return when it is closed first, `now` included; None if it stays open for all of `REACH`."""
+        """Return when it is closed first, `now` included; None if it stays open for all of `_FORESIGHT`."""
         at = now
-        for start, end in self._spans(now, now + REACH, horizon):
+        for start, end in self._spans(now, now + _FORESIGHT, horizon):
             if end <= at:
                 continue
             if start > at:
                 return at
             at = end
-        return at if at < now + REACH else None
+        return at if at < now + _FORESIGHT else None
 
     def closed_since(self, now: datetime, horizon: timedelta = ZERO) -> datetime | None:
         """Return when it was open last, None if it was not in the last month or so."""

@@ -48,7 +48,7 @@ def subtract(spans: Spans, taken: Spans) -> Spans:
         while k < len(taken) and taken[k][0] < end:
             if taken[k][0] > at:
                 found.append((at, taken[k][0]))
-            at = max(at, taken[k][1])
+            at = taken[k][1]
             k += 1
         if at < end:
             found.append((at, end))
