@@ -11,7 +11,6 @@ from ombak.core.conveyor.placement import Target
 from ombak.core.conveyor.scene import Scene
 from ombak.core.conveyor.snapshot import HubArtifact, HubRejection, RolloutFacts
 from ombak.core.conveyor.standing import is_taken_back, runs_none
-from ombak.core.plan import Note
 
 
 def reject(scene: Scene, item: Item, reason: str, message: str, stage: str, region: str) -> None:
@@ -91,7 +90,7 @@ def _retry(scene: Scene, command: str) -> None:
             made = dataclasses.replace(artifact, rejection=None, retried=command, retried_at=scene.sequence)
             scene.artifacts[artifact.version] = made
             scene.early.append(plan.RecordRetry(artifact.version, artifact.name, command, scene.sequence))
-            scene.notes.append(Note("Retried", f"{artifact.version} may be delivered again: somebody said retry."))
+            scene.note("Retried", f"{artifact.version} may be delivered again: somebody said retry.")
     scene.late.append(plan.ClearCommand(naming.RETRY))
 
 
