@@ -143,6 +143,7 @@ TravellingObject = Annotated[dict[str, Any], pydantic.WithJsonSchema(_OBJECT_SCH
 class PipelineSpec(Model):
     """The way of one service to production; without `rollout` it is a base for others."""
 
+    # CEL cannot see `regions`, which may be a word or an object; the model below asks for it.
     model_config = pydantic.ConfigDict(
         json_schema_extra=rules(
             rule(

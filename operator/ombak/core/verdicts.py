@@ -29,7 +29,9 @@ def records(s: Snapshot) -> tuple[plan.Action, ...]:
 
 def notes(s: Snapshot) -> tuple[Note, ...]:
     """Return what happens, for people; said once, when it is recorded."""
-    return tuple(Note(REASON, f"{v.id} is taken back: {_MESSAGE}", is_warning=True) for v in _unrecorded(s))
+    return tuple(
+        Note("RejectedElsewhere", f"{v.id} is taken back: {_MESSAGE}", is_warning=True) for v in _unrecorded(s)
+    )
 
 
 def _unrecorded(s: Snapshot) -> tuple[ArtifactView, ...]:

@@ -1,0 +1,110 @@
+"""What people read of a Pipeline, and what a hub reads back."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from ombak.api.pipeline_status import PipelineStatus
+from ombak.api.rollout import Phase
+from ombak.core.conveyor import readback
+from ombak.core.conveyor.memory import HubMemory, dump_memory, load_memory
+from ombak.core.conveyor.report import status
+from ombak.core.identity import artifact_id, digest_of
+from support.conveyor import NOW, hours, push, template, version_of, world
+
+V1, V2 = version_of("v1"), version_of("v2")
+
+
+def conditions(found: dict[str, Any]) -> dict[str, str]:
+    """Type -> status."""
+    return {c["type"]: c["status"] for c in found["conditions"]}
+
+
+def test_the_status_is_that_of_the_model_and_tells_who_can_do_what() -> None:
+    """Stages, regions, changes on their way, and every wait with its command."""
+    w = world()
+    w.run(w.now + hours(12))
+    push(w, "v2")
+    made = w.run(w.now + hours(2))
+
+    found = PipelineStatus.model_validate(status(w.snapshot(), made, {}, w.now))
+
+    assert (found.stage, found.artifact) == ("beta", V2)
+    assert [(t.sequence, t.stage, t.state) for t in found.travelling] == [
+        (1, "wave-2", "Waiting"),
+        (2, "beta", "Inside"),
+    ]
+    assert {s.name: s.state for s in found.stages}["beta"] == "UnderWay"
+    assert [(r.name, r.state) for s in found.stages for r in s.regions][1] == ("r-beta", "Moving")
+    assert all(x.who and x.what and x.command and x.since for x in found.waiting_for)
+    assert load_memory(found.memory) == w.memory
+
+
+def test_a_condition_keeps_its_time_while_it_is_the_same() -> None:
+    """And a region that does not answer makes Ready unknown."""
+    w = world()
+    made = w.run(w.now + hours(12))
+    before = status(w.snapshot(), made, {}, w.now)
+    w.silent.add("r-beta")
+    later = w.now + timedelta(minutes=1)
+    after = status(w.snapshot(), w.step(), before, later)
+
+    assert conditions(before) == {
+        "Ready": "True", "Reconciling": "False", "Stalled": "False", "Delivered": "True", "SpecValid": "True"
+    }  # fmt: skip
+    assert conditions(after)["Ready"] == "Unknown"
+    times = {c["type"]: c["lastTransitionTime"] for c in after["conditions"]}
+    assert times["Delivered"] == before["conditions"][3]["lastTransitionTime"]
+    assert times["Ready"] == later.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@pytest.mark.parametrize("raw", [None, {"items": 3}, {"items": [{"sequence": 1}]}, "x"], ids=str)
+def test_a_memory_that_cannot_be_read_counts_as_erased(raw: object) -> None:
+    """The regions tell the rest."""
+    assert load_memory(raw) == HubMemory()
+
+
+def test_an_empty_memory_is_written_as_nothing() -> None:
+    """So that an upgrade writes nothing where nothing is."""
+    assert dump_memory(HubMemory()) == {}
+
+
+def test_a_region_is_read_for_what_it_says() -> None:
+    """The hub's own words beside the spec, the region's in the status."""
+    entry = {"manager": "ombak-hub", "operation": "Apply", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    metadata = {
+        "namespace": "shop", "generation": 4, "resourceVersion": "9", "managedFields": [entry],
+        "annotations": {"ombak.dev/hub": "h", "ombak.dev/sequence": "7", "ombak.dev/version": V1, "team": "x"},
+    }  # fmt: skip
+    told = {"what": "the bake", "since": "2026-01-05T12:00:00Z", "who": "time", "expected": "2026-01-05T13:00:00Z"}
+    found = readback.rollout_facts(
+        "eu-1",
+        {
+            "metadata": metadata,
+            "spec": {"template": template("v1"), "replicas": 5},
+            "status": {"phase": "Bake", "observedGeneration": 4, "artifacts": {"stable": V2}, "waitingFor": told},
+        },
+        {V2: "sha256:2"},
+    )
+
+    assert (found.hub, found.sequence, found.version, found.replicas, found.holds_replicas) == ("h", 7, V1, 5, True)
+    assert (found.artifact, found.phase, found.stable_digest) == (artifact_id(template("v1")), Phase.BAKE, "sha256:2")
+    assert found.wait is not None
+    assert (found.wait.since, found.wait.expected) == (NOW, NOW + hours(1))
+    assert "team" not in found.annotations
+    assert found.is_moving
+
+
+@pytest.mark.parametrize("found", [{}, {"metadata": 3, "spec": None, "status": []}, {"spec": {"template": 1}}], ids=str)
+def test_whatever_a_region_holds_is_read_without_an_error(found: dict[str, Any]) -> None:
+    """And counts as nothing known: never stable."""
+    facts = readback.rollout_facts("eu-1", found, {})
+
+    assert (facts.is_told, facts.is_moving, facts.hub) == (False, True, "")
+
+
+def test_the_digest_of_a_template_is_the_regions_own() -> None:
+    """Without objects and values hub and region count alike."""
+    assert (version_of("v1"), artifact_id(template("v1"))) == (V1, V1)
+    assert digest_of(template("v1")).startswith("sha256:")
