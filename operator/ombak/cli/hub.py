@@ -3,7 +3,10 @@
 import asyncio
 import random
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
+
+import structlog
 
 from ombak.adapters.clock import SystemClock
 from ombak.adapters.kube_client import HttpKubeClient
@@ -21,7 +24,9 @@ from ombak.runtime.region_records import RegionRecord, decode_region
 from ombak.runtime.region_status import RegionReporter
 from ombak.runtime.store import Key, Store
 
-_PATIENCE = Backoff()
+log = structlog.get_logger(__name__)
+
+_PATIENCE = Backoff(cap=timedelta(seconds=15))
 _OF_A_CLUSTER = "kube-system"
 """The namespace whose uid tells clusters apart: it is there from the first moment to the last."""
 
@@ -75,8 +80,9 @@ class HubRegions:
             try:
                 found = await self._client.get(kinds.NAMESPACES, "", _OF_A_CLUSTER)
                 return str(found["metadata"]["uid"])
-            except ApiError:
+            except ApiError as error:
                 failures += 1
+                log.warning("the hub cannot tell which cluster it is in", reason=str(error))
                 await asyncio.sleep(_PATIENCE.delay(failures, self._rng).total_seconds())
 
     def _changed(self, key: Key) -> None:
