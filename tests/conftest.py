@@ -1,15 +1,19 @@
 """The control plane that all cluster tests share, and how properties are tried."""
 
+import os
 import uuid
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from ombak.sandbox import Region, ensure_binaries
 
-# A machine that is busy with something else must not fail a property.
-settings.register_profile("ombak", deadline=None)
+# A machine that is busy with something else must not fail a property. The check (.ci/run) tries the same examples each
+# time, so that it speaks of the change it is run for; whoever runs the tests elsewhere tries new ones.
+settings.register_profile(
+    "ombak", deadline=None, derandomize="CI" in os.environ, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("ombak")
 
 _kept_logs = pytest.StashKey[str]()

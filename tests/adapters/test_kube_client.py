@@ -15,9 +15,9 @@ from ombak.adapters.kubernetes import Access, AccessError
 from ombak.adapters.limits import Gate, Limits
 from ombak.runtime import kube_port
 from ombak.runtime.kube_port import ApiError, Object
+from ombak.simulation.agenda import run_virtual
 from support.clusters import CONFIG_MAPS, DEPLOYMENTS, SHOP, write_kubeconfig
 from support.fake_apiserver import FakeApiServer, Fault, answer, cut, hang, text
-from support.virtual_loop import run_virtual
 
 QUICK = Limits(timeout=timedelta(milliseconds=300))
 

@@ -142,14 +142,40 @@ async def test_doubled_events_tell_once(server: FakeApiServer, follow: Follow) -
     assert [name for _, name in follower.told] == ["a", "a", "a", "b"]
 
 
-async def test_silence_is_a_broken_watch(server: FakeApiServer, follow: Follow) -> None:
-    """A half-open connection brings nothing, not even bookmarks: it is given up."""
+async def test_a_silent_watch_is_left_for_a_list(server: FakeApiServer, follow: Follow) -> None:
+    """A half-open connection brings nothing, not even bookmarks: the list finds what it kept back."""
     server.fail("watch", stream(then_hang=True))
     follower = await follow()
     await server.put(SHOP, "a", spec=1)
 
     await eventually(lambda: follower.holds(a=1))
-    assert server.counts()["watch"] == 2
+    assert server.counts()["list"] == 2
+    await eventually(lambda: server.counts()["watch"] == 2)
+
+
+async def test_a_server_that_sends_no_bookmarks_is_no_broken_one(server: FakeApiServer, follow: Follow) -> None:
+    """Nothing changes and nothing comes: never an error, and each list is heard."""
+    server.fail("watch", stream(then_hang=True), times=20)
+    follower = await follow()
+    errors = set()
+    while follower.reflector.lists < 4:
+        errors.add(follower.reflector.error)
+        await asyncio.sleep(0.02)
+
+    assert errors == {None}
+    assert follower.reflector.silent_for is not None
+    assert follower.reflector.silent_for < PACE.doubt
+
+
+async def test_an_open_watch_ends_what_was_wrong(server: FakeApiServer, follow: Follow) -> None:
+    """A refusal between list and watch is over when the watch is let in, though nothing happens in it."""
+    server.fail("watch", answer(429, "TooManyRequests"))
+    server.fail("watch", stream(then_hang=True), times=20)
+    follower = await follow()
+
+    await eventually(lambda: follower.reflector.error is not None)
+    await eventually(lambda: follower.reflector.error is None)
+    assert follower.reflector.lists == 1
 
 
 GONE = '{"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired", "message": "old"}}'

@@ -60,15 +60,24 @@ def test_contributors_are_children_in_alarm_that_are_enough(
 
 
 @given(expressions(few_refs, size=8), _WORLDS)
-def test_knowing_more_never_changes_what_is_certain(expression: Expression, children: dict[Ref, truth.Child]) -> None:
-    """Once certain, the state stays whatever an unknown child turns out to be."""
+def test_knowing_more_never_proves_the_opposite(expression: Expression, children: dict[Ref, truth.Child]) -> None:
+    """Once certain, no unknown child that turns out makes it certain of the other state."""
     before = truth.evaluate(expression, children)
     if before.certainty is Certainty.Uncertain:
         return
     for ref in before.unknown:
         for world in children[ref].possible:
             after = truth.evaluate(expression, {**children, ref: truth.Child(world, (world,))})
-            assert (before.state, Certainty.Certain) == (after.state, after.certainty)
+            assert after.state is before.state or after.certainty is Certainty.Uncertain
+
+
+def test_what_is_read_and_cannot_be_is_not_sure() -> None:
+    """AWS takes every predicate over something unknown for false, also where one of them has to be true."""
+    expression = parser.parse("OK(a) AND NOT OK(b) AND NOT ALARM(b) AND NOT INSUFFICIENT_DATA(b)").expression
+    a, _ = references(expression)
+    before, after = truth.evaluate(expression, {}), truth.evaluate(expression, {a: truth.known(State.OK)})
+    assert (before.state, before.certainty) == (State.OK, Certainty.Certain)
+    assert (after.state, after.certainty) == (State.ALARM, Certainty.Uncertain)
 
 
 def test_an_expression_made_to_be_hard_is_not_sure_instead_of_slow() -> None:

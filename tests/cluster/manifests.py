@@ -106,6 +106,11 @@ def switch(name: str = "service", query: str = OK) -> Manifest:
     return alarm(name, query, 0.5)
 
 
+def ok_since(moment: float) -> str:
+    """PromQL that is OK from a moment (seconds since 1970) on, and has no data of what was before."""
+    return f"vector(0) and on() (vector(time()) >= {moment:.0f})"
+
+
 def error_ratio(scope: str) -> str:
     """PromQL: the share of requests that failed of late; `scope` is a label matcher."""
     series = f'http_requests_total{{namespace="$(namespace)", {scope}'

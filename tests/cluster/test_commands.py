@@ -79,13 +79,12 @@ async def _as_told(shop: Shop) -> None:
 @side_by_side
 async def test_a_first_version_that_fails_stays_and_its_fix_is_delivered(shop: Shop, fails_by: str) -> None:
     """There is nothing to go back to, so nothing is scaled down; the next version is the way out."""
-    behaviour = {"behaviour": "never-ready"} if fails_by == "deadline" else {}
-    deadline = "8s" if fails_by == "deadline" else "60s"
-    alarm = manifests.switch(query=manifests.OK if fails_by == "deadline" else manifests.FIRING)
-    await shop.create(
-        alarm,
-        manifests.rollout(replicas=4, behaviour=behaviour, progressDeadline=deadline, alarms=manifests.alarms()),
-    )
+    never = {"behaviour": {"behaviour": "never-ready"}, "progressDeadline": "8s"}
+    how = never if fails_by == "deadline" else {"strategy": manifests.strategy(bake="5m")}
+    await shop.create(manifests.switch(), manifests.rollout(replicas=4, alarms=manifests.alarms(), **how))
+    if fails_by == "alarm":
+        await shop.phase("Bake")
+        await shop.switch(manifests.FIRING)
     failed = await shop.phase("Failed")
 
     first = failed.artifact("rejected")
@@ -100,7 +99,7 @@ async def test_a_first_version_that_fails_stays_and_its_fix_is_delivered(shop: S
     await shop.settled(lambda: has(5), "a fifth box")
 
     await shop.switch(manifests.OK)
-    fixed = await shop.release("1.0.1", progressDeadline="60s")
+    fixed = await shop.release("1.0.1", progressDeadline="60s", strategy=manifests.strategy())
     stable = await shop.phase("Stable")
     assert stable.artifact("stable") == fixed
     assert await shop.boxes() == {fixed: 5}

@@ -6,8 +6,8 @@ from typing import Any, cast
 
 from ombak.runtime.ailments import ASK_AT_LEAST_EVERY, ASK_EVERY, SHARE, Ailments
 from ombak.runtime.kube_port import KubeClient, Unreachable
+from ombak.simulation.agenda import run_virtual
 from support.fake_metrics import LoopClock
-from support.virtual_loop import run_virtual
 
 
 class Pods:

@@ -15,8 +15,8 @@ from ombak.runtime.alarm_interest import Wanted
 from ombak.runtime.alarm_polling import PollSettings
 from ombak.runtime.alarm_service import AlarmService
 from ombak.runtime.metrics_port import QueryError, QueryErrorKind
+from ombak.simulation.agenda import run_virtual
 from support.fake_metrics import FakeClock, FakeSource, LoopClock, constant
-from support.virtual_loop import run_virtual
 
 QUERY = 'errors{pod=~"$(pods)"}'
 RENDERED = 'errors{pod=~"front-.*"}'

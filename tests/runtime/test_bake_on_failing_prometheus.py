@@ -40,15 +40,14 @@ class Feed:
 
     def __init__(self, prometheus: HistoryPrometheus) -> None:
         self.prometheus, self.value = prometheus, 0.0
-        self.is_silent, self._is_over = threading.Event(), threading.Event()
+        self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
     def _run(self) -> None:
         while not self._is_over.wait(0.25):
-            if not self.is_silent.is_set():
-                with suppress(OSError):
-                    self.prometheus.now("level", self.value)
+            with suppress(OSError):
+                self.prometheus.now("level", self.value)
 
     def stop(self) -> None:
         self._is_over.set()

@@ -88,8 +88,6 @@ class World:
         """Let parts pass, second by second; the operator looks when its evaluator tells it to."""
         for part in parts:
             self.source.error = None if part.error is None else QueryError(part.error, "spoiled")
-            if self.rig.reconciler is None or part.is_dead:
-                self.told.clear()
             for _ in range(part.seconds):
                 self.line.append(part.value)
                 self.rig.clock.advance(1)
@@ -141,10 +139,7 @@ def outages(draw: st.DrawFn) -> list[Part]:
     values = draw(st.lists(st.sampled_from([0.0, 1.0, None]), min_size=1, max_size=4))
     parts = [Part(draw(SECONDS), value, error) for value in values]
     parts.append(Part(draw(st.integers(1, 30)) if values[-1] == 0.0 else PERIOD * 4, 0.0, error))
-    if not is_dead:
-        return parts
-    # One process that is no more, whatever the metric did meanwhile.
-    return [*(Part(part.seconds, part.value, error, is_dead=True) for part in parts)]
+    return [Part(part.seconds, part.value, error, is_dead) for part in parts]
 
 
 PATTERNS = st.lists(st.tuples(st.integers(8, 90), outages()), min_size=1, max_size=4)

@@ -13,7 +13,7 @@ import pytest
 from ombak.runtime.intake import DeafError, Intake, Rounds
 from ombak.runtime.kube_port import ApiError, Kind, Object, Unreachable
 from ombak.runtime.store import Key, Store
-from support.virtual_loop import run_virtual
+from ombak.simulation.agenda import run_virtual
 
 ROLLOUTS = Kind("ombak.dev", "v1alpha1", "rollouts", "Rollout")
 ALARMS = Kind("ombak.dev", "v1alpha1", "alarms", "Alarm")

@@ -18,12 +18,11 @@ from ombak.core import naming
 from ombak.runtime import kinds
 from ombak.runtime.kube_port import ApiError, Kind, Object, TooManyRequests, Unreachable
 from ombak.runtime.operator import PASS_WITHIN, Operator, Work
-from ombak.simulation.agenda import Agenda
+from ombak.simulation.agenda import Agenda, run_virtual
 from ombak.simulation.server import Server
 from support.fake_kube import FakeKube
 from support.fake_metrics import FakeSource, LoopClock, constant
 from support.rig import KEY, NAME, NAMESPACE, follow, spec, template
-from support.virtual_loop import run_virtual
 
 ALARM = {
     "apiVersion": API_VERSION,

@@ -15,8 +15,8 @@ from ombak.api.alarm import AlarmSpec, Comparison
 from ombak.runtime.alarm_interest import Wanted
 from ombak.runtime.alarm_service import AlarmService
 from ombak.runtime.metrics_port import QueryError, QueryErrorKind
+from ombak.simulation.agenda import run_virtual
 from support.fake_metrics import FakeClock, FakeSource
-from support.virtual_loop import run_virtual
 
 GAP = timedelta(seconds=120)
 PERIODS = {"fast": 1, "slow": 5}

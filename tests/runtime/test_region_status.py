@@ -11,7 +11,7 @@ from ombak.runtime.region_records import decode_region
 from ombak.runtime.region_status import CONTACT_EVERY, RegionReporter, is_worth_a_write, region_status
 from ombak.runtime.regions import Contact, Reach
 from ombak.runtime.store import Store
-from support.virtual_loop import run_virtual
+from ombak.simulation.agenda import run_virtual
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 UP = Contact(Reach.YES, "Answering", "it answers", T0, T0, "v1.36.3")

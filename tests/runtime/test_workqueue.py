@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ombak.runtime.backoff import Backoff
 from ombak.runtime.workqueue import ShutDown, WorkQueue
-from support.virtual_loop import run_virtual
+from ombak.simulation.agenda import run_virtual
 
 SECOND = timedelta(seconds=1)
 

@@ -72,7 +72,7 @@ class HistoryPrometheus:
         assert self._post("/-/reload", b"") == http.client.OK
 
     def write(self, series: Iterable[tuple[Labels, Sequence[Sample]]]) -> None:
-        """Store samples, oldest first within each series."""
+        """Store samples, oldest first within each series; raises OSError where they are not taken."""
         batch: list[bytes] = []
         for labels, samples in series:
             batch.append(_time_series(labels, samples))
@@ -89,7 +89,8 @@ class HistoryPrometheus:
     def _send(self, batch: Sequence[bytes]) -> None:
         body = _snappy(b"".join(_field(1, one) for one in batch))
         status = self._post("/api/v1/write", body)
-        assert status // 100 == 2, f"remote write was answered with {status}"
+        if status // 100 != 2:  # as one that is starting does
+            raise ConnectionError(f"remote write was answered with {status}")
 
     def _post(self, path: str, body: bytes, method: str = "POST") -> int:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)

@@ -19,6 +19,7 @@ from ombak.runtime.kube_port import (
     ApiError,
     Kind,
     Object,
+    Silence,
     Unauthorized,
     Unreachable,
 )
@@ -209,7 +210,7 @@ class HttpKubeClient:
     async def watch(
         self, kind: Kind, namespace: str | None, query: Query, silence: timedelta, *, metadata_only: bool = False
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Open a watch and yield its lines; `Unreachable` when it breaks or nothing comes for `silence`."""
+        """Open a watch and yield its lines; `Unreachable` when it breaks, `Silence` when nothing comes for so long."""
         await self._gate.token()
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=self._limits.timeout.total_seconds(), sock_read=silence.total_seconds()
@@ -312,7 +313,10 @@ def _explained(what: str) -> Iterator[None]:
 async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
     while True:
         with _explained("watch"):
-            line = await stream.readline()
+            try:
+                line = await stream.readline()
+            except aiohttp.SocketTimeoutError as error:
+                raise Silence("nothing came") from error
         if not line:
             return
         yield line

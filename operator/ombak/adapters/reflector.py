@@ -5,10 +5,12 @@
   seen"; only when the server cannot (410, or "too large resource version") the newest state is asked for,
   and if even that is older than what was seen, history was rewound (etcd restored from a backup) and the
   store starts over.
-- A watch is resumed from the last version seen, bookmarks included. It counts as broken when nothing comes
-  for `silence` (bookmarks come about once a minute), when it brings anything but watch events, or when it
-  ends. Between two watches there is always a pause, and after three in a row that brought nothing, a list:
-  a proxy that closes or lies at once makes neither a hot loop nor a blind one.
+- A watch is resumed from the last version seen, bookmarks included. It counts as broken when it brings anything
+  but watch events, or when it ends. Between two watches there is always a pause, and after three in a row that
+  brought nothing, a list: a proxy that closes or lies at once makes neither a hot loop nor a blind one.
+- A watch that brought nothing for `silence` is left for a list. Bookmarks come about once a minute, but not from
+  every server: one whose etcd reports no progress sends none for a kind in which nothing changes. So silence alone
+  is no error; a list that fails is one.
 - Every 10 to 15 minutes the list is read again, as the net under everything else.
 """
 
@@ -27,7 +29,7 @@ import structlog
 from pydantic_core import from_json
 
 from ombak.runtime.backoff import Backoff
-from ombak.runtime.kube_port import PAGE_LIMIT, ApiError, Gone, Kind, Object, Unreachable, metadata
+from ombak.runtime.kube_port import PAGE_LIMIT, ApiError, Gone, Kind, Object, Silence, Unreachable, metadata
 from ombak.runtime.store import Key, NotAnObject, Store, Stored
 
 T = TypeVar("T")
@@ -98,13 +100,18 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """When a watch counts as dead, how long one lasts, and between which times a list follows a list."""
+    """After which silence a watch is left, how long one lasts, and between which times a list follows a list."""
 
     silence: timedelta = timedelta(seconds=75)
     watch_length: timedelta = timedelta(minutes=5)
     relist_earliest: timedelta = timedelta(minutes=10)
     relist_latest: timedelta = timedelta(minutes=15)
     backoff: Backoff = PATIENCE
+
+    @property
+    def doubt(self) -> timedelta:
+        """The silence after which what is known may be old: the list that follows a silent watch takes a moment."""
+        return self.silence * 1.2
 
 
 class Reflector(Generic[T]):
@@ -201,6 +208,8 @@ class Reflector(Generic[T]):
             before, error = self.events, None
             try:
                 await self._watch()
+            except Silence:
+                return
             except Gone:
                 raise
             except ApiError as broken:
@@ -222,6 +231,7 @@ class Reflector(Generic[T]):
             source.kind, source.namespace, query, self._pace.silence, metadata_only=is_metadata
         )
         async with opening as lines:
+            self.error = None  # let in, from the version we have: what was wrong is over, though nothing may happen
             async for line in lines:
                 self._take(line)
                 self.events += 1

@@ -128,7 +128,7 @@ class RegionLink:
 
     def _is_live(self, reflector: Reflector[Any]) -> bool:
         silent = reflector.silent_for
-        return reflector.error is None and silent is not None and silent <= self._pace.watch.silence
+        return reflector.error is None and silent is not None and silent <= self._pace.watch.doubt
 
     def _as_of(self) -> datetime | None:
         """When both watches were heard, by the hub's clock: the silence is measured, not told by the region."""
@@ -251,6 +251,6 @@ class RegionLink:
                 continue
             if error.status in _DECISIVE:
                 return finding_of(error)
-            if silent is None or silent > self._pace.watch.silence:
+            if silent is None or silent > self._pace.watch.doubt:
                 return watch_broken(error, silent)
         return None

@@ -13,11 +13,6 @@ def edit(rollout: RolloutView) -> str:
     return _kubectl(rollout, "edit")
 
 
-def delete_artifact(rollout: RolloutView, name: str) -> str:
-    """Delete an Artifact, so that it is made anew."""
-    return f"kubectl -n {rollout.namespace} delete artifact {name}"
-
-
 def look_at_boxes(rollout: RolloutView, artifact: str = "") -> str:
     """See why boxes do not serve; of one version, or of all."""
     chosen = f"{naming.ROLLOUT}={rollout.name}" + (f",{naming.ARTIFACT}={artifact}" if artifact else "")

@@ -114,6 +114,10 @@ class Unreachable(ApiError):
         super().__init__(0, "Unreachable", message)
 
 
+class Silence(Unreachable):
+    """A watch that is open and brought nothing for as long as the caller waits: maybe dead, maybe nothing happened."""
+
+
 class KubeClient(Protocol):
     """One cluster. Every call ends within the client's timeout and raises `ApiError` and nothing else."""
 

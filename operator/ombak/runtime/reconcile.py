@@ -200,25 +200,25 @@ class Reconciler:
         now = self._clock.now()
         known.config = await self._read_config(key, record)
         known.removed = await self._removals.find(view_of(record, known.config), self._stores, key)
-        s = self._observe(key, record, known, mono)
-        plan = decide(s, now)
+
+        def look() -> tuple[Snapshot, Plan]:
+            s = self._observe(key, record, known, mono)
+            return s, decide(s, now)
+
+        s, plan = look()
         if plan.asks:
             known.check = TemplateCheck(plan.asks, await dry_run(self._client, s, plan.asks))
             known.checked_at = mono
-            s = self._observe(key, record, known, mono)
-            plan = decide(s, now)
+            s, plan = look()
         if plan.is_watched != known.is_watched:
             known.is_watched = plan.is_watched
-            s = self._observe(key, record, known, mono)
-            plan = decide(s, now)
+            s, plan = look()
         if plan.takes_away:
             await read_live(self._client, self._stores, s)
-            s = self._observe(key, record, known, mono)
-            plan = decide(s, now)
+            s, plan = look()
         if await self.config.check(s, plan):
             known.config = await self._read_config(key, record)
-            s = self._observe(key, record, known, mono)
-            plan = decide(s, now)
+            s, plan = look()
         return _Pass(record, s, plan)
 
     async def _read_config(self, key: Key, record: RolloutRecord) -> ConfigReading:

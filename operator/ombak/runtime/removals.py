@@ -13,11 +13,10 @@ from typing import Any
 import structlog
 
 from ombak.core import manifests
-from ombak.core.config import rewritten
+from ombak.core.config import copy_names, rewritten
 from ombak.core.snapshot import RolloutView
 from ombak.runtime import kinds
 from ombak.runtime.clock import Clock
-from ombak.runtime.config_book import copies_of
 from ombak.runtime.drift import SOMEBODY, Edits, missing
 from ombak.runtime.kube_port import ApiError, Kind, KubeClient, Object, mapping
 from ombak.runtime.observe import Stores
@@ -101,7 +100,7 @@ def _pods(rollout: RolloutView, record: ArtifactRecord) -> Mapping[str, Any]:
     """Return the template as the boxes of a version get it: its configuration is that of its copies."""
     if not record.config:
         return record.template
-    return rewritten(record.template, {copy.name: copy.snapshot for copy in copies_of(rollout.name, record)})
+    return rewritten(record.template, copy_names(rollout.name, record.id, record.config))
 
 
 def _wanted(rollout: RolloutView, kind: Kind, w: WorkloadRecord, template: Mapping[str, Any]) -> Object:

@@ -3,6 +3,8 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,13 +14,14 @@ import yaml
 from ombak.sandbox.audit import AuditLog
 from ombak.sandbox.build import Progress, ensure_binaries
 from ombak.sandbox.plane import ControlPlane
-from ombak.sandbox.process import PortCollisionError
+from ombak.sandbox.process import PortCollisionError, wait_for
 from ombak.sandbox.prometheus import Prometheus
 from ombak.sandbox.traffic import Traffic
 from ombak.sandbox.workdir import Workdir
 
 OPERATOR_USER = "ombak"
 START_ATTEMPTS = 3
+GRANTED_WITHIN = timedelta(seconds=30)
 
 
 class Region:
@@ -121,7 +124,8 @@ class Region:
         """Gives `user` the rights of the ClusterRoles and Roles in a manifest file; the rest is ignored.
 
         ClusterRoles are bound cluster-wide, or in `namespace` alone if given; Roles in their own namespace.
-        Raises KeyError for an unknown user, KubectlError.
+        Returns when the API server's authorizer knows them, a moment after the writes. Raises KeyError for an
+        unknown user, KubectlError, SandboxError.
         """
         subject = {
             "kind": "User",
@@ -133,6 +137,25 @@ class Region:
             if role["kind"] in ("ClusterRole", "Role"):
                 binding = _binding(role, subject, namespace)
                 self.kubectl("apply", "-f", "-", input=yaml.safe_dump_all([role, binding]))
+                scope = binding["metadata"].get("namespace", "")
+                wait_for(f"the rights of {user}", partial(self._has_rights, user, role, scope), GRANTED_WITHIN)
+
+    def _has_rights(self, user: str, role: dict[str, Any], namespace: str) -> bool:
+        """Asked as admin, so that nothing is counted as a request of the user."""
+        spec = {"user": self.plane.user(user).name} | _asked(role["rules"][-1], namespace)
+        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        return self.plane.client.call("POST", path, {"spec": spec})["status"]["allowed"] is True
+
+
+def _asked(rule: dict[str, Any], namespace: str) -> dict[str, Any]:
+    """One thing that the rule of a role allows, as a SubjectAccessReview asks for it."""
+    verb = rule["verbs"][0]
+    if "nonResourceURLs" in rule:
+        return {"nonResourceAttributes": {"path": rule["nonResourceURLs"][0], "verb": verb}}
+    resource, _, subresource = rule["resources"][0].partition("/")
+    wanted = {"verb": verb, "group": rule["apiGroups"][0], "resource": resource, "subresource": subresource}
+    name = rule.get("resourceNames", [""])[0]
+    return {"resourceAttributes": wanted | {"namespace": namespace, "name": name}}
 
 
 def _binding(role: dict[str, Any], subject: dict[str, str], namespace: str | None) -> dict[str, Any]:
