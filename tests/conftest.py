@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from ombak.sandbox import Region, ensure_binaries
+from ombak.sandbox.region import OPERATOR_USER
 
 # A machine that is busy with something else must not fail a property. The check (.ci/run) tries the same examples each
 # time, so that it speaks of the change it is run for; whoever runs the tests elsewhere tries new ones.
@@ -40,7 +41,7 @@ def region(request: pytest.FixtureRequest) -> Iterator[Region]:
 
     Tests work in a `namespace` of their own, and start what they stop.
     """
-    running = Region.start("tests", zones=("a", "b", "c"), nodes=6)
+    running = Region.start("tests", zones=("a", "b", "c"), nodes=6, users=(OPERATOR_USER, "visitor"))
     try:
         yield running
     finally:

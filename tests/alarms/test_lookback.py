@@ -24,12 +24,27 @@ from ombak.alarms.lookback import check_query, lookback
         pytest.param("topk(scalar(max_over_time(z[7m])), x)", 7, id="in a parameter"),
         pytest.param("-(((rate(x[5m]))))", 5, id="in parentheses"),
         pytest.param('rate(x{pod=~"$(pods)"}[5m])', 5, id="a template"),
-        pytest.param("(" * 2_000 + "rate(x[5m])" + ")" * 2_000, 5, id="deeper than Python's recursion"),
+        pytest.param("(" * 490 + "rate(x[5m])" + ")" * 490, 5, id="as deep as a query may be"),
     ],
 )
 def test_lookback_is_the_longest_time_read_back(query: str, minutes: int) -> None:
     """Ranges, offsets and subqueries inside each other add up."""
     assert timedelta(minutes=minutes) == check_query(query).lookback
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        pytest.param("-" * 8_000 + "1", id="signs"),
+        pytest.param("(" * 4_000 + "1" + ")" * 4_000, id="brackets"),
+        pytest.param("+".join(["a"] * 4_000), id="a sum"),
+        pytest.param(" or ".join(["a"] * 1_500), id="words"),
+    ],
+)
+def test_a_query_that_would_keep_the_parser_busy_is_refused(query: str) -> None:
+    """The parser's time grows with the square of these; the operator has other alarms to look after."""
+    with pytest.raises(QuerySyntaxError, match=r"more than 1000 names.*rule"):
+        check_query(query)
 
 
 @pytest.mark.parametrize(

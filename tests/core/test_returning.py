@@ -1,5 +1,6 @@
 """The way back: bounded, whatever the boxes do; and what is left when it has ended."""
 
+import dataclasses
 from datetime import timedelta
 from typing import Any
 
@@ -52,6 +53,9 @@ HALF = snapshot(
 )
 
 
+STRANGER = dataclasses.replace(fleet("v9", 3), name="copied", is_ours=False, owner="Deployment/copied")
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -62,6 +66,7 @@ HALF = snapshot(
         pytest.param({"rollout": rollout(spec("v2"), problem="spec.x is no field")}, id="invalid"),
         pytest.param({"rollout": rollout(spec("v3"))}, id="a newer version is wanted"),
         pytest.param({"memory": Memory()}, id="status erased"),
+        pytest.param({"fleet": (*HALF.fleet, STRANGER)}, id="a stranger's object under our label"),
     ],
 )
 def test_a_revert_waits_for_nothing(fields: dict[str, Any]) -> None:
@@ -70,6 +75,17 @@ def test_a_revert_waits_for_nothing(fields: dict[str, Any]) -> None:
 
     assert found.phase is Phase.REVERTING
     assert [a.after for a in found.actions if isinstance(a, ScaleFleet)] == [2, 7]
+
+
+def test_an_alarm_takes_a_release_back_in_spite_of_a_stranger() -> None:
+    """An object that somebody else made under our label holds what goes forward, and nothing else."""
+    flying = changed(HALF, memory=Memory(), artifacts=(artifact("v1", 1, order=1), artifact("v2", 2)))
+    flying = changed(flying, fleet=(*HALF.fleet, STRANGER))
+
+    forward, back_again = decide(flying, NOW), decide(changed(flying, revert_alarm=ALARM), NOW)
+    assert (forward.phase, forward.waiting and forward.waiting.key) == (Phase.INVALID, "conflict")
+    assert back_again.phase is Phase.REVERTING
+    assert any(isinstance(a, RecordRejected) for a in back_again.actions)
 
 
 def test_the_verdict_is_recorded_before_anything_moves() -> None:

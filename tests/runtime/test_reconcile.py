@@ -9,7 +9,7 @@ import pytest
 from ombak.alarms.verdict import Certainty, State
 from ombak.runtime import kinds
 from ombak.runtime.kube_port import ApiError
-from ombak.runtime.reconcile import COUNTS_AFTER, FIRST_WORDS_AFTER
+from ombak.runtime.telling import COUNTS_AFTER, FIRST_WORDS_AFTER
 from support.rig import NAME, NAMESPACE, Rig, in_phase, template
 
 pytestmark = pytest.mark.usefixtures("quiet")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ombak.core.memory import load_memory
-from ombak.runtime.reconcile import COUNTS_AFTER
+from ombak.runtime.telling import COUNTS_AFTER
 from support.rig import KEY, NAME, Rig, in_phase, template
 
 pytestmark = pytest.mark.usefixtures("quiet")

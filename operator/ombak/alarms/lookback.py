@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import re
 from collections.abc import Sequence
 from datetime import timedelta
@@ -20,6 +21,8 @@ _TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|`[^`]*`|#[^\n]*
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _NEARBY = 3
 _USUAL = 300
+MAX_TOKENS = 1000
+"""Names, numbers, texts, operators and brackets of one query: the parser's time grows with their square."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ def check_query(query: str) -> QueryFacts:
 @functools.lru_cache(maxsize=4096)
 def _facts(query: str) -> QueryFacts:
     neutral = template.render_neutral(query)
+    _refuse_too_long(query, neutral)
     try:
         expression = promql.parse(neutral)
     except ValueError as error:
@@ -109,6 +113,17 @@ def children(node: Any) -> Sequence[Any]:
             return (node.expr,)
         case _:
             return ()
+
+
+def _refuse_too_long(query: str, neutral: str) -> None:
+    tokens = (token for token in _TOKEN.finditer(neutral) if not token.group().isspace())
+    last = next(itertools.islice(tokens, MAX_TOKENS, None), None)
+    if last is not None:
+        problem = (
+            f"the query has more than {MAX_TOKENS} names, operators and brackets; "
+            "record parts of it by a rule, or make several alarms and join them by an expression"
+        )
+        raise QuerySyntaxError(query, _position_in_template(query, last.start()), problem, last.group()[:40])
 
 
 def _refuse_at_modifier(query: str, neutral: str) -> None:

@@ -9,7 +9,7 @@ from ombak.core import back, delivery, keeping, layout, retention, returning, st
 from ombak.core.converge import is_done
 from ombak.core.course import Course, heading
 from ombak.core.memory import Memory, Queued, Wait
-from ombak.core.ownership import conflict, housekeeping, live_replicas
+from ombak.core.ownership import conflict, housekeeping, live_replicas, without_strangers
 from ombak.core.plan import Note, Plan
 from ombak.core.scene import Scene
 from ombak.core.snapshot import Snapshot
@@ -20,9 +20,16 @@ def decide(s: Snapshot, now: datetime) -> Plan:
     if s.rollout.is_deleting:
         return Plan(Phase.STABLE, s.memory, message="It is being deleted.")
     waiting = conflict(s)
-    if waiting is not None:
-        message = sentence(f"Nothing is done: it waits for {waiting.what}")
-        return _with_wait(Plan(Phase.INVALID, s.memory, waiting=waiting, message=message, is_loud=True), s, now)
+    if waiting is None:
+        return _decided(s, now)
+    made = _decided(without_strangers(s), now)
+    if s.memory.reverting is not None or made.memory.reverting is not None:
+        return made  # a revert waits for nobody (P3); only a name that it needs itself can stop it, at the write
+    message = sentence(f"Nothing is done: it waits for {waiting.what}")
+    return _with_wait(Plan(Phase.INVALID, s.memory, waiting=waiting, message=message, is_loud=True), s, now)
+
+
+def _decided(s: Snapshot, now: datetime) -> Plan:
     replicas, seen = live_replicas(s), s
     told = verdicts.judged(s, now)
     s = verdicts.retried(told)

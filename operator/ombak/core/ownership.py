@@ -1,5 +1,7 @@
 """Owning and leaving: the finalizer, objects left behind, names that belong to others, people's commands."""
 
+import dataclasses
+
 from ombak.core import commands, naming, plan, verdicts
 from ombak.core.course import in_flight, newest_good
 from ombak.core.identity import digest_of
@@ -22,6 +24,12 @@ def conflict(s: Snapshot) -> Waiting | None:
             if not found.is_ours:
                 return in_the_way(s.rollout, kind, found.name, found.owner)
     return _collision(s)
+
+
+def without_strangers(s: Snapshot) -> Snapshot:
+    """Leave out ReplicaSets and Deployments that carry our label and belong to somebody else."""
+    fleet, one_boxes = (f for f in s.fleet if f.is_ours), (b for b in s.one_boxes if b.is_ours)
+    return dataclasses.replace(s, fleet=tuple(fleet), one_boxes=tuple(one_boxes))
 
 
 def in_the_way(rollout: RolloutView, kind: str, name: str, owner: str) -> Waiting:

@@ -1,58 +1,48 @@
 """The five steps of a reconcile: observe, decide, apply, report, wait (design 5)."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Any, Protocol
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Protocol
 
 import structlog
 
 from ombak.core import keeping
 from ombak.core import plan as plan_of
 from ombak.core.decide import decide
-from ombak.core.memory import Memory, load_memory, rebased
 from ombak.core.plan import Note, Plan
 from ombak.core.report import (
     NO_FAILURE,
     Failure,
-    Status,
     defective,
-    failure_of,
     is_stale,
-    is_urgent,
     refused,
     report,
     unreadable,
 )
-from ombak.core.snapshot import Proof, RolloutView, Snapshot, TemplateCheck
+from ombak.core.snapshot import RolloutView, Snapshot, TemplateCheck
 from ombak.runtime import kinds, putback
 from ombak.runtime.ailments import Ailments
 from ombak.runtime.alarm_book import AlarmBook
 from ombak.runtime.apply import EARLY, VERDICTS, Applier, Refused, dry_run, read_live
 from ombak.runtime.backfill import Backfill
 from ombak.runtime.clock import Clock
-from ombak.runtime.config_book import NO_CONFIG, ConfigBook, ConfigReading
+from ombak.runtime.config_book import ConfigBook, ConfigReading
 from ombak.runtime.defects import Defects
-from ombak.runtime.drift import Edits
-from ombak.runtime.gaps import Gaps
 from ombak.runtime.gate_book import GateReader, NoGates
-from ombak.runtime.kube_port import ApiError, Conflict, KubeClient, NotFound, Object
+from ombak.runtime.known import Known
+from ombak.runtime.kube_port import ApiError, Conflict, KubeClient, NotFound
 from ombak.runtime.observe import Extras, Stores, observe, view_of
 from ombak.runtime.putback import PutBacks
 from ombak.runtime.records import RolloutRecord
 from ombak.runtime.removals import Removals
 from ombak.runtime.store import Key
+from ombak.runtime.telling import Decision, StatusWriter
 
 log = structlog.get_logger()
 
-COUNTS_AFTER = timedelta(seconds=30)
-"""Counts alone are written when the last write is this old: a batch that comes up pod by pod costs no writes."""
 RECHECK_AFTER = timedelta(seconds=55)
 """What the API server refused is tried again this often: a policy or a quota may have changed."""
-FIRST_WORDS_AFTER = timedelta(seconds=30)
-"""So long a new process waits for a first evaluation of the alarms before it reports that there is none."""
-CLOCKS_AGREE = timedelta(seconds=2)
-"""Wall and monotonic clock may differ by so much between two passes; more is a jump."""
 
 
 class Recorder(Protocol):
@@ -61,46 +51,6 @@ class Recorder(Protocol):
     def record(self, rollout: RolloutView, note: Note) -> None:
         """Tell people; never waits, never fails."""
         ...
-
-
-@dataclasses.dataclass(slots=True)
-class Known:
-    """What a process knows of one Rollout between two reconciles; losing it costs nothing but a little time."""
-
-    memory: Memory
-    recorded: object
-    """The memory as the status had it when this one was taken up: another one there wins."""
-    seen_at: float | None = None
-    seen_now: datetime | None = None
-    """What the wall clock said then."""
-    check: TemplateCheck | None = None
-    checked_at: float = 0.0
-    failure: Failure = NO_FAILURE
-    written_at: float | None = None
-    gaps: Gaps = dataclasses.field(default_factory=Gaps)
-    """Times of the bake that are not in its ledger, of which nothing is known yet."""
-    proof: Proof | None = None
-    """What is known of one of them, to be told to the next decision."""
-    repaired: dict[str, Edits] = dataclasses.field(default_factory=dict)
-    removed: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    config: ConfigReading = NO_CONFIG
-    told: tuple[Note, ...] = ()
-    """What Events told of copies of ConfigMaps that are gone."""
-    is_watched: bool = False
-    """The last plan needs its alarms at full rate."""
-    has_heard: bool = False
-    """Its alarms were evaluated in this process, or were asked for in vain."""
-    children: frozenset[str] = frozenset()
-    """Names of owned objects that there were: one that is missing now was deleted by somebody."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Pass:
-    """One decision and what it was made from."""
-
-    record: RolloutRecord
-    s: Snapshot
-    plan: Plan
 
 
 class Reconciler:
@@ -129,7 +79,7 @@ class Reconciler:
         self._defects = Defects()
         self._putbacks = PutBacks(clock)
         self._removals = Removals(client, clock)
-        self._began_at = clock.monotonic()
+        self._status = StatusWriter(client, stores, clock)
 
     async def reconcile(self, key: Key) -> timedelta | None:
         """Do one pass; returns after which time to look again at the latest. Raises `ApiError` to be tried again."""
@@ -157,10 +107,10 @@ class Reconciler:
             # Nothing of such a spec can be trusted, so nothing that runs is touched.
             status = unreadable(record.meta.generation, record.problem, record.status, self._clock.now())
             known.failure = NO_FAILURE
-            await self._tell(record, known, status, record.meta.resource_version)
+            await self._status.tell(record, known, status, record.meta.resource_version)
             return None
         mono, now = self._clock.monotonic(), self._clock.now()
-        _follow_clock(known, mono, now)
+        known.follow_clock(mono, now)
         made = await self._decide(key, record, known, mono)
         known.seen_at, known.seen_now = mono, now
         applier = Applier(self._client, self._stores, made.s, record, self._clock.now())
@@ -179,24 +129,19 @@ class Reconciler:
         # Last of all, so that a defect on the way here is not taken back before it is mended.
         if failure != known.failure and not is_told:
             known.failure = failure
-            await self._report(made, known, applier, failure)
+            await self._report(made, known, applier)
         return self._wake(key, made, known, failure)
 
     def _remember(self, key: Key, record: RolloutRecord) -> Known:
-        """Take up the memory: ours, unless the status holds another one than we last saw there."""
-        raw = record.status.get("memory") or {}
+        """Take up what is known: the status where the process is new to it, else the memory."""
         known = self._known.get(key)
         if known is None:
-            known = self._known[key] = Known(load_memory(raw), raw)
-            known.gaps.take_up(known.memory, record, self._clock.now())
-            known.failure = failure_of(record.status)
-        elif known.recorded != raw:
-            known.memory, known.recorded = load_memory(raw), raw
-            known.gaps.clear()  # they may be counted in there already
-            known.proof = None
+            known = self._known[key] = Known.begin(record, self._clock.now())
+        else:
+            known.follow_status(record)
         return known
 
-    async def _decide(self, key: Key, record: RolloutRecord, known: Known, mono: float) -> _Pass:
+    async def _decide(self, key: Key, record: RolloutRecord, known: Known, mono: float) -> Decision:
         now = self._clock.now()
         known.config = await self._read_config(key, record)
         known.removed = await self._removals.find(view_of(record, known.config), self._stores, key)
@@ -219,7 +164,7 @@ class Reconciler:
         if await self.config.check(s, plan):
             known.config = await self._read_config(key, record)
             s, plan = look()
-        return _Pass(record, s, plan)
+        return Decision(record, s, plan)
 
     async def _read_config(self, key: Key, record: RolloutRecord) -> ConfigReading:
         return await self.config.read(record, [r.value for _, r in self._stores.artifacts.owned_by(key)])
@@ -248,7 +193,7 @@ class Reconciler:
         )
         return observe(self._stores, key, record, extras)
 
-    async def _act(self, made: _Pass, known: Known, applier: Applier) -> tuple[Failure, bool]:
+    async def _act(self, made: Decision, known: Known, applier: Applier) -> tuple[Failure, bool]:
         """Facts on record first, then the status that says what is meant, then what moves boxes.
 
         Returns what the API server refuses for good, and whether the status says so already.
@@ -260,12 +205,12 @@ class Reconciler:
             # A fact could not be put on record, so nothing was done: the rest of the status stands.
             status = refused(made.s.rollout.generation, failure, made.record.status, self._clock.now())
             known.failure = NO_FAILURE
-            await self._tell(made.record, known, status, applier.version)
+            await self._status.tell(made.record, known, status, applier.version)
             return failure, True
         is_verdict = any(isinstance(a, VERDICTS) for a in early)
         if is_verdict:  # it is on record, so no later pass would tell of it
             self._record(made)
-        wrote = await self._report(made, known, applier, known.failure)
+        wrote = await self._report(made, known, applier)
         known.memory, known.proof = made.plan.memory, None
         if not is_verdict:
             self._record(made)
@@ -286,6 +231,13 @@ class Reconciler:
         known.children = (known.children | putback.children(made.s)) - deleted
         known.repaired |= applier.repaired
         return failure, False
+
+    async def _report(self, made: Decision, known: Known, applier: Applier) -> bool:
+        """Write the status if it tells something new; returns whether it did."""
+        answer = await self._status.report(made, known, applier.version)
+        if answer is not None:
+            applier.took(answer)
+        return answer is not None
 
     async def _confirm(self, record: RolloutRecord, version: str) -> None:
         """Raise `Conflict` unless the release is still on record: another operator may have taken it back."""
@@ -308,51 +260,6 @@ class Reconciler:
                 return refusal.failure
         return NO_FAILURE
 
-    async def _report(self, made: _Pass, known: Known, applier: Applier, failure: Failure) -> bool:
-        """Write the status if it tells something new; returns whether it did."""
-        old, now = made.record.status, self._clock.now()
-        known.has_heard = known.has_heard or _knows_alarms(made.s)
-        status = report(made.s, made.plan, old, now, failure)
-        if not is_urgent(old, status, made.plan.bake_length) and not self._may_write_counts(known, old, status):
-            return False
-        is_same = not made.plan.actions and not failure and status["phase"] == old.get("phase")
-        if is_same and self._is_new_to_alarms(made.s, known):
-            return False
-        applier.took(await self._write_status(made.record, known, applier.version, status))
-        return True
-
-    def _is_new_to_alarms(self, s: Snapshot, known: Known) -> bool:
-        """The process has just begun: that it knows nothing of the alarms yet is not worth telling."""
-        is_new = self._clock.monotonic() - self._began_at < FIRST_WORDS_AFTER.total_seconds()
-        return is_new and bool(known.recorded) and not known.has_heard and not _knows_alarms(s)
-
-    def _may_write_counts(self, known: Known, old: Mapping[str, Any], status: Status) -> bool:
-        return is_stale(old, status) and self._counts_wait(known) <= timedelta(0)
-
-    def _counts_wait(self, known: Known) -> timedelta:
-        """Return how long counts alone still have to wait for a write."""
-        if known.written_at is None:
-            known.written_at = self._clock.monotonic()
-        return COUNTS_AFTER - timedelta(seconds=self._clock.monotonic() - known.written_at)
-
-    async def _write_status(self, record: RolloutRecord, known: Known, version: str, status: Status) -> Object:
-        meta = record.meta
-        body = {
-            "apiVersion": kinds.ROLLOUTS.api_version,
-            "kind": kinds.ROLLOUTS.kind,
-            "metadata": {"name": meta.name, "namespace": meta.namespace, "resourceVersion": version},
-            "status": status,
-        }
-        answer = await self._client.replace(kinds.ROLLOUTS, meta.namespace, meta.name, body, subresource="status")
-        known.recorded = (answer.get("status") or {}).get("memory") or {}
-        known.written_at = self._clock.monotonic()
-        return answer
-
-    async def _tell(self, record: RolloutRecord, known: Known, status: Status, version: str) -> None:
-        """Write a status in which little is new, if anything is."""
-        if status != record.status:
-            self._stores.rollouts.upsert(await self._write_status(record, known, version, status))
-
     async def tell_defect(self, key: Key, error: Exception, at_most: str) -> None:
         """Say, once, that a pass ended in a mistake of ours. Raises `ApiError`."""
         stored, known = self._stores.rollouts.get(key), self._known.get(key)
@@ -363,10 +270,10 @@ class Reconciler:
             return
         status = defective(record.meta.generation, failure, record.status, self._clock.now())
         known.failure = failure
-        await self._tell(record, known, status, record.meta.resource_version)
+        await self._status.tell(record, known, status, record.meta.resource_version)
         self._defects.told(key, failure)
 
-    def _record(self, made: _Pass) -> None:
+    def _record(self, made: Decision) -> None:
         """An Event for each transition."""
         for note in made.plan.notes:
             self._recorder.record(made.s.rollout, note)
@@ -382,7 +289,7 @@ class Reconciler:
             except NotFound:
                 self._stores.rollouts.discard(key, stored.uid)
 
-    def _wake(self, key: Key, made: _Pass, known: Known, failure: Failure) -> timedelta | None:
+    def _wake(self, key: Key, made: Decision, known: Known, failure: Failure) -> timedelta | None:
         """Return when to look again: what the plan says, what was refused may be allowed, and counts that wait."""
         if failure:
             return RECHECK_AFTER
@@ -392,12 +299,8 @@ class Reconciler:
         stored = self._stores.rollouts.get(key)
         told = made.record.status if stored is None else stored.value.status
         if is_stale(told, report(made.s, made.plan, told, self._clock.now())):
-            delays.append(max(timedelta(milliseconds=100), self._counts_wait(known)))
+            delays.append(max(timedelta(milliseconds=100), self._status.counts_wait(known)))
         return min(delays, default=None)
-
-
-def _knows_alarms(s: Snapshot) -> bool:
-    return all(v is None or v.evaluated_at is not None for v in (s.revert_alarm, s.one_box_alarm))
 
 
 def _log(plan: Plan, wrote: bool) -> None:
@@ -414,16 +317,3 @@ def _log(plan: Plan, wrote: bool) -> None:
 
 def _moves_boxes(actions: Sequence[plan_of.Action]) -> bool:
     return any(not isinstance(a, plan_of.ClearCommand | plan_of.OwnConfig) for a in actions)
-
-
-def _follow_clock(known: Known, mono: float, now: datetime) -> None:
-    """Where the wall clock jumped since the last pass, take the memory along, and begin evidence anew."""
-    if known.seen_at is None or known.seen_now is None:
-        known.memory = rebased(known.memory, timedelta(0), now)
-        return
-    jump = now - known.seen_now - timedelta(seconds=mono - known.seen_at)
-    if abs(jump) > CLOCKS_AGREE:
-        log.warning("the wall clock jumped", seconds=round(jump.total_seconds()))
-        known.memory = rebased(known.memory, jump, now)
-        known.gaps.clear()
-        known.seen_at = None

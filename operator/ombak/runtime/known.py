@@ -1,0 +1,82 @@
+"""What a process knows of one Rollout between two passes; losing it costs nothing but a little time."""
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Self
+
+import structlog
+
+from ombak.core.memory import Memory, load_memory, rebased
+from ombak.core.plan import Note
+from ombak.core.report import NO_FAILURE, Failure, failure_of
+from ombak.core.snapshot import Proof, TemplateCheck
+from ombak.runtime.config_book import NO_CONFIG, ConfigReading
+from ombak.runtime.drift import Edits
+from ombak.runtime.gaps import Gaps
+from ombak.runtime.records import RolloutRecord
+
+log = structlog.get_logger()
+
+CLOCKS_AGREE = timedelta(seconds=2)
+"""Wall and monotonic clock may differ by so much between two passes; more is a jump."""
+
+
+@dataclasses.dataclass(slots=True)
+class Known:
+    """Begun by `begin`, and brought in line with the cluster and the clocks at every pass."""
+
+    memory: Memory
+    recorded: object
+    """The memory as the status had it when this one was taken up: another one there wins."""
+    seen_at: float | None = None
+    seen_now: datetime | None = None
+    """What the wall clock said then."""
+    check: TemplateCheck | None = None
+    checked_at: float = 0.0
+    failure: Failure = NO_FAILURE
+    written_at: float | None = None
+    gaps: Gaps = dataclasses.field(default_factory=Gaps)
+    """Times of the bake that are not in its ledger, of which nothing is known yet."""
+    proof: Proof | None = None
+    """What is known of one of them, to be told to the next decision."""
+    repaired: dict[str, Edits] = dataclasses.field(default_factory=dict)
+    removed: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    config: ConfigReading = NO_CONFIG
+    told: tuple[Note, ...] = ()
+    """What Events told of copies of ConfigMaps that are gone."""
+    is_watched: bool = False
+    """The last plan needs its alarms at full rate."""
+    has_heard: bool = False
+    """Its alarms were evaluated in this process, or were asked for in vain."""
+    children: frozenset[str] = frozenset()
+    """Names of owned objects that there were: one that is missing now was deleted by somebody."""
+
+    @classmethod
+    def begin(cls, record: RolloutRecord, now: datetime) -> Self:
+        """What the status says, when the process sees a Rollout for the first time."""
+        raw = record.status.get("memory") or {}
+        known = cls(load_memory(raw), raw)
+        known.gaps.take_up(known.memory, record, now)
+        known.failure = failure_of(record.status)
+        return known
+
+    def follow_status(self, record: RolloutRecord) -> None:
+        """Keep the memory, unless the status holds another one than we last saw there."""
+        raw = record.status.get("memory") or {}
+        if self.recorded != raw:
+            self.memory, self.recorded = load_memory(raw), raw
+            self.gaps.clear()  # they may be counted in there already
+            self.proof = None
+
+    def follow_clock(self, mono: float, now: datetime) -> None:
+        """Where the wall clock jumped since the last pass, take the memory along, and begin evidence anew."""
+        if self.seen_at is None or self.seen_now is None:
+            self.memory = rebased(self.memory, timedelta(0), now)
+            return
+        jump = now - self.seen_now - timedelta(seconds=mono - self.seen_at)
+        if abs(jump) > CLOCKS_AGREE:
+            log.warning("the wall clock jumped", seconds=round(jump.total_seconds()))
+            self.memory = rebased(self.memory, jump, now)
+            self.gaps.clear()
+            self.seen_at = None

@@ -1,0 +1,86 @@
+"""Step 4 of a pass: what people are told, in the status, and when that is worth a write (design 5)."""
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from ombak.core.plan import Plan
+from ombak.core.report import Status, is_stale, is_urgent, report
+from ombak.core.snapshot import Snapshot
+from ombak.runtime import kinds
+from ombak.runtime.clock import Clock
+from ombak.runtime.known import Known
+from ombak.runtime.kube_port import KubeClient, Object
+from ombak.runtime.observe import Stores
+from ombak.runtime.records import RolloutRecord
+
+COUNTS_AFTER = timedelta(seconds=30)
+"""Counts alone are written when the last write is this old: a batch that comes up pod by pod costs no writes."""
+FIRST_WORDS_AFTER = timedelta(seconds=30)
+"""So long a new process waits for a first evaluation of the alarms before it reports that there is none."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Decision:
+    """One decision and what it was made from."""
+
+    record: RolloutRecord
+    s: Snapshot
+    plan: Plan
+
+
+class StatusWriter:
+    """Writes statuses of Rollouts: each whole, conditional, and only if it tells something new."""
+
+    def __init__(self, client: KubeClient, stores: Stores, clock: Clock) -> None:
+        self._client, self._stores, self._clock = client, stores, clock
+        self._began_at = clock.monotonic()
+
+    async def report(self, made: Decision, known: Known, version: str) -> Object | None:
+        """Write what a decision means, if that is news; returns what the API server answered to it."""
+        s, plan, old = made.s, made.plan, made.record.status
+        known.has_heard = known.has_heard or _knows_alarms(s)
+        status = report(s, plan, old, self._clock.now(), known.failure)
+        if not is_urgent(old, status, plan.bake_length) and not self._may_write_counts(known, old, status):
+            return None
+        is_same = not plan.actions and not known.failure and status["phase"] == old.get("phase")
+        if is_same and self._is_new_to_alarms(s, known):
+            return None
+        return await self._write(made.record, known, version, status)
+
+    async def tell(self, record: RolloutRecord, known: Known, status: Status, version: str) -> None:
+        """Write a status in which little is new, if anything is; nothing of it is decided by a plan."""
+        if status != record.status:
+            self._stores.rollouts.upsert(await self._write(record, known, version, status))
+
+    def counts_wait(self, known: Known) -> timedelta:
+        """Return how long counts alone still have to wait for a write."""
+        if known.written_at is None:
+            known.written_at = self._clock.monotonic()
+        return COUNTS_AFTER - timedelta(seconds=self._clock.monotonic() - known.written_at)
+
+    def _may_write_counts(self, known: Known, old: Mapping[str, Any], status: Status) -> bool:
+        return is_stale(old, status) and self.counts_wait(known) <= timedelta(0)
+
+    def _is_new_to_alarms(self, s: Snapshot, known: Known) -> bool:
+        """The process has just begun: that it knows nothing of the alarms yet is not worth telling."""
+        is_new = self._clock.monotonic() - self._began_at < FIRST_WORDS_AFTER.total_seconds()
+        return is_new and bool(known.recorded) and not known.has_heard and not _knows_alarms(s)
+
+    async def _write(self, record: RolloutRecord, known: Known, version: str, status: Status) -> Object:
+        meta = record.meta
+        body = {
+            "apiVersion": kinds.ROLLOUTS.api_version,
+            "kind": kinds.ROLLOUTS.kind,
+            "metadata": {"name": meta.name, "namespace": meta.namespace, "resourceVersion": version},
+            "status": status,
+        }
+        answer = await self._client.replace(kinds.ROLLOUTS, meta.namespace, meta.name, body, subresource="status")
+        known.recorded = (answer.get("status") or {}).get("memory") or {}
+        known.written_at = self._clock.monotonic()
+        return answer
+
+
+def _knows_alarms(s: Snapshot) -> bool:
+    return all(v is None or v.evaluated_at is not None for v in (s.revert_alarm, s.one_box_alarm))
