@@ -28,6 +28,7 @@ from ombak.runtime.guards import Guards, NamespaceRecord, decode_namespace, with
 from ombak.runtime.kube_port import ApiError, Kind, KubeClient, TooManyRequests
 from ombak.runtime.metrics_port import MetricsSource
 from ombak.runtime.observe import Stores
+from ombak.runtime.override_status import OverrideReporter
 from ombak.runtime.reconcile import Reconciler
 from ombak.runtime.records import decode_artifact, decode_rollout, decode_workload, owner_of
 from ombak.runtime.store import Key, Store
@@ -90,6 +91,7 @@ class Operator:
         place = place or Place()
         self.gates = GateBook(self.stores.rollouts, self._add_rollout, place.time_zone, self._gate_changed)
         self._gate_reporter = GateReporter(client, self.gates, clock, writes_cluster=place.is_whole_cluster)
+        self._override_reporter = OverrideReporter(client, self.gates.overrides, clock, self.recorder)
         self._rollouts = Reconciler(client, self.stores, reader, clock, self.recorder, self.gates)
         inspector = TrapInspector(sources, clock, self._wake)
         self._alarm_reporter = AlarmReporter(client, self.alarms, self.service, inspector, clock)
@@ -198,6 +200,8 @@ class Operator:
         if work.kind == kinds.ALARMS.kind:
             await self._alarm_reporter.reconcile(work.key, work)
             return None
+        if work.kind == kinds.OVERRIDES.kind:
+            return await self._override_reporter.reconcile(work.key)
         if work.kind in _GATES:
             return await self._gate_reporter.reconcile(_GATES[work.kind], work.key)
         return await self._rollouts.reconcile(work.key)

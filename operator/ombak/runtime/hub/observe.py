@@ -12,7 +12,6 @@ from ombak.core.conveyor.merge import Merged, merge
 from ombak.core.conveyor.readback import rollout_facts
 from ombak.core.conveyor.snapshot import (
     ZERO,
-    Floors,
     GateAnswer,
     Held,
     HubArtifact,
@@ -21,6 +20,7 @@ from ombak.core.conveyor.snapshot import (
     RegionFacts,
     RolloutFacts,
 )
+from ombak.core.floors import Floors
 from ombak.core.gates.gate import Context, Moment
 from ombak.runtime.decode_alarm import moment_of
 from ombak.runtime.gate_book import GateBook
