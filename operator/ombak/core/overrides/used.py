@@ -14,8 +14,6 @@ from ombak.core.overrides.view import Permit
 from ombak.core.plan import Note, Plan
 from ombak.core.snapshot import Snapshot
 
-REASON = "Overridden"
-
 
 def recorded(s: Snapshot, made: Plan, replicas: int, now: datetime) -> Plan:
     """Return a plan with the Override that counts, for status, and with Notes of what it made possible just now.
@@ -30,7 +28,8 @@ def recorded(s: Snapshot, made: Plan, replicas: int, now: datetime) -> Plan:
     told = _told(s, made, active, replicas, now)
     if not told:
         return made
-    note = Note(REASON, f"{active.artifact} {' and '.join(told)}, {active.by_whom}: {active.reason}", is_warning=True)
+    message = f"{active.artifact} {' and '.join(told)}, {active.by_whom}: {active.reason}"
+    note = Note("Overridden", message, is_warning=True)
     return dataclasses.replace(made, notes=(*made.notes, note))
 
 
