@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ombak.api import override_policy
+from ombak.core.floors import Floors
 from ombak.runtime import kinds
 from ombak.runtime.kube_port import ApiError, Forbidden, Kind, Object, Unreachable
 from ombak.runtime.observe import view_of
@@ -229,4 +230,20 @@ async def test_an_override_that_cannot_be_read_says_so_and_holds_nobody(rig: Rig
     assert status(rig)["state"] == "Void"
     assert "spec.bake.everything" in status(rig)["message"]
     rig.change(template=template("2.0.0"))
+    await rig.go_on("Stable")
+
+
+async def test_floors_of_the_region_hold_a_bake_of_nothing(rig: Rig) -> None:
+    """`for: 0s` in a manifest is no way round; with an Override it is short again."""
+    rig.gates.region_floors = lambda: Floors(bake=timedelta(hours=1))
+    rig.change(template=template("2.0.0"))
+    await rig.go_on("Bake")
+    for _ in range(5):
+        rig.clock.advance(15)
+        await rig.reconcile()
+    assert rig.phase == "Bake"
+    assert "of 1h by" in rig.status["progress"]["bake"]
+    approve(rig, ask(rig, rig.wanted))
+    await reporter(rig).reconcile(FIX)
+
     await rig.go_on("Stable")

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from ombak.api.override import TargetKind
 from ombak.api.window import ConfigMapKey, Ics, WindowSpec
+from ombak.core.floors import NO_FLOORS, Floors
 from ombak.core.gates.blockers import BlockerView
 from ombak.core.gates.compile import compile_window
 from ombak.core.gates.facts import GateFacts
@@ -39,6 +40,10 @@ class GateReader(Protocol):
         """Return the Windows that a Rollout names, the Blockers in whose reach it is, its Overrides. Never waits."""
         ...
 
+    def floors(self) -> Floors:
+        """Return the Region's shortest bakes. Never waits."""
+        ...
+
 
 class NoGates:
     """Where nobody watches Windows and Blockers: nothing stops anything."""
@@ -46,6 +51,10 @@ class NoGates:
     def facts(self, rollout: RolloutView) -> GateFacts:  # noqa: ARG002 - the port's
         """Return nothing."""
         return _NO_FACTS
+
+    def floors(self) -> Floors:
+        """Return none."""
+        return NO_FLOORS
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +87,8 @@ class GateBook:
         )
         self.overrides = OverrideBook(self._target_changed, lambda key: changed(kinds.OVERRIDES, key))
         self.may_read_windows = True
+        self.region_floors: Callable[[], Floors] = lambda: NO_FLOORS
+        """Where the Region's floors are read."""
         self.listeners: list[Callable[[], None]] = []
         """Told that some gate may answer otherwise now."""
         self._views: dict[tuple[str, str], tuple[object, WindowView]] = {}
@@ -104,6 +115,10 @@ class GateBook:
 
     def _close_windows(self) -> None:
         self.may_read_windows = False
+
+    def floors(self) -> Floors:
+        """See `GateReader`."""
+        return self.region_floors()
 
     def facts(self, rollout: RolloutView) -> GateFacts:
         """See `GateReader`."""
