@@ -1,6 +1,7 @@
 """The Prometheus that an operator asks: from flags, or as its Region says."""
 
 import random
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 from ombak.adapters.prometheus_config import ConfigError
 from ombak.cli.main import main
 from ombak.cli.own_region import OwnPrometheus, Wanted, read_matchers
+from ombak.core.floors import Floors
 from ombak.runtime.kube_port import NotFound, Object, Unreachable
 
 CONFIG = """
@@ -25,6 +27,7 @@ class Hub:
 
     def __init__(self, prometheus: Any) -> None:
         self.prometheus = prometheus
+        self.floors: dict[str, str] = {}
         self.down = 0
 
     async def get(self, _kind: Any, _namespace: str, name: str) -> Object:
@@ -34,6 +37,7 @@ class Hub:
         if name != "eu":
             raise NotFound(404, "NotFound", "no")
         spec = {"access": {"inCluster": {}}} | ({"prometheus": self.prometheus} if self.prometheus else {})
+        spec |= {"floors": self.floors} if self.floors else {}
         return {"metadata": {"name": name}, "spec": spec}
 
 
@@ -99,6 +103,22 @@ async def test_a_changed_region_is_taken_up_and_a_broken_one_is_not(config: Path
     hub.down = 1
     await own.look("eu")
     assert shown(own)["place"] == "127.0.0.2 (region=eu)"
+    own.close()
+
+
+async def test_floors_are_those_of_the_region_and_stay_while_it_cannot_be_read() -> None:
+    """Else a Region that is away for a minute would let a short bake through."""
+    hub = Hub({"url": "http://127.0.0.9:1"})
+    hub.floors = {"oneBox": "1h"}
+    own = await opened(hub)
+    first = own.floors()
+    hub.floors = {"oneBox": "2h", "bake": "12h"}
+    await own.look("eu")
+    hub.down = 1
+    await own.look("eu")
+
+    assert first == Floors(one_box=timedelta(hours=1))
+    assert own.floors() == Floors(one_box=timedelta(hours=2), bake=timedelta(hours=12))
     own.close()
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from ombak.core.conveyor.merge import merge
 from ombak.core.conveyor.placement import Placement, default_bake, env_of, place, strategy, zones_of
-from ombak.core.conveyor.snapshot import Floors, RegionFacts
+from ombak.core.conveyor.snapshot import RegionFacts
+from ombak.core.floors import Floors
 from support.conveyor import region, spec, stage
 
 REGIONS = [

@@ -8,8 +8,9 @@ import pytest
 
 from ombak.core.conveyor.decide import decide
 from ombak.core.conveyor.plan import ApplyObject, ApplyRollout, Claim, HubPlan, HubWait, ReleaseReplicas, RunTest
-from ombak.core.conveyor.snapshot import Floors, GateAnswer, Held, JobState
+from ombak.core.conveyor.snapshot import GateAnswer, Held, JobState
 from ombak.core.conveyor.world import World
+from ombak.core.floors import Floors
 from support.conveyor import NOW, hours, inside, push, region, running, spec, stage, version_of, world
 
 V1, V2, V3 = (version_of(tag) for tag in ("v1", "v2", "v3"))

@@ -16,6 +16,7 @@ from ombak.core.gates.windows import WindowView
 from ombak.core.memory import Ledger, Memory, Mode, Position, Release, Reverting, Step
 from ombak.core.report import report
 from ombak.core.snapshot import Snapshot, TemplateCheck
+from support.overrides import gates, override
 from support.snapshots import (
     ALARM,
     NOW,
@@ -290,6 +291,26 @@ WAITS: dict[str, tuple[Snapshot, Case]] = {
             f"another version in spec.template: spec.rejected names {V2}",
             "whoever writes spec.rejected",
             "",
+            None,
+        ),
+    ),
+    "an Override for another version": (
+        changed(wanted(), gates=gates(override("v3"))),
+        (
+            "override fix",
+            f"Override fix to end: only {id_of('v3')} may go on (asked for by alice, approved by bob: CVE-2026-1)",
+            "time, or whoever may delete it, such as alice",
+            f"{KUBECTL} delete override fix",
+            later(3600),
+        ),
+    ),
+    "an Override that nobody has looked at": (
+        changed(wanted(), gates=gates(override("v3", flaw=None))),
+        (
+            "override fix",
+            "Override fix to be looked at: whether it was approved as it must be",
+            "nobody, it goes by itself",
+            f"{KUBECTL} describe override fix",
             None,
         ),
     ),

@@ -355,7 +355,7 @@ async def test_an_operator_of_one_namespace_goes_without_what_it_may_not_read(ri
         await intake.sync()
     rig.change(windows=["hours"])
 
-    assert set(intake.stores) == {kinds.BLOCKERS}
+    assert set(intake.stores) == {kinds.BLOCKERS, kinds.OVERRIDES}
     assert facts(rig).windows[0].problem == FORBIDDEN
     rig.change(template=template("2.0.0"), strategy=baking())
     await rig.reconcile()

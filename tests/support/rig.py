@@ -14,6 +14,7 @@ from ombak.core.plan import Note
 from ombak.core.snapshot import RolloutView
 from ombak.runtime import kinds
 from ombak.runtime.alarm_book import UNWATCHED, Reading
+from ombak.runtime.events import Subject
 from ombak.runtime.gate_book import GateBook
 from ombak.runtime.kube_port import ApiError, Kind, Object
 from ombak.runtime.observe import Stores
@@ -78,7 +79,7 @@ class FakeRecorder:
     def __init__(self) -> None:
         self.notes: list[Note] = []
 
-    def record(self, rollout: RolloutView, note: Note) -> None:
+    def record(self, subject: Subject, note: Note, kind: str = "Rollout") -> None:
         self.notes.append(note)
 
     @property
@@ -338,4 +339,4 @@ async def in_phase(phase: str) -> Rig:
 
 
 def _is_watched(kind: str, obj: Object) -> bool:
-    return kind in ("Rollout", *GATES) or naming.ROLLOUT in (obj["metadata"].get("labels") or {})
+    return kind in ("Rollout", "Override", *GATES) or naming.ROLLOUT in (obj["metadata"].get("labels") or {})

@@ -8,6 +8,7 @@ from ombak.api.alarm import AlarmSpec, AlarmStatus
 from ombak.api.artifact import ArtifactSpec, ArtifactStatus
 from ombak.api.blocker import BlockerSpec, BlockerStatus, ClusterBlockerSpec
 from ombak.api.common import GROUP
+from ombak.api.override import OverrideSpec, OverrideStatus
 from ombak.api.pipeline import PipelineSpec, PipelineStatus
 from ombak.api.region import RegionSpec, RegionStatus
 from ombak.api.rollout import RolloutSpec, RolloutStatus
@@ -173,6 +174,25 @@ CLUSTER_BLOCKER = CustomKind(
     namespaced=False,
 )
 
+OVERRIDE = CustomKind(
+    name="Override",
+    plural="overrides",
+    short_names=("omo",),
+    description="The governed fast lane for one artifact: asked for by one person, approved by another, for a day.",
+    spec=OverrideSpec,
+    status=OverrideStatus,
+    columns=(
+        Column("State", ".status.state"),
+        Column("For", ".spec.target.name"),
+        Column("Artifact", ".spec.artifact"),
+        Column("Requested-By", ".spec.requestedBy"),
+        Column("Approved-By", ".status.approvedBy[*]"),
+        Column("Expires", ".spec.expires"),
+        Column("Message", ".status.message", wide=True),
+        AGE,
+    ),
+)
+
 PIPELINE = CustomKind(
     name="Pipeline",
     plural="pipelines",
@@ -190,4 +210,4 @@ PIPELINE = CustomKind(
     name_limit=63,
 )
 
-KINDS = (ROLLOUT, ALARM, ARTIFACT, PIPELINE, REGION, WINDOW, BLOCKER, CLUSTER_BLOCKER)
+KINDS = (ROLLOUT, ALARM, ARTIFACT, PIPELINE, REGION, WINDOW, BLOCKER, CLUSTER_BLOCKER, OVERRIDE)

@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 
 from ombak.api.alarm import AlarmSpec
 from ombak.api.blocker import BlockerSpec, ClusterBlockerSpec
+from ombak.api.override import OverrideSpec
 from ombak.api.pipeline import PipelineSpec
 from ombak.api.region import RegionSpec
 from ombak.api.rollout import RolloutSpec, Selector
@@ -72,6 +73,11 @@ def parse_blocker_spec(raw: object) -> ParsedSpec[BlockerSpec]:
 def parse_cluster_blocker_spec(raw: object) -> ParsedSpec[ClusterBlockerSpec]:
     """Read `spec` of a ClusterBlocker as it is in the cluster."""
     return _parsed(ClusterBlockerSpec, raw)
+
+
+def parse_override_spec(raw: object) -> ParsedSpec[OverrideSpec]:
+    """Read `spec` of an Override as it is in the cluster."""
+    return _parsed(OverrideSpec, raw)
 
 
 def parse_pipeline_spec(raw: object) -> ParsedSpec[PipelineSpec]:

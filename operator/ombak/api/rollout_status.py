@@ -110,6 +110,23 @@ class Queue(StatusModel):
     superseded: Annotated[int, pydantic.Field(description="So many changes were overtaken by later ones.")] = 0
 
 
+class OverrideInUse(StatusModel):
+    """The Override that counts for this Rollout now: while it does no other artifact starts (R83)."""
+
+    name: str
+    """The Override, in the namespace of the Rollout."""
+    artifact: str
+    """What it is for."""
+    requested_by: str
+    """Who asked for it."""
+    approved_by: tuple[str, ...] = ()
+    """Who approved it."""
+    reason: str = ""
+    """What it is for, in the words of who asked."""
+    until: datetime
+    """It allows nothing from then on."""
+
+
 class RolloutStatus(StatusModel):
     """What the operator observed, does and waits for. `memory` is what it needs to go on after a restart."""
 
@@ -131,6 +148,9 @@ class RolloutStatus(StatusModel):
     progress: Progress = Progress()
     waiting_for: WaitingFor | None = None
     queue: Annotated[Queue | None, pydantic.Field(description="While a change waits to start.")] = None
+    override: Annotated[OverrideInUse | None, pydantic.Field(description="While an approved Override is active.")] = (
+        None
+    )
     alarms: Annotated[
         AlarmViews | None, pydantic.Field(description="What a release depends on: expressions, signals and guards.")
     ] = None

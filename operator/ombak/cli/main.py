@@ -4,7 +4,7 @@ import click
 
 from ombak.cli.alarm import alarm_command
 from ombak.cli.demo.command import demo_command
-from ombak.cli.generate import crds_command
+from ombak.cli.generate import crds_command, policy_command
 from ombak.cli.pipeline import pipeline_command
 from ombak.cli.reference import docs_command
 from ombak.cli.run import run_command
@@ -22,3 +22,4 @@ main.add_command(crds_command)
 main.add_command(demo_command)
 main.add_command(docs_command)
 main.add_command(pipeline_command)
+main.add_command(policy_command)

@@ -1,4 +1,4 @@
-"""The Prometheus that an operator asks for its own region: from flags, or as the Region object says (`--region`)."""
+"""What an operator takes from its own Region object (`--region`): floors, and where no flag says it, its Prometheus."""
 
 import asyncio
 import random
@@ -10,11 +10,12 @@ from pathlib import Path
 import structlog
 
 from ombak.adapters.prometheus_config import REGION, ConfigError, PrometheusSources, open_sources
-from ombak.api.region import RegionPrometheus, is_label_name
+from ombak.api.region import RegionPrometheus, RegionSpec, is_label_name
+from ombak.core.floors import Floors
 from ombak.runtime import kinds
 from ombak.runtime.backoff import Backoff
 from ombak.runtime.kube_port import ApiError, KubeClient
-from ombak.runtime.region_records import decode_region
+from ombak.runtime.region_records import decode_region, floors_of
 from ombak.runtime.scoped_metrics import ScopedSource
 
 log = structlog.get_logger()
@@ -63,12 +64,14 @@ def read_matchers(given: Iterable[str]) -> dict[str, str]:
 class OwnPrometheus:
     """All sources by name, the region's own under "", kept to the region by matchers wherever it is named."""
 
-    def __init__(self, wanted: Wanted, client: KubeClient, rng: random.Random, told: RegionPrometheus) -> None:
+    def __init__(self, wanted: Wanted, client: KubeClient, rng: random.Random, region: RegionSpec | None) -> None:
         """Opens them; raises ConfigError."""
+        told = _prometheus_of(region) or _NOWHERE
         self._wanted = wanted
         self._client = client
         self._rng = rng
         self._told = told
+        self._floors = floors_of(region)
         matchers = wanted.all_matchers(told)
         self._sources = wanted.open(told)
         own = self._sources.region
@@ -80,11 +83,11 @@ class OwnPrometheus:
     @classmethod
     async def open(cls, wanted: Wanted, client: KubeClient, rng: random.Random) -> "OwnPrometheus":
         """Read the Region if one is named, however long its API server takes; raises ConfigError."""
-        told = _NOWHERE
+        region = None
         failures = 0
         while wanted.region is not None:
             try:
-                told = await _told(client, wanted.region) or _NOWHERE
+                region = await _read(client, wanted.region)
                 break
             except ApiError as error:
                 failures += 1
@@ -93,7 +96,11 @@ class OwnPrometheus:
                 delay = PATIENCE.delay(failures, rng)
                 log.warning("the Region cannot be read", region=wanted.region, reason=str(error), retry_in=str(delay))
                 await asyncio.sleep(delay.total_seconds())
-        return cls(wanted, client, rng, told)
+        return cls(wanted, client, rng, region)
+
+    def floors(self) -> Floors:
+        """The shortest bakes of the Region, as last read; none where no Region is named."""
+        return self._floors
 
     @property
     def by_name(self) -> Mapping[str, ScopedSource]:
@@ -117,12 +124,19 @@ class OwnPrometheus:
     async def look(self, region: str) -> None:
         """Read the Region once more."""
         try:
-            told = await _told(self._client, region)
+            found = await _read(self._client, region)
         except (ApiError, ConfigError) as error:
-            log.warning("the Region cannot be read, its last Prometheus is asked on", region=region, reason=str(error))
+            log.warning("the Region cannot be read, what it said last holds on", region=region, reason=str(error))
             return
+        self._follow(floors_of(found))
+        told = _prometheus_of(found)
         if told is not None and told != self._told:
             self._turn_to(told)
+
+    def _follow(self, floors: Floors) -> None:
+        if floors != self._floors:
+            self._floors = floors
+            log.info("the Region has other floors", floors=str(floors))
 
     def _turn_to(self, told: RegionPrometheus) -> None:
         before = self._sources
@@ -145,9 +159,13 @@ class OwnPrometheus:
         self._sources.close()
 
 
-async def _told(client: KubeClient, region: str) -> RegionPrometheus | None:
-    """What a Region says of its Prometheus, None if nothing. Raises `ApiError`, ConfigError."""
+def _prometheus_of(region: RegionSpec | None) -> RegionPrometheus | None:
+    return region.prometheus if region is not None else None
+
+
+async def _read(client: KubeClient, region: str) -> RegionSpec:
+    """What a Region says. Raises `ApiError`, ConfigError."""
     record = decode_region(await client.get(kinds.REGIONS, "", region))
     if record.spec is None:
         raise ConfigError(f"Region {region} cannot be used: {record.problem}")
-    return record.spec.prometheus
+    return record.spec

@@ -47,7 +47,7 @@ log = structlog.get_logger()
     metavar="LABEL=VALUE",
     help="Put this matcher into every selector of every query to the region's own Prometheus; may be repeated.",
 )
-@click.option("--region", metavar="NAME", help="Take the Prometheus and its matchers from this Region object.")
+@click.option("--region", metavar="NAME", help="Take floors, Prometheus and its matchers from this Region object.")
 @click.option("--hub", is_flag=True, help="Be a hub too: follow all Regions, and deliver Pipelines there.")
 @click.option("--kubeconfig", type=click.Path(path_type=Path, dir_okay=False), help="Default: as kubectl finds it.")
 @click.option("--context", help="A context of the kubeconfig.")
@@ -159,7 +159,7 @@ class Serve:
                 own.close()
 
     async def _assemble(self, access: Access, client: HttpKubeClient, rng: random.Random, own: OwnPrometheus) -> None:
-        place = Place(self._time_zone, is_whole_cluster=not self._namespaces)
+        place = Place(self._time_zone, is_whole_cluster=not self._namespaces, floors=own.floors)
         operator = Operator(client, own.by_name, SystemClock(), rng, self._workers, place)
         optional = operator.gates.optional() if self._namespaces else {}
         intake = Intake(client, operator.custom(), self._namespaces, rng, optional=optional)

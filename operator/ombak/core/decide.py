@@ -5,10 +5,12 @@ from datetime import datetime
 
 from ombak.api.rollout import Phase
 from ombak.api.wording import sentence
-from ombak.core import back, delivery, keeping, layout, retention, returning, start, verdicts
+from ombak.core import back, delivery, keeping, layout, retention, returning, start, supersede, verdicts
 from ombak.core.converge import is_done
 from ombak.core.course import Course, heading
 from ombak.core.memory import Memory, Queued, Wait
+from ombak.core.overrides.effective import effective
+from ombak.core.overrides.used import recorded
 from ombak.core.ownership import conflict, housekeeping, live_replicas, without_strangers
 from ombak.core.plan import Note, Plan
 from ombak.core.scene import Scene
@@ -33,17 +35,9 @@ def _decided(s: Snapshot, now: datetime) -> Plan:
     replicas, seen = live_replicas(s), s
     told = verdicts.judged(s, now)
     s = verdicts.retried(told)
-    spec = s.rollout.spec
-    scene = Scene(
-        s=s,
-        heading=heading(s),
-        replicas=replicas,
-        parts=layout.segments(spec, replicas),
-        zones=tuple(spec.zones or ("",)),
-        now=now,
-    )
-    made = _way_back_first(scene) or _COURSES[scene.heading.course](scene)
-    made = keeping.withhold(s, made, now)
+    scene = _scene(s, replicas, now)
+    made = _way_back_first(scene) or supersede.superseded(scene) or _COURSES[scene.heading.course](scene)
+    made = recorded(s, keeping.withhold(s, supersede.asking(scene, made), now), replicas, now)
     kept = (*verdicts.records(seen), *housekeeping(told, replicas), *keeping.put_back(s))
     made = dataclasses.replace(
         made,
@@ -52,6 +46,19 @@ def _decided(s: Snapshot, now: datetime) -> Plan:
         stable=made.stable or scene.heading.stable,
     )
     return _with_queue(_with_wait(made, s, now), s, now)
+
+
+def _scene(s: Snapshot, replicas: int, now: datetime) -> Scene:
+    """Return the scene, in which bakes are those that hold for the version that it is about."""
+    head, spec = heading(s), s.rollout.spec
+    return Scene(
+        s=effective(s, head.artifact, now),
+        heading=head,
+        replicas=replicas,
+        parts=layout.segments(spec, replicas),
+        zones=tuple(spec.zones or ("",)),
+        now=now,
+    )
 
 
 def _with_wait(made: Plan, s: Snapshot, now: datetime) -> Plan:

@@ -177,7 +177,7 @@ def _looked_at(scene: Scene, release: Release, old: str) -> Plan:
         return _hold(scene, release, old, wanted, judgement)
     if layout.is_everywhere(scene.parts, release.position):
         return _finish(scene, release)
-    blocked = start.what_blocks_a_step(s, now)
+    blocked = start.what_blocks_a_step(s, release.artifact, now)
     if blocked is not None:
         return _hold(scene, release, old, wanted, advance.Hold(blocked))
     return _step(scene, release, old)

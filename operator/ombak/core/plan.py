@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from ombak.api.rollout import Phase
 from ombak.core.memory import Memory
+from ombak.core.overrides.view import Permit
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -205,6 +206,8 @@ class Plan:
     """Boxes do not come up: read the pods to say why."""
     is_loud: bool = False
     """It has waited for so long that a person should look."""
+    override: Permit | None = None
+    """The Override that counts now, for whatever version."""
 
     @property
     def takes_away(self) -> bool:

@@ -11,6 +11,7 @@ from ombak.core.alarm_views import alarm_views, has_news
 from ombak.core.capacity import floor_of
 from ombak.core.converge import serving_all
 from ombak.core.memory import ZERO, Memory, Release, dump_memory, load_memory
+from ombak.core.overrides.view import Permit
 from ombak.core.plan import Plan
 from ombak.core.snapshot import Snapshot
 
@@ -80,9 +81,22 @@ def report(s: Snapshot, plan: Plan, old: Mapping[str, Any], now: datetime, failu
     if plan.memory.queued is not None:
         queued = plan.memory.queued
         status["queue"] = {"since": _stamp(queued.since), "superseded": queued.superseded}
+    if plan.override is not None:
+        status["override"] = _override(plan.override)
     if plan.is_watched or plan.phase is Phase.REVERTING:
         status |= alarm_views(s, old, _stamp(now))
     return status
+
+
+def _override(permit: Permit) -> Status:
+    return {
+        "name": permit.name,
+        "artifact": permit.artifact,
+        "requestedBy": permit.requested_by,
+        "approvedBy": list(permit.approved_by),
+        "reason": permit.reason,
+        "until": _stamp(permit.until),
+    }
 
 
 def _progress(plan: Plan) -> dict[str, str]:
@@ -213,6 +227,7 @@ def _essence(status: Mapping[str, Any], memory: Memory) -> object:
         status.get("observedGeneration"),
         status.get("phase"),
         status.get("artifacts") or {},
+        status.get("override"),
         memory.wait and memory.wait.key,
         release
         and (

@@ -9,6 +9,7 @@ from typing import Any
 from ombak.alarms.verdict import Verdict
 from ombak.api.rollout import RolloutSpec
 from ombak.core.config import copy_names, rewritten
+from ombak.core.floors import NO_FLOORS, Floors
 from ombak.core.gates.facts import GateFacts
 from ombak.core.memory import Memory
 
@@ -261,7 +262,9 @@ class Snapshot:
     boxes_trouble: str = ""
     """What the pods say that do not become available, empty when nobody asked."""
     gates: GateFacts = dataclasses.field(default_factory=GateFacts)
-    """The Windows that the Rollout names, and the Blockers in whose reach it is."""
+    """The Windows that the Rollout names, the Blockers in whose reach it is, and the Overrides for it."""
+    floors: Floors = NO_FLOORS
+    """The Region's shortest bakes."""
 
     def artifact(self, id: str) -> ArtifactView | None:  # noqa: A002 - the field's own name
         """Return the artifact of that id, if it was seen here."""

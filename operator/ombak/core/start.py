@@ -7,8 +7,9 @@ from ombak.alarms.verdict import Verdict
 from ombak.api.rollout import KnownGood
 from ombak.api.wording import clause
 from ombak.core import commands, keeping, verdicts
+from ombak.core.course import newest_good
 from ombak.core.evidence import Evidence
-from ombak.core.gates import blockers, windows
+from ombak.core.gates import blockers, overrides, windows
 from ombak.core.gates.alarms import AlarmGate, unknown_held
 from ombak.core.gates.gate import ZERO, Context, Held, Moment
 from ombak.core.gates.horizon import detection_horizon
@@ -39,26 +40,51 @@ def _gates(s: Snapshot, evidence: Evidence, replicas: int, now: datetime, *, is_
     horizon = ZERO
     if s.gates.windows:
         horizon = detection_horizon(s.rollout.spec, replicas, is_first=is_first, is_fast=is_known_good(s))
-    context = _context(s, Moment.START, horizon)
-    held = s.gates.hold(context, now)
+    held = s.gates.hold(start_of(s, horizon), now)
     if held is None and not is_first:
-        held = AlarmGate(evidence, commands.look_at_alarms(s.rollout)).holds(context, now)
+        held = AlarmGate(evidence, commands.look_at_alarms(s.rollout)).holds(start_of(s), now)
     return None if held is None else _waiting(held)
 
 
-def what_blocks_a_step(s: Snapshot, now: datetime) -> Waiting | None:
+def what_blocks_a_step(s: Snapshot, artifact: str, now: datetime) -> Waiting | None:
     """Return what stops the next step of a release under way, though all its evidence is in; None if nothing does."""
-    held = s.gates.hold(_context(s, Moment.STEP), now)
+    held = s.gates.hold(step_of(s, artifact), now)
     return None if held is None else _waiting(held)
 
 
-def _context(s: Snapshot, moment: Moment, horizon: timedelta = ZERO) -> Context:
-    return Context(s.rollout.namespace, s.rollout.name, moment, s.rollout.labels, horizon)
+def start_of(s: Snapshot, horizon: timedelta = ZERO) -> Context:
+    """Return what the gates are asked about the start of the wanted version."""
+    return _context(s, Moment.START, s.rollout.artifact, horizon)
+
+
+def step_of(s: Snapshot, artifact: str) -> Context:
+    """Return what the gates are asked about the next step of a release of a version."""
+    return _context(s, Moment.STEP, artifact)
+
+
+def _context(s: Snapshot, moment: Moment, artifact: str, horizon: timedelta = ZERO) -> Context:
+    rollout = s.rollout
+    return Context(
+        namespace=rollout.namespace,
+        name=rollout.name,
+        moment=moment,
+        labels=rollout.labels,
+        horizon=horizon,
+        artifact=artifact,
+        behind=rollout.artifact,
+        ended=ended(s),
+    )
+
+
+def ended(s: Snapshot) -> frozenset[str]:
+    """Return the versions that have come to their end here: the stable one, and those that were taken back."""
+    stable = newest_good(s)
+    return frozenset(a.id for a in s.artifacts if a.rejection is not None or a is stable)
 
 
 def is_gated(key: str) -> bool:
-    """Tell from the key of a wait whether it is for a Window or a Blocker, and not for alarms that are looked at."""
-    return key.split(" ")[0] in (windows.KIND, blockers.KIND)
+    """Tell from the key of a wait whether it is for a gate that opens by itself, and not for alarms."""
+    return key.split(" ")[0] in (windows.KIND, blockers.KIND, overrides.KIND)
 
 
 def _waiting(held: Held) -> Waiting:

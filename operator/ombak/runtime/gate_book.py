@@ -1,16 +1,19 @@
-"""The Windows and Blockers of a cluster, as decisions read them, and whom a change of them concerns."""
+"""The Windows, Blockers and Overrides of a cluster, as decisions read them, and whom a change of them concerns."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ombak.api.override import TargetKind
 from ombak.api.window import ConfigMapKey, Ics, WindowSpec
+from ombak.core.floors import NO_FLOORS, Floors
 from ombak.core.gates.blockers import BlockerView
 from ombak.core.gates.compile import compile_window
 from ombak.core.gates.facts import GateFacts
 from ombak.core.gates.problems import UnreadableWindow
 from ombak.core.gates.windows import WindowView
+from ombak.core.overrides.facts import NO_OVERRIDES, OverrideFacts
 from ombak.core.snapshot import RolloutView
 from ombak.runtime import kinds
 from ombak.runtime.gate_records import (
@@ -21,6 +24,8 @@ from ombak.runtime.gate_records import (
     decode_window,
 )
 from ombak.runtime.kube_port import Kind
+from ombak.runtime.override_book import OverrideBook
+from ombak.runtime.override_records import TargetKey
 from ombak.runtime.records import RolloutRecord
 from ombak.runtime.store import Key, Store
 
@@ -32,7 +37,11 @@ class GateReader(Protocol):
     """What a reconcile needs of the gates."""
 
     def facts(self, rollout: RolloutView) -> GateFacts:
-        """Return the Windows that a Rollout names and the Blockers in whose reach it is. Never waits."""
+        """Return the Windows that a Rollout names, the Blockers in whose reach it is, its Overrides. Never waits."""
+        ...
+
+    def floors(self) -> Floors:
+        """Return the Region's shortest bakes. Never waits."""
         ...
 
 
@@ -42,6 +51,10 @@ class NoGates:
     def facts(self, rollout: RolloutView) -> GateFacts:  # noqa: ARG002 - the port's
         """Return nothing."""
         return _NO_FACTS
+
+    def floors(self) -> Floors:
+        """Return none."""
+        return NO_FLOORS
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +66,7 @@ class CalendarText:
 
 
 class GateBook:
-    """Keeps the stores of the three kinds, and a schedule of every Window. To be used from one event loop only."""
+    """Keeps the stores of the kinds, and a schedule of every Window. To be used from one event loop only."""
 
     def __init__(
         self,
@@ -72,7 +85,10 @@ class GateBook:
         self.cluster_blockers: Store[BlockerRecord] = Store(
             decode_cluster_blocker, on_event=lambda key: self._blocker_changed(kinds.CLUSTER_BLOCKERS, key)
         )
+        self.overrides = OverrideBook(self._target_changed, lambda key: changed(kinds.OVERRIDES, key))
         self.may_read_windows = True
+        self.region_floors: Callable[[], Floors] = lambda: NO_FLOORS
+        """Where the Region's floors are read."""
         self.listeners: list[Callable[[], None]] = []
         """Told that some gate may answer otherwise now."""
         self._views: dict[tuple[str, str], tuple[object, WindowView]] = {}
@@ -87,6 +103,7 @@ class GateBook:
             kinds.WINDOWS: self.windows,
             kinds.BLOCKERS: self.blockers,
             kinds.CLUSTER_BLOCKERS: self.cluster_blockers,
+            kinds.OVERRIDES: self.overrides.store,
         }
 
     def optional(self) -> dict[Kind, Callable[[], None]]:
@@ -99,15 +116,20 @@ class GateBook:
     def _close_windows(self) -> None:
         self.may_read_windows = False
 
+    def floors(self) -> Floors:
+        """See `GateReader`."""
+        return self.region_floors()
+
     def facts(self, rollout: RolloutView) -> GateFacts:
         """See `GateReader`."""
-        return self.facts_for(rollout.namespace, rollout.spec.windows or ())
+        found = self.overrides.facts(TargetKind.ROLLOUT, rollout.namespace, rollout.name)
+        return self.facts_for(rollout.namespace, rollout.spec.windows or (), found)
 
-    def facts_for(self, namespace: str, names: Iterable[str]) -> GateFacts:
-        """Return the Windows of these names, and the Blockers in whose reach a namespace is."""
+    def facts_for(self, namespace: str, names: Iterable[str], overrides: OverrideFacts = NO_OVERRIDES) -> GateFacts:
+        """Return the Windows of these names, the Blockers in whose reach a namespace is, and these Overrides."""
         windows = tuple(self.window(name) for name in names)
         blockers = (*self._reach.get(namespace, {}).values(), *self._reach.get("", {}).values())
-        return GateFacts(windows, blockers) if windows or blockers else _NO_FACTS
+        return GateFacts(windows, blockers, overrides) if windows or blockers or overrides.views else _NO_FACTS
 
     def window(self, name: str, region_zone: str = "") -> WindowView:
         """Return what is known of a Window, there or not; reckoned once for each version of it.
@@ -163,6 +185,13 @@ class GateBook:
             spec = stored.value.spec if stored is not None else None
             if spec is not None and window in (spec.windows or ()):
                 self._wake(key)
+
+    def _target_changed(self, target: TargetKey) -> None:
+        """An Override of this target counts otherwise now."""
+        kind, *key = target
+        if kind is TargetKind.ROLLOUT and self._rollouts.get((key[0], key[1])) is not None:
+            self._wake((key[0], key[1]))
+        self._tell()
 
     def _blocker_changed(self, kind: Kind, key: Key) -> None:
         store = self.blockers if kind.namespaced else self.cluster_blockers

@@ -1,6 +1,7 @@
 """The kinds of objects that the operator reads and writes."""
 
 from ombak.api.common import GROUP, VERSION
+from ombak.api.override_policy import BINDING_KIND, POLICY_KIND
 from ombak.runtime.kube_port import Kind
 
 ROLLOUTS = Kind(GROUP, VERSION, "rollouts", "Rollout")
@@ -10,6 +11,7 @@ PIPELINES = Kind(GROUP, VERSION, "pipelines", "Pipeline")
 REGIONS = Kind(GROUP, VERSION, "regions", "Region", namespaced=False)
 WINDOWS = Kind(GROUP, VERSION, "windows", "Window", namespaced=False)
 BLOCKERS = Kind(GROUP, VERSION, "blockers", "Blocker")
+OVERRIDES = Kind(GROUP, VERSION, "overrides", "Override")
 CLUSTER_BLOCKERS = Kind(GROUP, VERSION, "clusterblockers", "ClusterBlocker", namespaced=False)
 DEPLOYMENTS = Kind("apps", "v1", "deployments", "Deployment")
 REPLICA_SETS = Kind("apps", "v1", "replicasets", "ReplicaSet")
@@ -21,6 +23,10 @@ EVENTS = Kind("", "v1", "events", "Event")
 SECRETS = Kind("", "v1", "secrets", "Secret")
 CONFIG_MAPS = Kind("", "v1", "configmaps", "ConfigMap")
 SERVICES = Kind("", "v1", "services", "Service")
+POLICIES = Kind("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies", POLICY_KIND, namespaced=False)
+POLICY_BINDINGS = Kind(
+    "admissionregistration.k8s.io", "v1", "validatingadmissionpolicybindings", BINDING_KIND, namespaced=False
+)
 JOBS = Kind("batch", "v1", "jobs", "Job")
 
 BY_NAME = {k.kind: k for k in (ROLLOUTS, ALARMS, ARTIFACTS, DEPLOYMENTS, REPLICA_SETS)}

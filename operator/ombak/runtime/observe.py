@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from ombak.core import manifests, naming
+from ombak.core.floors import NO_FLOORS, Floors
 from ombak.core.gates.facts import GateFacts
 from ombak.core.identity import artifact_id
 from ombak.core.memory import Memory
@@ -51,6 +52,7 @@ class Extras:
     boxes_trouble: str = ""
     proof: Proof | None = None
     gates: GateFacts = dataclasses.field(default_factory=GateFacts)
+    floors: Floors = NO_FLOORS
     repaired: Mapping[str, drift.Edits] = dataclasses.field(default_factory=dict)
     """What each object still was after we wrote it: such a difference is the API server's doing, no edit."""
     removed: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -105,6 +107,7 @@ def observe(stores: Stores, key: Key, record: RolloutRecord, extras: Extras) -> 
         proof=extras.proof,
         poll=extras.reading.poll,
         gates=extras.gates,
+        floors=extras.floors,
         boxes_trouble=extras.boxes_trouble or next((w.failure for w in (*sets, *boxes) if w.failure), ""),
     )
 

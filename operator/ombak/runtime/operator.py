@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 import random
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +11,7 @@ import structlog
 
 from ombak.alarms.resolve import AlarmKey
 from ombak.api.duration import format_duration
+from ombak.core.floors import NO_FLOORS, Floors
 from ombak.runtime import kinds
 from ombak.runtime.alarm_interest import DEFAULT_ENDPOINT
 from ombak.runtime.alarm_reader import AlarmReader
@@ -28,6 +29,7 @@ from ombak.runtime.guards import Guards, NamespaceRecord, decode_namespace, with
 from ombak.runtime.kube_port import ApiError, Kind, KubeClient, TooManyRequests
 from ombak.runtime.metrics_port import MetricsSource
 from ombak.runtime.observe import Stores
+from ombak.runtime.override_status import OverrideReporter
 from ombak.runtime.reconcile import Reconciler
 from ombak.runtime.records import decode_artifact, decode_rollout, decode_workload, owner_of
 from ombak.runtime.store import Key, Store
@@ -44,10 +46,11 @@ PASS_WITHIN = timedelta(minutes=2)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Place:
-    """Where an operator runs: the Region's time zone (IANA), and whether it looks after the whole cluster."""
+    """Where an operator runs: time zone (IANA) and floors of the Region, and whether the whole cluster is its own."""
 
     time_zone: str = "UTC"
     is_whole_cluster: bool = True
+    floors: Callable[[], Floors] = lambda: NO_FLOORS
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -89,7 +92,9 @@ class Operator:
         reader = AlarmReader(self.service, sources[DEFAULT_ENDPOINT], clock, self._add_rollout, self._guards)
         place = place or Place()
         self.gates = GateBook(self.stores.rollouts, self._add_rollout, place.time_zone, self._gate_changed)
+        self.gates.region_floors = place.floors
         self._gate_reporter = GateReporter(client, self.gates, clock, writes_cluster=place.is_whole_cluster)
+        self._override_reporter = OverrideReporter(client, self.gates.overrides, clock, self.recorder)
         self._rollouts = Reconciler(client, self.stores, reader, clock, self.recorder, self.gates)
         inspector = TrapInspector(sources, clock, self._wake)
         self._alarm_reporter = AlarmReporter(client, self.alarms, self.service, inspector, clock)
@@ -198,6 +203,8 @@ class Operator:
         if work.kind == kinds.ALARMS.kind:
             await self._alarm_reporter.reconcile(work.key, work)
             return None
+        if work.kind == kinds.OVERRIDES.kind:
+            return await self._override_reporter.reconcile(work.key)
         if work.kind in _GATES:
             return await self._gate_reporter.reconcile(_GATES[work.kind], work.key)
         return await self._rollouts.reconcile(work.key)

@@ -186,6 +186,7 @@ class Reconciler:
             boxes_trouble=self._ailments.told(key),
             proof=known.proof,
             gates=gates,
+            floors=self._gates.floors(),
             config=known.config,
             repaired=known.repaired,
             removed=known.removed,

@@ -19,6 +19,7 @@ from ombak.api.common import GROUP
 from ombak.api.parse import parse_region_spec
 from ombak.api.region import RegionSpec
 from ombak.core import naming
+from ombak.core.floors import NO_FLOORS, ZERO, Floors
 from ombak.core.identity import artifact_id, digest_of
 from ombak.runtime.kube_port import mapping, metadata, whole
 from ombak.runtime.records import Meta, meta_of
@@ -43,6 +44,14 @@ def decode_region(obj: Mapping[str, Any]) -> RegionRecord:
     own = {str(k): str(v) for k, v in mapping(metadata(obj).get("labels")).items()}
     labels = parsed.spec.selection_labels(meta.name, own) if parsed.spec is not None else own
     return RegionRecord(meta, parsed.spec, parsed.problem, labels, mapping(obj.get("status")))
+
+
+def floors_of(spec: RegionSpec | None) -> Floors:
+    """Return the shortest bakes of a Region; none where nothing is known of it."""
+    if spec is None:
+        return NO_FLOORS
+    found = spec.floors
+    return Floors(found.one_box or ZERO, found.batch or ZERO, found.bake or ZERO)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

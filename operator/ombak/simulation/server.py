@@ -17,7 +17,7 @@ Write = Callable[[str, str, Object | None, Object | None], None]
 """Gets the writer, the kind, and the object before and after."""
 REFUSED = "sim.ombak.dev/refused"
 """An annotation of a template that the server refuses; its value is the message."""
-WITH_STATUS = ("Rollout", "Artifact", "Deployment", "ReplicaSet", "Window", "Blocker", "ClusterBlocker")
+WITH_STATUS = ("Rollout", "Artifact", "Deployment", "ReplicaSet", "Window", "Blocker", "ClusterBlocker", "Override")
 
 
 class Server:

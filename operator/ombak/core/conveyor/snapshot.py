@@ -8,19 +8,11 @@ from typing import Any
 
 from ombak.api.rollout import Phase
 from ombak.core.conveyor.memory import HubMemory
+from ombak.core.floors import NO_FLOORS, Floors
 
 ZERO = timedelta(0)
 Raw = Mapping[str, Any]
 """Part of a manifest, as the user wrote it."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Floors:
-    """A Region's shortest bakes: what a manifest says wins only where it is longer (R76)."""
-
-    one_box: timedelta = ZERO
-    batch: timedelta = ZERO
-    bake: timedelta = ZERO
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,7 +23,7 @@ class RegionFacts:
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Its own, and `ombak.dev/cloud|region|tier|name`."""
     zones: tuple[str, ...] = ()
-    floors: Floors = Floors()
+    floors: Floors = NO_FLOORS
     allow: tuple[str, ...] | None = None
     """Namespaces of the hub whose Pipelines may deploy there; None for every one, as `*` is."""
     reachable: bool | None = None

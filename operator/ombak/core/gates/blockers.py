@@ -30,6 +30,11 @@ class BlockerView:
     expires: datetime | None = None
     created: datetime | None = None
 
+    @property
+    def kind(self) -> str:
+        """What it is called in manifests."""
+        return "Blocker" if self.namespace else "ClusterBlocker"
+
     def state(self, now: datetime) -> BlockerState:
         """Return whether it stops anything."""
         if self.expires is not None and now >= self.expires:

@@ -32,6 +32,12 @@ class Context:
     """How long it is expected to take from now until its last bake is over."""
     resource: str = "omr"
     """What `kubectl` calls it."""
+    artifact: str = ""
+    """Which version wants to go on."""
+    behind: str = ""
+    """Which version waits for its end, if another one than it."""
+    ended: frozenset[str] = frozenset()
+    """Versions that have come to their end here: stable, or taken back."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

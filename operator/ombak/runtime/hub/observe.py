@@ -5,14 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from ombak.api.region import RegionSpec
 from ombak.core.conveyor import placement, scene
 from ombak.core.conveyor.memory import HubMemory, load_memory
 from ombak.core.conveyor.merge import Merged, merge
 from ombak.core.conveyor.readback import rollout_facts
 from ombak.core.conveyor.snapshot import (
-    ZERO,
-    Floors,
     GateAnswer,
     Held,
     HubArtifact,
@@ -25,7 +22,7 @@ from ombak.core.gates.gate import Context, Moment
 from ombak.runtime.decode_alarm import moment_of
 from ombak.runtime.gate_book import GateBook
 from ombak.runtime.hub.records import HubArtifactRecord, PipelineRecord
-from ombak.runtime.region_records import RegionRecord
+from ombak.runtime.region_records import RegionRecord, floors_of
 from ombak.runtime.regions import Regions, RegionView
 from ombak.runtime.store import Key, Store
 
@@ -100,7 +97,7 @@ class Observer:
             name=name,
             labels=record.labels if record is not None else {},
             zones=tuple(spec.zones) if spec is not None else (),
-            floors=_floors(spec),
+            floors=floors_of(spec),
             allow=tuple(allow.namespaces) if allow is not None else None,
             reachable=None if is_new and not is_reached else is_reached,
             last_contact=last,
@@ -157,13 +154,6 @@ def _namespaces(own: str, plans: Iterable[Merged]) -> list[str]:
     for made in plans:
         found |= {stage.namespace or own for stage in (made.spec.stages if made.spec is not None else ())}
     return sorted(found)
-
-
-def _floors(spec: RegionSpec | None) -> Floors:
-    if spec is None:
-        return Floors()
-    floors = spec.floors
-    return Floors(floors.one_box or ZERO, floors.batch or ZERO, floors.bake or ZERO)
 
 
 def _written(record: RegionRecord | None) -> datetime | None:
