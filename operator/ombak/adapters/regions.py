@@ -162,8 +162,8 @@ class RegionClients:
             return None
         return RegionView(region, kept.contact) if kept.link is None else kept.link.view(key)
 
-    def client(self, region: str) -> KubeClient:
-        """The client of a region, for what the other methods do not do; raises `Unreachable` at once if it is not."""
+    def client(self, region: str) -> HttpKubeClient:
+        """See `Regions.client`."""
         return self._link(region).client
 
     def _link(self, region: str) -> RegionLink:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from ombak.alarms.verdict import Verdict
 from ombak.api.rollout import KnownGood
 from ombak.api.wording import clause
-from ombak.core import commands, keeping, verdicts
+from ombak.core import commands, keeping, naming, verdicts
 from ombak.core.evidence import Evidence
 from ombak.core.gates import blockers, windows
 from ombak.core.gates.alarms import AlarmGate, unknown_held
@@ -50,6 +50,18 @@ def what_blocks_a_step(s: Snapshot, now: datetime) -> Waiting | None:
     """Return what stops the next step of a release under way, though all its evidence is in; None if nothing does."""
     held = s.gates.hold(_context(s, Moment.STEP), now)
     return None if held is None else _waiting(held)
+
+
+def what_permit_lacks(s: Snapshot, artifact: str) -> Waiting | None:
+    """Return the wait for the word that a version may leave its one box; None if nobody asks for that, or it is said.
+
+    It holds in the region itself, so that no failure of whoever gives it lets an untested version out (R31, R33).
+    """
+    if not s.rollout.spec.strategy.one_box.needs_permit or s.rollout.permit == artifact:
+        return None
+    what = f"the permit to leave the one box: the annotation {naming.PERMIT} names {artifact}"
+    who = "the hub, once its tests of coexistence have passed; or whoever may annotate the Rollout"
+    return Waiting("permit", what, who, commands.permit(s.rollout, artifact))
 
 
 def _context(s: Snapshot, moment: Moment, horizon: timedelta = ZERO) -> Context:

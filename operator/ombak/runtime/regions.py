@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from ombak.runtime.kube_port import ApiError, Kind, Object, Unreachable
+from ombak.runtime.kube_port import ApiError, Kind, LogReader, Object, Unreachable
 from ombak.runtime.region_records import RegionArtifact, RegionRollout
 from ombak.runtime.store import Key
 
@@ -106,6 +106,10 @@ class Regions(Protocol):
 
     def view(self, region: str, key: Key) -> RegionView | None:
         """What is known of a Rollout there; None for a region that does not exist."""
+        ...
+
+    def client(self, region: str) -> LogReader:
+        """The client of a region, for what the other methods do not do; raises `Unreachable` at once if it is not."""
         ...
 
     async def get(self, region: str, kind: Kind, namespace: str, name: str) -> Object:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ombak.api.rollout import Phase
 from ombak.core.conveyor.memory import HubMemory
+from ombak.core.gates.gate import Held
 
 ZERO = timedelta(0)
 Raw = Mapping[str, Any]
@@ -148,6 +149,8 @@ class HubArtifact:
 class JobState(StrEnum):
     """How the Job of a test fares."""
 
+    REFUSED = "Refused"
+    """The API server does not take it; it is tried again."""
     RUNNING = "Running"
     PASSED = "Passed"
     FAILED = "Failed"
@@ -160,20 +163,7 @@ class JobFacts:
     name: str
     state: JobState
     message: str = ""
-    """The tail of its log, or why it failed."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Held:
-    """Why a gate is closed."""
-
-    kind: str
-    what: str
-    who: str
-    command: str = ""
-    since: datetime | None = None
-    expected: datetime | None = None
-    names: tuple[str, ...] = ()
+    """Why it failed, with the tail of its log; why it does not begin, or go on."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
