@@ -103,9 +103,12 @@ class GateBook:
         """See `GateReader`."""
         return self.facts_for(rollout.namespace, rollout.spec.windows or ())
 
-    def facts_for(self, namespace: str, names: Iterable[str]) -> GateFacts:
-        """Return the Windows of these names, and the Blockers in whose reach a namespace is."""
-        windows = tuple(self.window(name) for name in names)
+    def facts_for(self, namespace: str, names: Iterable[str], region_zone: str = "") -> GateFacts:
+        """Return the Windows of these names, and the Blockers in whose reach a namespace is.
+
+        `region_zone` as for `window`.
+        """
+        windows = tuple(self.window(name, region_zone) for name in names)
         blockers = (*self._reach.get(namespace, {}).values(), *self._reach.get("", {}).values())
         return GateFacts(windows, blockers) if windows or blockers else _NO_FACTS
 

@@ -69,6 +69,13 @@ class HubEngine:
             if pipeline[1] == key[1]:
                 self._queue.add(pipeline)
 
+    def alarm_changed(self, _region: str) -> None:
+        """An Alarm of a region says something else: those Pipelines look that may wait for one."""
+        for key in self.stores.pipelines:
+            stored = self.stores.pipelines.get(key)
+            if stored is not None and stored.value.names_alarms:
+                self._queue.add(key)
+
     def contact_changed(self, name: str, regions: Regions) -> None:
         """A Region was looked at: only if it stands otherwise than before there is something to decide."""
         contact, view = regions.contact(name), regions.view(name, _NOBODY)
