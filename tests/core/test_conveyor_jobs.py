@@ -154,6 +154,22 @@ def test_a_region_that_comes_late_is_not_held_for_tests_that_its_stage_has_passe
     assert {r for r, j in w.jobs.values() if j["metadata"]["annotations"]["ombak.dev/sequence"] == "2"} == {"a-1"}
 
 
+def test_with_one_region_at_a_time_the_next_one_waits_for_the_tests_of_the_first() -> None:
+    """A region whose test runs is still on its way, though it is stable."""
+    test = {"name": "smoke", "template": JOB}
+    w = world(spec("v1", [stage("alpha", "a-1", "a-2", tests=[test], maxParallel=1)]), [region("a-1"), region("a-2")])
+    w.run(w.now + hours(12))
+    w.test = of(JobState.RUNNING)
+    push(w, "v2")
+    last = w.run(w.now + hours(6))
+
+    assert running(w) == {"a-1": V2, "a-2": V1}
+    assert wait_of(last, "Turn").region == "a-2"
+    w.test = of(JobState.PASSED)
+    w.run(w.now + hours(6))
+    assert running(w) == {"a-1": V2, "a-2": V2}
+
+
 def test_a_job_that_the_server_does_not_take_is_told_and_proves_nothing() -> None:
     """It is no failure of the version."""
     w = with_test()

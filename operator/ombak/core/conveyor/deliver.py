@@ -46,6 +46,7 @@ def deliver(scene: Scene, item: Item, stage: str, *, with_tests: bool) -> Round:
     targets = scene.targets(item, stage)
     states = {t.key: _state(scene, item, t) for t in targets}
     moving = sum(_takes_room(scene, item, t, *states[t.key]) for t in targets)
+    moving += with_tests and sum(states[t.key][0] is State.STABLE and tests.is_lacking(item, t) for t in targets)
     outcomes = []
     for target in targets:
         state, facts = states[target.key]

@@ -42,6 +42,11 @@ def _permit(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> No
     scene.note("Permitted", f"{item.version} may leave its one box in Region {target.region.name}.")
 
 
+def is_lacking(item: Item, target: Target) -> bool:
+    """Whether a test of a region has not passed yet, so that the region is not done though it is stable."""
+    return any(manifests.test_key(target, test) not in item.passed for test in target.stage.tests or ())
+
+
 def passed(scene: Scene, item: Item, target: Target) -> bool:
     """Whether all tests of a region that is stable passed; those that did not run yet are run.
 

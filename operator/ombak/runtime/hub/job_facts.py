@@ -12,7 +12,7 @@ from ombak.runtime.kube_port import ApiError, LogReader, Object, listed, mapping
 
 LINES = 20
 """So many lines of the log are shown, and of them so many characters: a status is no place for a whole log."""
-LONGEST = 800
+LONGEST = 700
 _MOST_BYTES = 64 * 1024
 _WITHIN = timedelta(seconds=5)
 """A verdict does not wait long for a log that nobody brings."""
