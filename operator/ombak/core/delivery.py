@@ -185,7 +185,7 @@ def _looked_at(scene: Scene, release: Release, old: str) -> Plan:
 
 def _what_keeps_it_in(scene: Scene, release: Release) -> Waiting | None:
     """Return what keeps a version in its one box; one that was good here before has left it before."""
-    if release.mode is Mode.FAST or scene.parts[release.position.segment].part is not Part.ONE_BOX:
+    if release.mode is not Mode.FORWARD or scene.parts[release.position.segment].part is not Part.ONE_BOX:
         return None
     return start.what_permit_lacks(scene.s, release.artifact)
 
