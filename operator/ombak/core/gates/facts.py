@@ -15,6 +15,10 @@ class GateFacts:
     windows: tuple[WindowView, ...] = ()
     blockers: tuple[BlockerView, ...] = ()
 
+    def __bool__(self) -> bool:
+        """Whether there is anything that could hold."""
+        return bool(self.windows or self.blockers)
+
     def hold(self, context: Context, now: datetime) -> Held | None:
         """Return everything here that holds a delivery, as one wait; None if it may go on."""
         return what_holds((WindowGate(self.windows), BlockerGate(self.blockers)), context, now)

@@ -1,11 +1,13 @@
 """What the gates say of each stage of a Pipeline: Windows and Blockers by region, and the team's alarms (R85-R91)."""
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from ombak.api.common import GROUP
+from ombak.api.pipeline import PipelineSpec
 from ombak.api.stage import OnUnreachable, Stage
 from ombak.core.conveyor import content, manifests, placement
 from ombak.core.conveyor.merge import Merged
@@ -23,18 +25,25 @@ STAGE_LABEL = f"{GROUP}/stage"
 """Stands for the stage of a Pipeline, in selectors of Blockers."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True)
 class _Asked:
-    """One Pipeline by one of its plans, at one moment."""
+    """One Pipeline by one of its plans, at one moment; most have no gates, so what costs time is found when needed."""
 
     record: PipelineRecord
     made: Merged
-    placed: Placement
+    spec: PipelineSpec
+    regions: Sequence[RegionFacts]
     now: datetime
 
-    @property
-    def stages(self) -> Sequence[Stage]:
-        return self.made.spec.stages if self.made.spec is not None else ()
+    @functools.cached_property
+    def placed(self) -> Placement:
+        return placement.place(self.spec, self.record.meta.namespace, self.regions)
+
+    def windows(self, stage: Stage) -> list[str]:
+        return stage.windows if stage.windows is not None else self.spec.windows or []
+
+    def alarms(self, stage: Stage) -> list[str]:
+        return stage.alarms if stage.alarms is not None else self.spec.alarms or []
 
 
 class Gating:
@@ -51,8 +60,8 @@ class Gating:
         for made in plans:
             if made.spec is None:
                 continue
-            asked = _Asked(record, made, placement.place(made.spec, record.meta.namespace, regions), now)
-            for stage in asked.stages:
+            asked = _Asked(record, made, made.spec, regions, now)
+            for stage in made.spec.stages:
                 if stage.name not in answered:
                     answered.add(stage.name)
                     yield from self._of_regions(asked, stage)
@@ -60,8 +69,9 @@ class Gating:
 
     def _of_regions(self, asked: _Asked, stage: Stage) -> Iterator[GateAnswer]:
         """Windows and Blockers: the whole stage is held while each of its regions is, else just those that are."""
-        targets = asked.placed.targets[stage.name]
-        found = [(target, self._held(asked, target)) for target in targets]
+        if not self._gates.facts_for(asked.record.meta.namespace, asked.windows(stage)):
+            return
+        found = [(target, self._held(asked, target)) for target in asked.placed.targets[stage.name]]
         closed = [(target, held) for target, held in found if held is not None]
         if closed and len(closed) == len(found):
             yield GateAnswer(stage.name, min((held for _, held in closed), key=_opens))
@@ -70,13 +80,11 @@ class Gating:
                 yield GateAnswer(stage.name, held, target.region.name)
 
     def _held(self, asked: _Asked, target: Target) -> Held | None:
-        assert asked.made.spec is not None
-        meta, stage = asked.record.meta, target.stage
-        windows = stage.windows if stage.windows is not None else asked.made.spec.windows or []
+        meta, stage, windows = asked.record.meta, target.stage, asked.windows(target.stage)
         facts = self._gates.facts_for(meta.namespace, windows, target.region.time_zone)
         own = {k: v for k, v in target.region.labels.items() if k != NAME_LABEL}
         labels = {**own, **asked.record.labels, STAGE_LABEL: stage.name}
-        horizon = _length(asked.made, target) if windows else ZERO
+        horizon = _length(asked, target) if windows else ZERO
         context = Context(meta.namespace, meta.name, Moment.START, labels, horizon, "ompl")
         return facts.hold(context, asked.now)
 
@@ -88,13 +96,11 @@ class Gating:
 
     def _alarms(self, asked: _Asked, stage: Stage) -> Iterator[PlacedAlarm]:
         """Return the alarms of the stage's regions and of those of the stages before."""
-        spec = asked.made.spec
-        assert spec is not None
-        for each in asked.stages:
-            names = each.alarms if each.alarms is not None else spec.alarms or []
-            policy = each.on_region_unreachable or spec.on_region_unreachable
-            for target in asked.placed.targets[each.name]:
-                if policy is not OnUnreachable.SKIP or not target.region.is_given_up(asked.now, SKIP_AFTER):
+        for each in asked.spec.stages:
+            names = asked.alarms(each)
+            can_skip = (each.on_region_unreachable or asked.spec.on_region_unreachable) is OnUnreachable.SKIP
+            for target in asked.placed.targets[each.name] if names else ():
+                if not (can_skip and target.region.is_given_up(asked.now, SKIP_AFTER)):
                     for name in names:
                         yield from self._alarm(asked, target, name)
             if each.name == stage.name:
@@ -131,11 +137,10 @@ def _opens(held: Held) -> tuple[bool, float]:
     return held.expected is None, held.expected.timestamp() if held.expected is not None else 0.0
 
 
-def _length(made: Merged, target: Target) -> timedelta:
+def _length(asked: _Asked, target: Target) -> timedelta:
     """Return how long the delivery into a region is expected to take, as far as bakes tell."""
-    assert made.spec is not None
-    raw = made.rollout
-    strategy = placement.strategy(made.spec, raw.get("strategy") or {}, made.raw.get("stages") or (), target)
+    raw, stages = asked.made.rollout, asked.made.raw.get("stages") or ()
+    strategy = placement.strategy(asked.spec, raw.get("strategy") or {}, stages, target)
     replicas = target.stage.replicas if target.stage.replicas is not None else int(raw.get("replicas") or 1)
     zones = placement.zones_of(raw.get("zones"), target)
     times = times_of({"strategy": strategy, **({"zones": zones} if zones else {})}, ZERO, replicas)
