@@ -108,7 +108,7 @@ async def test_rotation_before_the_old_token_ends_is_silent(followed: Followed, 
     """The watches begin anew with the new token, the cache and the region stay."""
     await eu.put(ROLLOUTS, "front-end", spec={"replicas": 3})
     enter(followed, "eu", eu, other=None)
-    watches = 2  # of Rollouts and of Artifacts
+    watches = 3  # of Rollouts, of Artifacts and of Alarms
     await eventually(lambda: is_live(followed, "eu") and eu.counts()["watch"] == watches)
     followed.secrets.write("eu", kubeconfig(eu.url, "good", extensions=["new"]))
     followed.secrets.write("eu", kubeconfig(eu.url + "/"))
@@ -117,7 +117,7 @@ async def test_rotation_before_the_old_token_ends_is_silent(followed: Followed, 
 
     eu.token = "new"
     followed.secrets.write("eu", kubeconfig(eu.url, "new"))
-    await eventually(lambda: is_live(followed, "eu") and eu.counts()["watch"] >= watches + 2)
+    await eventually(lambda: is_live(followed, "eu") and eu.counts()["watch"] >= 2 * watches)
     assert {reason for _, reason in followed.contacts} <= {"NotLookedAtYet", "Answering", "Unauthorized"}
 
 

@@ -85,3 +85,18 @@ def test_a_pipeline_that_no_hub_knows_says_what_to_look_for() -> None:
 def test_an_old_status_says_so() -> None:
     """What is shown may be about an earlier spec."""
     assert "  (the hub has not seen the newest spec yet)" in told(STATUS | {"observedGeneration": 1})
+
+
+def test_the_end_of_a_log_stays_in_its_lines() -> None:
+    """Under what it belongs to."""
+    what = "another version: the test smoke failed; its log ends:\n2 of 3 passed\n3 of 3 failed"
+    wait = {"what": what, "since": "2026-01-05T11:59:00Z", "who": "whoever owns it"}
+    lines = told(STATUS | {"message": what, "waitingFor": [wait], "conditions": []})
+
+    assert lines[1:4] == [f"  {line}" for line in what.splitlines()]
+    assert lines[-4:] == [
+        "  the Pipeline: another version: the test smoke failed; its log ends:, for 1m",
+        "    | 2 of 3 passed",
+        "    | 3 of 3 failed",
+        "    lifted by whoever owns it",
+    ]

@@ -4,7 +4,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ombak.core.conveyor.forecast import forecast
-from ombak.core.conveyor.snapshot import GateAnswer, Held
+from ombak.core.conveyor.snapshot import GateAnswer
+from ombak.core.gates.gate import Held
 from support.conveyor import NOW, region, spec, stage, view
 
 WAVES = {"wave-1": 1, "wave-2": 1, "wave-3": 3, "wave-4": 12}

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from ombak.core.conveyor import plan
 from ombak.core.conveyor.decide import decide
 from ombak.core.conveyor.memory import HubMemory
+from ombak.core.conveyor.snapshot import JobState
 from support.conveyor import hours, push, region, spec, stage, version_of, world
 
 NAMES = ("a-1", "b-1", "c-1", "c-2", "d-1", "d-2")
@@ -19,12 +20,21 @@ BY_ID = {version_of(tag): tag for tag in TAGS}
 ROUTE = ("alpha", "beta", "gamma", "rest")
 
 
+MIXED = {
+    "name": "mixed",
+    "when": "DuringOneBox",
+    "template": {
+        "spec": {"template": {"spec": {"containers": [{"name": "test", "image": "registry.example/test:1"}]}}}
+    },
+}
+
+
 def stages(scope: str, policy: str) -> list[dict[str, Any]]:
-    """Four stages, of which the third takes its regions in turn and the last one what is left over."""
+    """Four stages, of which the third takes its regions in turn and tests them, and the last what is left over."""
     return [
         stage("alpha", "a-1", phase="PreProd"),
         stage("beta", "b-1", maxParallel=1),
-        stage("gamma", regions={"matchLabels": {"wave": "c"}}, maxParallel=1, revertScope=scope),
+        stage("gamma", regions={"matchLabels": {"wave": "c"}}, maxParallel=1, revertScope=scope, tests=[MIXED]),
         stage("rest", regions="Unplaced", onRegionUnreachable=policy),
     ]
 
@@ -47,10 +57,21 @@ class Conveyor(RuleBasedStateMachine):
         """Return what a region has against a version."""
         return "an alarm fired" if name in self.bad.get(BY_ID.get(artifact, ""), ()) else ""
 
-    @initialize(scope=st.sampled_from(["Region", "Stage", "Everywhere"]), policy=st.sampled_from(["Hold", "Skip"]))
-    def begin(self, scope: str, policy: str) -> None:
+    def test(self, job: Any) -> JobState:
+        """Return how a test ends: always the same for the same version."""
+        env = {e["name"]: e["value"] for e in job["spec"]["template"]["spec"]["containers"][0]["env"]}
+        return JobState.FAILED if BY_ID[env["OMBAK_ARTIFACT"]] in self.failing else JobState.PASSED
+
+    @initialize(
+        scope=st.sampled_from(["Region", "Stage", "Everywhere"]),
+        policy=st.sampled_from(["Hold", "Skip"]),
+        failing=st.frozensets(st.sampled_from(TAGS[1:]), max_size=2),
+    )
+    def begin(self, scope: str, policy: str, failing: frozenset[str]) -> None:
         """Begin with the first version everywhere."""
+        self.failing = failing
         self.w = world(spec("v1", stages(scope, policy)), [some_region(n) for n in NAMES], ill=self.ill)
+        self.w.test = self.test
         self.w.run(self.w.now + hours(12))
 
     @rule(tag=st.sampled_from(TAGS))
@@ -162,6 +183,16 @@ class Conveyor(RuleBasedStateMachine):
         assert len(set(slots)) == len(slots), slots
         places = [ROUTE.index(i.stage) + (not i.is_inside) if i.stage else -1 for i in items]
         assert places == sorted(places, reverse=True), items
+
+    @invariant()
+    def no_fleet_before_its_test(self) -> None:
+        """What fails the test of coexistence never leaves the one box of a region where something else ran."""
+        if not hasattr(self, "w"):
+            return
+        for name in ("c-1", "c-2"):
+            for r in self.w.regions[name].rollouts.values() if name in self.w.regions else ():
+                went_on = r.phase in ("Rolling", "Bake") and r.flying not in r.good
+                assert not (went_on and BY_ID[r.flying] in self.failing), (name, r.flying)
 
     def teardown(self) -> None:
         """When the faults end, everything ends: nothing is on its way any more, and nothing can be said to be lost."""

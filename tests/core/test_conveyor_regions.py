@@ -1,16 +1,16 @@
-"""Regions that are silent, new, gone, edited or somebody else's; gates, turns and tests; what lands there."""
+"""Regions that are silent, new, gone, edited or somebody else's; gates and turns; what lands there."""
 
 import dataclasses
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from ombak.core.conveyor.decide import decide
 from ombak.core.conveyor.plan import ApplyObject, ApplyRollout, Claim, HubPlan, HubWait, ReleaseReplicas, RunTest
-from ombak.core.conveyor.snapshot import GateAnswer, Held, JobState
+from ombak.core.conveyor.snapshot import GateAnswer
 from ombak.core.conveyor.world import World
 from ombak.core.floors import Floors
+from ombak.core.gates.gate import Held
 from support.conveyor import NOW, hours, inside, push, region, running, spec, stage, version_of, world
 
 V1, V2, V3 = (version_of(tag) for tag in ("v1", "v2", "v3"))
@@ -246,63 +246,6 @@ def test_somebody_elses_rollout_is_not_touched() -> None:
     assert "belongs to nobody that the hub knows" in found.what
     assert "--overwrite ombak.dev/hub=hub-1 ombak.dev/pipeline=shop/front-end" in found.command
     assert w.regions["a-1"].rollouts["shop"].wanted == V1
-
-
-JOB = {"spec": {"template": {"spec": {"containers": [{"name": "test", "image": "registry.example/test:1"}]}}}}
-
-
-def with_test(**more: Any) -> World:
-    """Two stages, of which the first has a test; v1 runs."""
-    test = {"name": "smoke", "template": JOB} | more
-    return small([stage("alpha", "a-1", tests=[test]), stage("prod", "p-1", "p-2")])
-
-
-def test_a_test_must_pass_before_the_next_stage() -> None:
-    """It is a Job with the artifact, the region and the stage in its environment."""
-    w = with_test(deadline="5m")
-    w.test = lambda _job: JobState.RUNNING
-    push(w, "v2")
-    last = w.run(w.now + hours(6))
-
-    assert inside(w) == {"alpha": V2}
-    assert "logs job/" in wait_of(last, "Testing").command
-    (job,) = [j for _, j in w.jobs.values() if j["metadata"]["annotations"]["ombak.dev/sequence"] == "2"]
-    env = {e["name"]: e["value"] for e in job["spec"]["template"]["spec"]["containers"][0]["env"]}
-    assert (env["OMBAK_ARTIFACT"], env["OMBAK_REGION"], env["OMBAK_STAGE"]) == (V2, "a-1", "alpha")
-    assert (job["spec"]["activeDeadlineSeconds"], job["spec"]["backoffLimit"]) == (300, 0)
-    w.test = lambda _job: JobState.PASSED
-    w.run(w.now + hours(6))
-    assert set(running(w).values()) == {V2}
-
-
-@pytest.mark.parametrize("retries", [0, 2])
-def test_a_failed_test_takes_the_version_back(retries: int) -> None:
-    """After as many more attempts as the stage allows, and with the region where it failed."""
-    w = with_test(retries=retries)
-    w.test = lambda job: (
-        JobState.FAILED if job["metadata"]["annotations"]["ombak.dev/sequence"] == "2" else JobState.PASSED
-    )
-    push(w, "v2")
-    w.run(w.now + hours(6))
-
-    assert (
-        len([j for _, j in w.jobs.values() if j["metadata"]["annotations"]["ombak.dev/sequence"] == "2"]) == retries + 1
-    )
-    assert w.artifacts[V2].rejection is not None
-    assert w.artifacts[V2].rejection.reason == "TestFailed"
-    assert set(running(w).values()) == {V1}
-
-
-@pytest.mark.parametrize(("where", "place"), [("Region", "a-1"), ("Hub", "")])
-def test_a_test_of_coexistence_runs_while_the_fleet_is_mixed(where: str, place: str) -> None:
-    """In the region or on the hub (R31, R33)."""
-    w = with_test(when="DuringOneBox", where=where)
-    push(w, "v2")
-    w.run(w.now + timedelta(minutes=5))
-    found = [r for r, j in w.jobs.values() if j["metadata"]["annotations"]["ombak.dev/sequence"] == "2"]
-
-    assert w.regions["a-1"].rollouts["shop"].phase == "OneBoxBake"
-    assert found == [place]
 
 
 def objects(port: int) -> list[dict[str, Any]]:

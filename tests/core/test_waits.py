@@ -284,6 +284,16 @@ WAITS: dict[str, tuple[Snapshot, Case]] = {
             later(100),
         ),
     ),
+    "a permit": (
+        released(wanted(strategy={"oneBox": {"bake": {"for": "1m"}, "needsPermit": True}})),
+        (
+            "permit",
+            f"the permit to leave the one box: the annotation ombak.dev/permit names {V2}",
+            "the hub, once its tests of coexistence have passed; or whoever may annotate the Rollout",
+            f"{KUBECTL} annotate omr front-end --overwrite ombak.dev/permit={V2}",
+            None,
+        ),
+    ),
     "a version that was taken back elsewhere": (
         snapshot(spec("v2", rejected=[V2]), artifacts=KNOWN[:1], revert_alarm=OK),
         (

@@ -5,8 +5,6 @@ from typing import Any
 import pytest
 
 from ombak.core.conveyor import content
-from ombak.core.conveyor.snapshot import JobState
-from ombak.runtime.hub.jobs import job_facts
 from ombak.runtime.hub.records import artifact_owner, decode_hub_artifact, decode_pipeline
 from support import conveyor
 
@@ -76,20 +74,3 @@ def test_a_pipeline_is_read_with_its_commands_and_whatever_is_wrong_with_it() ->
     assert (found.view.abort, found.view.retry, found.base) == ("a1", "a2", "base")
     assert found.view.provenance == {"ombak.dev/commit": "c"}
     assert "stages" in found.view.problem
-
-
-@pytest.mark.parametrize(
-    ("conditions", "state", "message"),
-    [
-        ([], JobState.RUNNING, ""),
-        ([{"type": "Complete", "status": "True"}], JobState.PASSED, ""),
-        ([{"type": "Failed", "status": "True", "message": "too late"}], JobState.FAILED, "too late"),
-        ([{"type": "Failed", "status": "False"}], JobState.RUNNING, ""),
-    ],
-    ids=["new", "complete", "failed", "not yet"],
-)
-def test_a_job_fares_as_its_conditions_say(conditions: list[Any], state: JobState, message: str) -> None:
-    """What says neither Complete nor Failed is running."""
-    found = job_facts({"metadata": {"name": "it"}, "status": {"conditions": conditions}})
-
-    assert (found.name, found.state, found.message) == ("it", state, message)

@@ -14,6 +14,7 @@ from pydantic_core import from_json
 
 from ombak.adapters.kubernetes import AccessError
 from ombak.adapters.limits import Gate, Limits
+from ombak.runtime.kinds import PODS
 from ombak.runtime.kube_port import (
     PAGE_LIMIT,
     ApiError,
@@ -128,6 +129,11 @@ class HttpKubeClient:
         path = kind.path(namespace, body["metadata"]["name"])
         query = self._write | {"force": "true" if force else "false"}
         return await self._call("PATCH", kind, path, query, body, APPLY_PATCH)
+
+    async def log(self, namespace: str, pod: str, container: str, *, lines: int, most: int) -> str:
+        """See `LogReader.log`."""
+        query = {"container": container, "tailLines": str(lines), "limitBytes": str(most)}
+        return (await self._ask("GET", "pods/log", PODS.path(namespace, pod, "log"), query)).decode(errors="replace")
 
     async def version(self) -> str:
         """The server's version, such as `v1.36.3`: the cheapest question for which credentials are looked at."""

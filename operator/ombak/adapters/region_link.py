@@ -24,15 +24,17 @@ from ombak.adapters.region_findings import Finding, finding_of, no_answer, watch
 from ombak.runtime import kinds
 from ombak.runtime.backoff import Backoff
 from ombak.runtime.clock import Clock
-from ombak.runtime.kube_port import ApiError, Unreachable
+from ombak.runtime.kube_port import ApiError, Kind, Unreachable
 from ombak.runtime.region_records import (
+    RegionAlarm,
     RegionArtifact,
     RegionRollout,
     artifact_owner,
+    decode_region_alarm,
     decode_region_artifact,
     decode_region_rollout,
 )
-from ombak.runtime.regions import HUB_MANAGER, Contact, OnContact, OnRollout, Reach, RegionView
+from ombak.runtime.regions import HUB_MANAGER, Contact, OnAlarm, OnContact, OnRollout, Reach, RegionView
 from ombak.runtime.store import Key, Store
 
 log = structlog.get_logger(__name__)
@@ -65,10 +67,11 @@ class RegionPace:
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Who hears of a region: of its Rollouts, and of each look at it."""
+    """Who hears of a region: of its Rollouts, of each look at it, and of its Alarms."""
 
     on_rollout: OnRollout
     on_contact: OnContact
+    on_alarm: OnAlarm = lambda _region: None
 
 
 class RegionLink:
@@ -95,6 +98,7 @@ class RegionLink:
         decode = functools.partial(decode_region_rollout, ours=HUB_MANAGER)
         self.rollouts: Store[RegionRollout] = Store(decode, on_event=told)
         self.artifacts: Store[RegionArtifact] = Store(decode_region_artifact, owner=artifact_owner, on_event=told)
+        self.alarms: Store[RegionAlarm] = Store(decode_region_alarm, on_event=lambda _key: listeners.on_alarm(name))
         self._client: HttpKubeClient | None = None
         self._reflectors: tuple[Reflector[Any], ...] = ()
         self._server = ""
@@ -131,10 +135,13 @@ class RegionLink:
         return reflector.error is None and silent is not None and silent <= self._pace.watch.doubt
 
     def _as_of(self) -> datetime | None:
-        """When both watches were heard, by the hub's clock: the silence is measured, not told by the region."""
+        """When all watches were heard, by the hub's clock: the silence is measured, not told by the region."""
         silences = [reflector.silent_for for reflector in self._reflectors]
         known = [silence for silence in silences if silence is not None]
         return self._clock.now() - max(known) if known and len(known) == len(silences) else None
+
+    def _stores(self) -> dict[Kind, Store[Any]]:
+        return {kinds.ROLLOUTS: self.rollouts, kinds.ARTIFACTS: self.artifacts, kinds.ALARMS: self.alarms}
 
     # --- following -----------------------------------------------------------------------------------------
 
@@ -144,7 +151,7 @@ class RegionLink:
             self._client = client
             self._reflectors = tuple(
                 Reflector(client, Source(kind, cluster=self.name), store, self._rng, self._pace.watch)
-                for kind, store in ((kinds.ROLLOUTS, self.rollouts), (kinds.ARTIFACTS, self.artifacts))
+                for kind, store in self._stores().items()
             )
             try:
                 async with asyncio.TaskGroup() as group:

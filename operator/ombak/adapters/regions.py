@@ -19,7 +19,7 @@ from ombak.runtime.backoff import Backoff
 from ombak.runtime.clock import Clock
 from ombak.runtime.kube_port import ApiError, Conflict, Kind, KubeClient, Object, metadata
 from ombak.runtime.region_fields import taken_over
-from ombak.runtime.region_records import RegionRecord
+from ombak.runtime.region_records import RegionAlarm, RegionRecord
 from ombak.runtime.regions import (
     HUB_MANAGER,
     Contact,
@@ -162,8 +162,14 @@ class RegionClients:
             return None
         return RegionView(region, kept.contact) if kept.link is None else kept.link.view(key)
 
-    def client(self, region: str) -> KubeClient:
-        """The client of a region, for what the other methods do not do; raises `Unreachable` at once if it is not."""
+    def alarm(self, region: str, key: Key) -> RegionAlarm | None:
+        """See `Regions.alarm`."""
+        kept = self._kept.get(region)
+        found = kept.link.alarms.get(key) if kept is not None and kept.link is not None else None
+        return None if found is None else found.value
+
+    def client(self, region: str) -> HttpKubeClient:
+        """See `Regions.client`."""
         return self._link(region).client
 
     def _link(self, region: str) -> RegionLink:

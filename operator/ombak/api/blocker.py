@@ -22,7 +22,10 @@ class Stops(StrEnum):
 
 
 class BlockerSelector(Model):
-    """Rollouts and Pipelines with all of these labels; the label `ombak.dev/name` stands for their name."""
+    """Rollouts and Pipelines with all of these labels; the label `ombak.dev/name` stands for their name.
+
+    Of a Pipeline, region by region, also the stage as `ombak.dev/stage`, and the labels that the Region has.
+    """
 
     match_labels: Annotated[dict[LabelKey, LabelValue], pydantic.Field(max_length=16)] = pydantic.Field(
         default_factory=dict

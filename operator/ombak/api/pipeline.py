@@ -13,7 +13,7 @@ from ombak.api.duration import Duration
 from ombak.api.pipeline_status import PipelineStatus
 from ombak.api.rollout import Alarms, PodTemplate, Selector, Zone
 from ombak.api.signal import Signals
-from ombak.api.stage import OnUnreachable, RegionSelector, RevertScope, Stage
+from ombak.api.stage import AlarmName, OnUnreachable, RegionSelector, RevertScope, Stage
 from ombak.api.strategy import KnownGood, OneBox, Revert, Rolling
 
 __all__ = [
@@ -185,6 +185,14 @@ class PipelineSpec(Model):
     windows: Annotated[
         list[Annotated[str, pydantic.Field(min_length=1, max_length=253)]] | None,
         pydantic.Field(max_length=16, description="Windows that must all be open before a stage starts."),
+    ] = None
+    alarms: Annotated[
+        list[AlarmName] | None,
+        pydantic.Field(
+            max_length=16,
+            description="Alarms of the regions, such as the team's, that must be OK and certain before a stage starts: "
+            "in each region of that stage and of those before it. A name, or namespace/name.",
+        ),
     ] = None
     deletion_policy: Annotated[
         Literal["Orphan"], pydantic.Field(description="Deleting the Pipeline leaves what runs in the regions.")

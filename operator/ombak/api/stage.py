@@ -13,6 +13,9 @@ from ombak.api.strategy import Bake
 
 UNPLACED = "Unplaced"
 ALL_ZONES = "*"
+_DNS = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+AlarmName = Annotated[str, pydantic.Field(min_length=1, max_length=317, pattern=rf"^({_DNS}/)?{_DNS}([.]{_DNS})*$")]
+"""An Alarm of the Rollout's namespace in a region, or `namespace/name`."""
 Name = Annotated[str, pydantic.Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
 _CHOICE = "write names: [eu-1], or matchLabels and matchExpressions, or Unplaced, exactly one of the three"
 _VALUED = "In and NotIn need values, Exists and DoesNotExist have none; write values: [a], or leave them out"
@@ -214,6 +217,14 @@ class Stage(Model):
     windows: Annotated[
         list[Annotated[str, pydantic.Field(min_length=1, max_length=253)]] | None,
         pydantic.Field(max_length=16, description="Windows that must all be open before it starts here."),
+    ] = None
+    alarms: Annotated[
+        list[AlarmName] | None,
+        pydantic.Field(
+            max_length=16,
+            description="Alarms of each of its regions that must be OK and certain before this stage, or a later one, "
+            "starts: a name, or namespace/name. As the Pipeline says where left out.",
+        ),
     ] = None
     revert_scope: Annotated[
         RevertScope | None, pydantic.WithJsonSchema({"type": "string", "enum": [s.value for s in RevertScope]})

@@ -103,6 +103,13 @@ class OneBox(Model):
     scope: OneBoxScope = OneBoxScope.REGION
     bake: Bake = Bake.model_validate({"for": timedelta(hours=1)})
     """How long the one box is watched before the first batch."""
+    needs_permit: Annotated[
+        bool,
+        pydantic.Field(
+            description="The first batch also waits until the annotation ombak.dev/permit names the artifact; a hub "
+            "writes it when the tests of coexistence have passed. Alarms and reverts wait for nothing."
+        ),
+    ] = False
 
 
 class Rolling(Model):

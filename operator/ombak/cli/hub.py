@@ -46,7 +46,9 @@ class HubRegions:
         clock = SystemClock()
         self._client, self._rng = client, rng
         self.records: Store[RegionRecord] = Store(decode_region, on_event=self._changed)
-        self.regions = RegionClients(Hub(client, access), clock, rng, Listeners(self._rollout, self._contact), pace)
+        self.regions = RegionClients(
+            Hub(client, access), clock, rng, Listeners(self._rollout, self._contact, self._alarm), pace
+        )
         self._reporter = RegionReporter(client, self.records, self.regions, clock)
         self._reflector: Reflector[Any] = Reflector(client, Source(kinds.REGIONS), self.records, rng)
         self._engine = HubEngine(client, self.records, gates, clock, rng) if gates is not None else None
@@ -95,6 +97,10 @@ class HubRegions:
     def _rollout(self, region: str, key: Key) -> None:
         if self._engine is not None:
             self._engine.rollout_changed(region, key)
+
+    def _alarm(self, region: str) -> None:
+        if self._engine is not None:
+            self._engine.alarm_changed(region)
 
     def _contact(self, region: str) -> None:
         self._reporter.wake()

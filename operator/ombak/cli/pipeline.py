@@ -64,7 +64,7 @@ def pipeline_lines(found: Mapping[str, Any], now: datetime) -> Iterator[str]:
         return
     yield f"Pipeline {meta.get('name')}: {status.get('reason') or 'Idle'}"
     if status.get("message"):
-        yield f"  {status['message']}"
+        yield from (f"  {line}" for line in str(status["message"]).splitlines())
     if status.get("observedGeneration") != meta.get("generation"):
         yield "  (the hub has not seen the newest spec yet)"
     yield ""
@@ -111,7 +111,9 @@ def _waits(waits: list[Mapping[str, Any]], now: datetime) -> Iterator[str]:
         yield "What waits for what"
     for wait in waits:
         subject = " ".join(str(wait[k]) for k in ("artifact", "stage", "region") if wait.get(k)) or "the Pipeline"
-        yield f"  {subject}: {wait.get('what')}{_since(wait, now)}{_expected(wait)}"
+        what, *log = str(wait.get("what")).splitlines()
+        yield f"  {subject}: {what}{_since(wait, now)}{_expected(wait)}"
+        yield from (f"    | {line}" for line in log)
         if wait.get("who"):
             yield f"    lifted by {wait['who']}"
         if wait.get("command"):

@@ -26,6 +26,11 @@ def look_at_alarms(rollout: RolloutView) -> str:
     return f"kubectl -n {rollout.namespace} describe alarms"
 
 
+def permit(rollout: RolloutView, artifact: str) -> str:
+    """Let a version leave its one box."""
+    return _kubectl(rollout, "annotate") + f" --overwrite {naming.PERMIT}={artifact}"
+
+
 def unpause(rollout: RolloutView) -> str:
     """Lift `spec.paused`."""
     return _kubectl(rollout, "patch") + """ --type merge -p '{"spec":{"paused":false}}'"""

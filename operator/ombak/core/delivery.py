@@ -177,10 +177,17 @@ def _looked_at(scene: Scene, release: Release, old: str) -> Plan:
         return _hold(scene, release, old, wanted, judgement)
     if layout.is_everywhere(scene.parts, release.position):
         return _finish(scene, release)
-    blocked = start.what_blocks_a_step(s, release.artifact, now)
+    blocked = _what_keeps_it_in(scene, release) or start.what_blocks_a_step(s, release.artifact, now)
     if blocked is not None:
         return _hold(scene, release, old, wanted, advance.Hold(blocked))
     return _step(scene, release, old)
+
+
+def _what_keeps_it_in(scene: Scene, release: Release) -> Waiting | None:
+    """Return what keeps a version in its one box; one that was good here before has left it before."""
+    if release.mode is not Mode.FORWARD or scene.parts[release.position.segment].part is not Part.ONE_BOX:
+        return None
+    return start.what_permit_lacks(scene.s, release.artifact)
 
 
 def _fitted(scene: Scene, release: Release) -> tuple[Release, tuple[Note, ...]]:

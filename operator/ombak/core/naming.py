@@ -12,6 +12,8 @@ CONFIG = f"{GROUP}/config"
 """An annotation: the ConfigMap of which this one is a copy."""
 ABORT = f"{GROUP}/abort"
 RETRY = f"{GROUP}/retry"
+PERMIT = f"{GROUP}/permit"
+"""An annotation: the artifact that may leave its one box, where `strategy.oneBox.needsPermit` asks for that."""
 ORPHAN = "orphan"
 """The built-in finalizer: deleting the CRD leaves the boxes, `kubectl delete rollout` still cascades."""
 

@@ -203,6 +203,8 @@ class RolloutView:
     has_finalizer: bool = True
     abort: str = ""
     retry: str = ""
+    permit: str = ""
+    """The artifact that may leave its one box."""
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """By which team alarms select it."""
     config: Mapping[str, str] = dataclasses.field(default_factory=dict)

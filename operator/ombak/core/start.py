@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from ombak.alarms.verdict import Verdict
 from ombak.api.rollout import KnownGood
 from ombak.api.wording import clause
-from ombak.core import commands, keeping, verdicts
+from ombak.core import commands, keeping, naming, verdicts
 from ombak.core.course import newest_good
 from ombak.core.evidence import Evidence
 from ombak.core.gates import blockers, overrides, windows
@@ -80,6 +80,18 @@ def ended(s: Snapshot) -> frozenset[str]:
     """Return the versions that have come to their end here: the stable one, and those that were taken back."""
     stable = newest_good(s)
     return frozenset(a.id for a in s.artifacts if a.rejection is not None or a is stable)
+
+
+def what_permit_lacks(s: Snapshot, artifact: str) -> Waiting | None:
+    """Return the wait for the word that a version may leave its one box; None if nobody asks for that, or it is said.
+
+    It holds in the region itself, so that no failure of whoever gives it lets an untested version out (R31, R33).
+    """
+    if not s.rollout.spec.strategy.one_box.needs_permit or s.rollout.permit == artifact:
+        return None
+    what = f"the permit to leave the one box: the annotation {naming.PERMIT} names {artifact}"
+    who = "the hub, once its tests of coexistence have passed; or whoever may annotate the Rollout"
+    return Waiting("permit", what, who, commands.permit(s.rollout, artifact))
 
 
 def is_gated(key: str) -> bool:

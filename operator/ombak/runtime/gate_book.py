@@ -125,9 +125,14 @@ class GateBook:
         found = self.overrides.facts(TargetKind.ROLLOUT, rollout.namespace, rollout.name)
         return self.facts_for(rollout.namespace, rollout.spec.windows or (), found)
 
-    def facts_for(self, namespace: str, names: Iterable[str], overrides: OverrideFacts = NO_OVERRIDES) -> GateFacts:
-        """Return the Windows of these names, the Blockers in whose reach a namespace is, and these Overrides."""
-        windows = tuple(self.window(name) for name in names)
+    def facts_for(
+        self, namespace: str, names: Iterable[str], overrides: OverrideFacts = NO_OVERRIDES, *, region_zone: str = ""
+    ) -> GateFacts:
+        """Return the Windows of these names, the Blockers in whose reach a namespace is, and these Overrides.
+
+        `region_zone` as for `window`.
+        """
+        windows = tuple(self.window(name, region_zone) for name in names)
         blockers = (*self._reach.get(namespace, {}).values(), *self._reach.get("", {}).values())
         return GateFacts(windows, blockers, overrides) if windows or blockers or overrides.views else _NO_FACTS
 

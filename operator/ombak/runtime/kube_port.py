@@ -176,6 +176,14 @@ class KubeClient(Protocol):
         ...
 
 
+class LogReader(KubeClient, Protocol):
+    """A cluster of which also the logs of containers can be read."""
+
+    async def log(self, namespace: str, pod: str, container: str, *, lines: int, most: int) -> str:
+        """Return the last lines of a container's log, at most so many bytes of them; raises `ApiError`."""
+        ...
+
+
 def metadata(obj: Mapping[str, Any]) -> Mapping[str, Any]:
     """The `metadata` of an object, or an empty mapping when the answer has none."""
     return mapping(mapping(obj).get("metadata"))

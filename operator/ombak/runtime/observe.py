@@ -79,6 +79,7 @@ def view_of(record: RolloutRecord, config: ConfigReading = NO_CONFIG) -> Rollout
         has_finalizer=naming.ORPHAN in record.meta.finalizers,
         abort=record.abort,
         retry=record.retry,
+        permit=record.permit,
         labels=record.labels,
         config=config.digests,
         lacks=config.lacks,

@@ -78,6 +78,7 @@ class RolloutRecord:
     problem: str
     abort: str
     retry: str
+    permit: str
     status: Mapping[str, Any]
     labels: Mapping[str, str]
 
@@ -95,6 +96,7 @@ def decode_rollout(obj: Mapping[str, Any]) -> RolloutRecord:
         problem=parsed.problem or (_undeliverable(parsed.spec) if parsed.spec is not None else ""),
         abort=str(annotations.get(naming.ABORT) or ""),
         retry=str(annotations.get(naming.RETRY) or ""),
+        permit=str(annotations.get(naming.PERMIT) or ""),
         status=mapping(obj.get("status")),
         labels=dict(mapping(metadata(obj).get("labels"))),
     )

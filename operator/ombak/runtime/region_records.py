@@ -1,4 +1,5 @@
-"""What a hub keeps of its regions: the Region objects, and of each region's Rollouts and Artifacts the little it asks.
+"""What a hub keeps of its regions: the Region objects, and of each region's Rollouts, Artifacts and
+Alarms the little it asks.
 
 A hub may hold tens of thousands of these, so everything is kept as text, and equal texts are one in memory: the pod
 template of a Pipeline is there once, not once for each region.
@@ -16,15 +17,19 @@ import pydantic
 
 from ombak.api.artifact import ArtifactStatus
 from ombak.api.common import GROUP
+from ombak.api.health import Certainty, State
 from ombak.api.parse import parse_region_spec
 from ombak.api.region import RegionSpec
 from ombak.core import naming
 from ombak.core.floors import NO_FLOORS, ZERO, Floors
 from ombak.core.identity import artifact_id, digest_of
-from ombak.runtime.kube_port import mapping, metadata, whole
+from ombak.runtime.decode_alarm import moment_of
+from ombak.runtime.kube_port import listed, mapping, metadata, whole
 from ombak.runtime.records import Meta, meta_of
 from ombak.runtime.region_fields import others
 from ombak.runtime.store import Key
+
+_STATES = {state.value: state for state in State}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -171,6 +176,30 @@ def decode_region_artifact(obj: Mapping[str, Any]) -> RegionArtifact:
         stable_at=status.stable.at if status.stable else None,
         rejected=(rejected.reason, rejected.message, rejected.at) if rejected else None,
     )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RegionAlarm:
+    """An Alarm of a region, as its operator told it; `state` is None where nothing valid is told."""
+
+    state: State | None
+    is_certain: bool
+    told: str
+    """What it says, or why nothing valid is told."""
+    since: datetime | None
+
+
+def decode_region_alarm(obj: Mapping[str, Any]) -> RegionAlarm:
+    """Read an Alarm of a region; total. What its status says of another generation of it counts for nothing."""
+    meta, status = meta_of(obj), mapping(obj.get("status"))
+    if not status:
+        return RegionAlarm(None, is_certain=False, told="nobody has evaluated it yet", since=None)
+    if status.get("observedGeneration") != meta.generation:
+        return RegionAlarm(None, is_certain=False, told="what it says is about an earlier spec of it", since=None)
+    state = _STATES.get(str(status.get("state")))
+    told = str(status.get("message") or "") or "; ".join(map(str, listed(status.get("contributors"))))
+    is_certain = status.get("certainty") == Certainty.Certain.value
+    return RegionAlarm(state, is_certain, sys.intern(told), moment_of(status.get("since")))
 
 
 def artifact_owner(record: RegionArtifact) -> Key | None:

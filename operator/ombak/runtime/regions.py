@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from ombak.runtime.kube_port import ApiError, Kind, Object, Unreachable
-from ombak.runtime.region_records import RegionArtifact, RegionRollout
+from ombak.runtime.kube_port import ApiError, Kind, LogReader, Object, Unreachable
+from ombak.runtime.region_records import RegionAlarm, RegionArtifact, RegionRollout
 from ombak.runtime.store import Key
 
 HUB_MANAGER = "ombak-hub"
@@ -89,6 +89,8 @@ class NotTravelling(ApiError):
 
 OnRollout = Callable[[str, Key], None]
 """Told the region and the key of a Rollout that changed there, or whose Artifacts did."""
+OnAlarm = Callable[[str], None]
+"""Told the region of which an Alarm changed."""
 OnContact = Callable[[str], None]
 """Told the region after each look at it."""
 
@@ -106,6 +108,14 @@ class Regions(Protocol):
 
     def view(self, region: str, key: Key) -> RegionView | None:
         """What is known of a Rollout there; None for a region that does not exist."""
+        ...
+
+    def alarm(self, region: str, key: Key) -> RegionAlarm | None:
+        """What an Alarm there says, as it was heard last; None where there is none, or nothing is known."""
+        ...
+
+    def client(self, region: str) -> LogReader:
+        """The client of a region, for what the other methods do not do; raises `Unreachable` at once if it is not."""
         ...
 
     async def get(self, region: str, kind: Kind, namespace: str, name: str) -> Object:

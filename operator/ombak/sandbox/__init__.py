@@ -27,6 +27,8 @@ Nodes and pods are simulated by kwok. What a pod does is said by annotations of 
 - `latency` (50ms): latencies are spread evenly from half to one and a half of it
 - `slow-burn-after`, `slow-burn-error-rate`: the error rate from that long after the pod became ready
 
+`kubectl logs` shows the same few lines for every container, as none really runs; `region.plane.say(...)` adds to them.
+
 Traffic exists for pods with the label `ombak.dev/rollout`. Durations are Go's.
 """
 

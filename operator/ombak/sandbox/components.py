@@ -1,6 +1,7 @@
 """The command line and the configuration files of every component of a control plane."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ombak.sandbox.credentials import AUDITED
@@ -21,6 +22,16 @@ rules:
   userGroups: ["{AUDITED}"]
   omitStages: [RequestReceived]
 - level: None
+"""
+
+# No container runs, so the log of every one is the same file, in the format of a kubelet's.
+LOGS_CONFIG = """\
+apiVersion: kwok.x-k8s.io/v1alpha1
+kind: ClusterLogs
+metadata: {{name: all}}
+spec:
+  logs:
+  - {{logsFile: "{file}"}}
 """
 
 SCHEDULER_CONFIG = """\
@@ -59,6 +70,11 @@ class Layout:
         """One JSON line per stage of a request of an audited user."""
         return self.data / "audit.log"
 
+    @property
+    def container_log(self) -> Path:
+        """What all containers have said."""
+        return self.data / "container.log"
+
     def kubeconfig(self, user: str) -> Path:
         """The kubeconfig of one user."""
         return self.config / f"{user.replace(':', '-')}.kubeconfig"
@@ -94,6 +110,7 @@ def apiserver(layout: Layout, ports: Ports) -> list[str | Path]:
         f"--token-auth-file={layout.config / 'tokens.csv'}",
         "--authorization-mode=Node,RBAC",
         "--allow-privileged=true",
+        "--kubelet-preferred-address-types=InternalIP",
         f"--service-account-key-file={key}",
         f"--service-account-signing-key-file={key}",
         "--service-account-issuer=https://sandbox.ombak.dev",
@@ -137,9 +154,11 @@ def kwok(layout: Layout, ports: Ports) -> list[str | Path]:
         layout.binaries["kwok"],
         f"--kubeconfig={layout.kubeconfig('kwok')}",
         f"--config={STAGES}",
+        f"--config={layout.config / 'logs.yaml'}",
         "--manage-all-nodes=false",
         f"--manage-nodes-with-annotation-selector={SIMULATED}",
         f"--server-address=127.0.0.1:{ports.kwok}",
+        f"--node-port={ports.kwok}",
         "--node-lease-duration-seconds=40",
     ]
 
@@ -147,5 +166,14 @@ def kwok(layout: Layout, ports: Ports) -> list[str | Path]:
 def write_configuration(layout: Layout) -> None:
     """The files that the command lines refer to, except credentials."""
     (layout.config / "audit-policy.yaml").write_text(AUDIT_POLICY)
+    (layout.config / "logs.yaml").write_text(LOGS_CONFIG.format(file=layout.container_log))
+    say(layout, "the sandbox runs no containers: this is the log of all of them")
     kubeconfig = layout.kubeconfig("kube-scheduler")
     (layout.config / "scheduler.yaml").write_text(SCHEDULER_CONFIG.format(kubeconfig=kubeconfig))
+
+
+def say(layout: Layout, *lines: str) -> None:
+    """Add lines to the log of every container."""
+    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    with layout.container_log.open("a") as log:
+        log.writelines(f"{stamp} stdout F {line}\n" for line in lines)

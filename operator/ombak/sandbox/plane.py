@@ -110,6 +110,10 @@ class ControlPlane:
         self._processes["kube-apiserver"].start()
         self._wait_for_apiserver()
 
+    def say(self, *lines: str) -> None:
+        """Add lines to what `kubectl logs` shows of every container, past and to come: none really runs."""
+        components.say(self._layout, *lines)
+
     def kubectl(self, *args: str, input: str | None = None) -> str:  # noqa: A002 - as subprocess.run calls it
         """What kubectl prints when run as admin. Raises KubectlError with what it complained about."""
         # A discovery cache of its own: the usual one is keyed by port and would know another plane's CRDs.

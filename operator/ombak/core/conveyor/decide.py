@@ -7,7 +7,8 @@ from ombak.core.conveyor import back, deliver, queue, report, retention, tests, 
 from ombak.core.conveyor.memory import Item
 from ombak.core.conveyor.plan import HubPlan
 from ombak.core.conveyor.scene import Scene
-from ombak.core.conveyor.snapshot import Held, HubSnapshot
+from ombak.core.conveyor.snapshot import HubSnapshot
+from ombak.core.gates.gate import Held
 
 _MOST_STEPS = 64
 

@@ -9,8 +9,9 @@ from ombak.core.conveyor import back, manifests, plan, tests, waits
 from ombak.core.conveyor.memory import Item
 from ombak.core.conveyor.placement import Target
 from ombak.core.conveyor.scene import Scene
-from ombak.core.conveyor.snapshot import Held, RolloutFacts
+from ombak.core.conveyor.snapshot import RolloutFacts
 from ombak.core.conveyor.standing import State, is_taken_back, standing
+from ombak.core.gates.gate import Held, together
 
 
 class Outcome(StrEnum):
@@ -45,6 +46,7 @@ def deliver(scene: Scene, item: Item, stage: str, *, with_tests: bool) -> Round:
     targets = scene.targets(item, stage)
     states = {t.key: _state(scene, item, t) for t in targets}
     moving = sum(_takes_room(scene, item, t, *states[t.key]) for t in targets)
+    moving += with_tests and sum(states[t.key][0] is State.STABLE and tests.is_lacking(item, t) for t in targets)
     outcomes = []
     for target in targets:
         state, facts = states[target.key]
@@ -144,8 +146,7 @@ def what_holds(scene: Scene, item: Item, target: Target | None, stage: str = "")
         what = f"the Artifact of {item.version}, which is gone or not what its name says"
         return waits.held("artifact", what, "whoever deleted it; or deliver another version")
     name, region = (target.stage.name, target.region.name) if target else (stage, "")
-    gates = (g for g in scene.s.gates if g.stage == name and g.region in ("", region))
-    return next((g.held for g in gates), None)
+    return together([g.held for g in scene.s.gates if g.stage == name and g.region in ("", region)])
 
 
 def _write(scene: Scene, order: manifests.Order, facts: RolloutFacts | None, why: str, *, everything: bool) -> None:
@@ -193,8 +194,8 @@ def _go_on(
             waits.of_item(
                 scene, item, stage, reason, waits.moving(scene, target, facts, item.version), target.region.name
             )
-            if with_tests and facts.is_told:
-                tests.while_mixed(scene, item, target, facts)
+            if facts.is_told:
+                tests.while_mixed(scene, item, target, facts, with_tests=with_tests)
             return Outcome.NOT_BEGUN if state is State.HELD else Outcome.UNDER_WAY
 
 

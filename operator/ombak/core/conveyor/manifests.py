@@ -32,9 +32,12 @@ OBJECTS = f"{GROUP}/objects"
 TEST = f"{GROUP}/test"
 PROVENANCE = tuple(f"{GROUP}/{name}" for name in ("author", "commit", "build", "reviewer"))
 """Annotations of the Pipeline that travel along, so that every region can tell who, what and when."""
-OF_A_VERSION = (SEQUENCE, VERSION, VALUES, OBJECTS, *PROVENANCE)
+OF_A_VERSION = (SEQUENCE, VERSION, VALUES, OBJECTS, naming.PERMIT, *PROVENANCE)
 """What is told of the version on a Rollout, and goes when it goes."""
 MOST_REJECTED = 16
+_KEPT_S = 7 * 24 * 3600
+"""A finished Job of a test is kept for a week, where its template does not say how long."""
+_KEPT_AT_LEAST_S = 3600
 _PEOPLES = ("replicas", "paused")
 _FIRST_KINDS = ("Alarm", "ConfigMap")
 _TRACKING = ("kubectl.kubernetes.io/", "argocd.argoproj.io/", "meta.helm.sh/", "helm.sh/")
@@ -253,6 +256,8 @@ def job(s: HubSnapshot, item: Item, target: Target, test: StageTest, attempt: in
     spec = made["spec"]
     spec["backoffLimit"] = 0
     spec["activeDeadlineSeconds"] = max(1, int(test.deadline.total_seconds()))
+    # One that vanishes before anybody has read it would be run again for ever.
+    spec["ttlSecondsAfterFinished"] = max(_KEPT_AT_LEAST_S, spec.get("ttlSecondsAfterFinished", _KEPT_S))
     env = {
         "OMBAK_ARTIFACT": content.id_of(item.version),
         "OMBAK_ATTEMPT": str(attempt),

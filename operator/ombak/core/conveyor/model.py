@@ -96,6 +96,11 @@ class RolloutModel:
         return artifact_id(self.manifest["spec"]["template"])
 
 
+def _lacks_permit(r: RolloutModel) -> bool:
+    one_box = (r.manifest["spec"].get("strategy") or {}).get("oneBox") or {}
+    return bool(one_box.get("needsPermit")) and r.manifest["metadata"]["annotations"].get(naming.PERMIT) != r.flying
+
+
 class RegionModel:
     """A region: Rollouts by namespace, and the Jobs that were created there."""
 
@@ -213,6 +218,9 @@ class RegionModel:
 
     def _next(self, r: RolloutModel, since: datetime, now: datetime) -> None:
         times = times_of(r.manifest["spec"], self._box, r.replicas)
+        if r.phase == "OneBoxBake" and _lacks_permit(r):
+            r.ends_at = now
+            return
         if r.phase == "OneBoxBake":
             r.phase, r.ends_at = "Rolling", since + times.rolling
         elif r.phase == "Rolling" and r.flying not in r.good:

@@ -8,7 +8,7 @@ from typing import Any
 from ombak.api.common import GROUP
 from ombak.api.duration import format_duration, parse_duration
 from ombak.api.pipeline import PipelineSpec
-from ombak.api.stage import ALL_ZONES, Operator, Phase, RegionSelector, Stage
+from ombak.api.stage import ALL_ZONES, JobMoment, Operator, Phase, RegionSelector, Stage
 from ombak.core.conveyor.snapshot import RegionFacts
 
 FIRST_WAVE_BAKE = timedelta(hours=12)
@@ -158,7 +158,8 @@ def strategy(
 ) -> dict[str, Any]:
     """Return the strategy of a region's Rollout: as written, with the stage's bake, never under the Region's floors.
 
-    `written` and `stages` are as the user wrote them.
+    With tests of coexistence the region waits for a permit in the one box, whatever becomes of the hub. `written`
+    and `stages` are as the user wrote them.
     """
     floors, made = target.region.floors, dict(written)
     own = next((dict(s.get("bake") or {}) for s in stages if s.get("name") == target.stage.name), {})
@@ -169,7 +170,14 @@ def strategy(
         raised = _at_least(bake, floor)
         if "bake" in part or raised != bake:
             made[name] = {**part, "bake": raised}
+    if is_tested_mixed(target.stage):
+        made["oneBox"] = {**dict(made.get("oneBox") or {}), "needsPermit": True}
     return made
+
+
+def is_tested_mixed(stage: Stage) -> bool:
+    """Whether a stage has tests of coexistence: its regions then keep a change in the one box until they passed."""
+    return any(test.when is JobMoment.DURING_ONE_BOX for test in stage.tests or ())
 
 
 def _at_least(bake: dict[str, Any], floor: timedelta) -> dict[str, Any]:

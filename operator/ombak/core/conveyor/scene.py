@@ -91,10 +91,7 @@ class Scene:
 
     def is_skipped(self, target: Target) -> bool:
         """Whether a region has been silent for so long that one may go on without it."""
-        region = target.region
-        if region.is_reached or region.reachable is None:
-            return False
-        return region.last_contact is None or self.now - region.last_contact >= self.s.skip_after
+        return target.region.is_given_up(self.now, self.s.skip_after)
 
     def order(self, item: Item, target: Target) -> manifests.Order | None:
         """Return what a region's Rollout is to be for an item; None if its Artifact is gone or not genuine."""

@@ -9,8 +9,11 @@ from typing import Any
 from ombak.api.rollout import Phase
 from ombak.core.conveyor.memory import HubMemory
 from ombak.core.floors import NO_FLOORS, Floors
+from ombak.core.gates.gate import Held
 
 ZERO = timedelta(0)
+SKIP_AFTER = timedelta(minutes=5)
+"""Without a word for so long, a region is passed over where that is asked for."""
 Raw = Mapping[str, Any]
 """Part of a manifest, as the user wrote it."""
 
@@ -29,6 +32,8 @@ class RegionFacts:
     reachable: bool | None = None
     last_contact: datetime | None = None
     """By the hub's own clock."""
+    time_zone: str = ""
+    """For Windows in the time of the Region; empty where it says none."""
     context: str = ""
     """The kubectl context by which people reach it; its name where that is empty."""
 
@@ -36,6 +41,12 @@ class RegionFacts:
     def is_reached(self) -> bool:
         """It answers. Unknown is no: silence is never success."""
         return self.reachable is True
+
+    def is_given_up(self, now: datetime, after: timedelta) -> bool:
+        """It has been silent for so long that one may go on without it."""
+        if self.is_reached or self.reachable is None:
+            return False
+        return self.last_contact is None or now - self.last_contact >= after
 
     def admits(self, namespace: str) -> bool:
         """Whether Pipelines of that namespace of the hub may deploy there."""
@@ -140,6 +151,8 @@ class HubArtifact:
 class JobState(StrEnum):
     """How the Job of a test fares."""
 
+    REFUSED = "Refused"
+    """The API server does not take it; it is tried again."""
     RUNNING = "Running"
     PASSED = "Passed"
     FAILED = "Failed"
@@ -152,20 +165,7 @@ class JobFacts:
     name: str
     state: JobState
     message: str = ""
-    """The tail of its log, or why it failed."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Held:
-    """Why a gate is closed."""
-
-    kind: str
-    what: str
-    who: str
-    command: str = ""
-    since: datetime | None = None
-    expected: datetime | None = None
-    names: tuple[str, ...] = ()
+    """Why it failed, with the tail of its log; why it does not begin, or go on."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -216,6 +216,6 @@ class HubSnapshot:
     jobs: Mapping[str, JobFacts] = dataclasses.field(default_factory=dict)
     """By name, of the hub and of the regions alike: a name says the region too."""
     gates: tuple[GateAnswer, ...] = ()
-    skip_after: timedelta = timedelta(minutes=5)
+    skip_after: timedelta = SKIP_AFTER
     """A region is passed over only after so long without a word."""
     poll: timedelta = timedelta(seconds=30)

@@ -1,24 +1,50 @@
-"""Tests of a stage as Jobs: when they run, what counts as passed, and what a failure does (R24-R31, R33)."""
+"""Tests of a stage as Jobs: when they run, what counts as passed, and what a failure does (R24-R31, R33).
+
+A region itself keeps a change in its one box until the hub permits more (`needsPermit`), which it does when the tests
+of coexistence have passed there. So a hub that is late, or dead, never lets an untested version reach the fleet.
+"""
 
 import dataclasses
 
 from ombak.api.rollout import Phase
 from ombak.api.stage import JobMoment, JobPlace, StageTest
+from ombak.api.wording import clause
+from ombak.core import naming
 from ombak.core.conveyor import back, manifests, plan, waits
 from ombak.core.conveyor.memory import Item
 from ombak.core.conveyor.placement import Target
 from ombak.core.conveyor.scene import Scene
-from ombak.core.conveyor.snapshot import Held, JobFacts, JobState, RolloutFacts
+from ombak.core.conveyor.snapshot import JobFacts, JobState, RolloutFacts
+from ombak.core.gates.gate import Held
 
 _MIXED = (Phase.ONE_BOX_BAKE, Phase.ROLLING)
 
 
-def while_mixed(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> None:
-    """Run the tests of coexistence while boxes of both versions serve."""
-    if facts.phase in _MIXED:
-        for test in target.stage.tests or ():
-            if test.when is JobMoment.DURING_ONE_BOX:
-                _look(scene, item, target, test)
+def while_mixed(scene: Scene, item: Item, target: Target, facts: RolloutFacts, *, with_tests: bool) -> None:
+    """Run the tests of coexistence while boxes of both versions serve, and let those that passed leave the one box.
+
+    Without tests, in a region that came late to what its stage has passed, there is nothing to wait for.
+    """
+    if facts.phase not in _MIXED:
+        return
+    mixed = [test for test in target.stage.tests or () if test.when is JobMoment.DURING_ONE_BOX]
+    found = [_look(scene, item, target, test) for test in mixed] if with_tests else []
+    if mixed and all(found) and facts.phase is Phase.ONE_BOX_BAKE:
+        _permit(scene, item, target, facts)
+
+
+def _permit(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> None:
+    """Write into the region that the version may leave its one box; nothing else of its Rollout changes."""
+    if facts.annotations.get(naming.PERMIT) == facts.artifact or target.key in scene.touched:
+        return
+    made = manifests.amended(scene.s, target, facts, {}, {naming.PERMIT: facts.artifact})
+    back.apply(scene, target, facts, made, (), f"{item.version} may leave its one box")
+    scene.note("Permitted", f"{item.version} may leave its one box in Region {target.region.name}.")
+
+
+def is_lacking(item: Item, target: Target) -> bool:
+    """Whether a test of a region has not passed yet, so that the region is not done though it is stable."""
+    return any(manifests.test_key(target, test) not in item.passed for test in target.stage.tests or ())
 
 
 def passed(scene: Scene, item: Item, target: Target) -> bool:
@@ -48,10 +74,9 @@ def _look(scene: Scene, item: Item, target: Target, test: StageTest) -> bool:
             scene.replace(current, dataclasses.replace(current, passed=(*current.passed, key)))
             scene.note("TestPassed", f"{test.name} passed on {item.version} in Region {target.region.name}.")
             return True
-        if job.state is JobState.RUNNING:
-            waits.of_item(
-                scene, item, target.stage.name, "Testing", _running(scene, target, test, job), target.region.name
-            )
+        if job.state is not JobState.FAILED:
+            told = _going(scene, target, test, job)
+            waits.of_item(scene, item, target.stage.name, "Testing", told, target.region.name)
             return False
     return False
 
@@ -80,13 +105,18 @@ def _run(scene: Scene, item: Item, target: Target, test: StageTest, attempt: int
     waits.of_item(scene, item, target.stage.name, "Testing", told, target.region.name)
 
 
-def _running(scene: Scene, target: Target, test: StageTest, job: JobFacts) -> Held:
+def _going(scene: Scene, target: Target, test: StageTest, job: JobFacts) -> Held:
+    """Return the wait for a Job that has not ended, or that the API server does not take."""
+    told = f": {clause(job.message)}" if job.message else ""
+    what = f"the test {test.name} in Region {target.region.name}"
+    if job.state is JobState.REFUSED:
+        who = "whoever corrects the test's template, its namespace or the quota; it is tried again"
+        return waits.held(f"test-{test.name}", f"{what} to begin{told}", who)
     hub = test.where is JobPlace.HUB
     namespace = scene.s.pipeline.namespace if hub else target.namespace
     logs = f"kubectl -n {namespace} logs job/{job.name}"
-    what = f"the test {test.name} in Region {target.region.name}"
     command = logs if hub else waits.in_region(target.region, logs)
-    return waits.held(f"test-{test.name}", what, "the test itself", command)
+    return waits.held(f"test-{test.name}", f"{what}{told}", "the test itself; at its deadline it has failed", command)
 
 
 def _fail(scene: Scene, item: Item, target: Target, test: StageTest) -> None:

@@ -7,7 +7,8 @@ from ombak.core.conveyor import content, plan
 from ombak.core.conveyor.memory import Item
 from ombak.core.conveyor.placement import Target
 from ombak.core.conveyor.scene import Scene
-from ombak.core.conveyor.snapshot import Held, PipelineView, RegionFacts, RolloutFacts
+from ombak.core.conveyor.snapshot import PipelineView, RegionFacts, RolloutFacts
+from ombak.core.gates.gate import Held
 
 _ENGINEER = "whoever owns the Pipeline"
 

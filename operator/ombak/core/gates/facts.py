@@ -18,6 +18,10 @@ class GateFacts:
     blockers: tuple[BlockerView, ...] = ()
     overrides: OverrideFacts = NO_OVERRIDES
 
+    def __bool__(self) -> bool:
+        """Whether there is anything that could hold."""
+        return bool(self.windows or self.blockers)
+
     def hold(self, context: Context, now: datetime) -> Held | None:
         """Return everything here that holds a delivery, as one wait; None if it may go on."""
         permit = self.overrides.permit(context.artifact, now)

@@ -17,7 +17,7 @@ from ombak.runtime.hub.observe import HubStores, Observer
 from ombak.runtime.hub.reconcile import Hands, PipelineReconciler
 from ombak.runtime.hub.records import artifact_owner, decode_hub_artifact, decode_pipeline
 from ombak.runtime.hub.region_writer import RegionWriter
-from ombak.runtime.kube_port import ApiError, KubeClient, TooManyRequests
+from ombak.runtime.kube_port import ApiError, LogReader, TooManyRequests
 from ombak.runtime.region_records import RegionRecord
 from ombak.runtime.regions import Regions
 from ombak.runtime.store import Key, Store
@@ -34,7 +34,7 @@ class HubEngine:
     """All Pipelines of a hub. To be used from one event loop; `run` once."""
 
     def __init__(
-        self, client: KubeClient, records: Store[RegionRecord], gates: GateBook, clock: Clock, rng: random.Random
+        self, client: LogReader, records: Store[RegionRecord], gates: GateBook, clock: Clock, rng: random.Random
     ) -> None:
         """Nothing is asked before `run`."""
         self._client, self._clock, self._rng, self._gates = client, clock, rng, gates
@@ -68,6 +68,13 @@ class HubEngine:
         for pipeline in self.stores.pipelines:
             if pipeline[1] == key[1]:
                 self._queue.add(pipeline)
+
+    def alarm_changed(self, _region: str) -> None:
+        """An Alarm of a region says something else: those Pipelines look that may wait for one."""
+        for key in self.stores.pipelines:
+            stored = self.stores.pipelines.get(key)
+            if stored is not None and stored.value.names_alarms:
+                self._queue.add(key)
 
     def contact_changed(self, name: str, regions: Regions) -> None:
         """A Region was looked at: only if it stands otherwise than before there is something to decide."""

@@ -1,4 +1,4 @@
-"""Writes of a plan to the hub's own cluster: Artifacts, verdicts on them, people's commands, Jobs on the hub."""
+"""Writes of a plan to the hub's own cluster: Artifacts, verdicts on them, people's commands."""
 
 from datetime import datetime
 
@@ -7,15 +7,6 @@ from ombak.core.conveyor.snapshot import PipelineView
 from ombak.runtime import kinds
 from ombak.runtime.hub.observe import HubStores
 from ombak.runtime.kube_port import AlreadyExists, Conflict, KubeClient, NotFound, Object
-
-EARLY_OR_HUB = (
-    plan.EnsureArtifact
-    | plan.RecordRejected
-    | plan.RecordRetry
-    | plan.ClearCommand
-    | plan.DeleteArtifact
-    | plan.RunTest
-)
 
 
 class HubWriter:
@@ -46,11 +37,6 @@ class HubWriter:
                 await self._clear(pipeline, annotation)
             case plan.DeleteArtifact():
                 await self._delete(pipeline.namespace, action)
-            case plan.RunTest(namespace=namespace, manifest=manifest):
-                try:
-                    await self._client.create(kinds.JOBS, namespace, manifest)
-                except AlreadyExists:
-                    return
             case _:
                 raise AssertionError(f"no write of the hub's own cluster: {action}")
 

@@ -1,103 +1,139 @@
-"""The Jobs of tests, looked at one by one while they run: there are few, and each is known by its name."""
+"""The Jobs of tests: made, and looked at one by one while they run; there are few, and each is known by its name."""
 
 import asyncio
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 import structlog
 
+from ombak.api.wording import clause
 from ombak.core.conveyor import plan
 from ombak.core.conveyor.snapshot import JobFacts, JobState
 from ombak.runtime import kinds
-from ombak.runtime.kube_port import ApiError, KubeClient, NotFound, Object, listed, mapping
+from ombak.runtime.hub.job_facts import LONGEST, read_job
+from ombak.runtime.kube_port import AlreadyExists, ApiError, LogReader, NotFound, Object
 from ombak.runtime.regions import Regions
 from ombak.runtime.store import Key
 
 log = structlog.get_logger(__name__)
 
-EVERY = timedelta(seconds=2)
+EVERY = timedelta(seconds=1)
+"""How often it is seen which Jobs are due."""
+PAUSES = (1.0, 2.0, 2.0, 3.0, 5.0, 8.0, 15.0)
+"""Seconds between two looks at the same Job: many tests may run for long, and a region's requests are counted."""
 WITHIN = timedelta(seconds=15)
-_LONGEST = 256
+_OPEN = (JobState.RUNNING, JobState.REFUSED)
 
 
 @dataclasses.dataclass(slots=True)
 class _Followed:
+    """One Job: where it belongs, how it fares, and when to look again, by the loop's time."""
+
     region: str
     namespace: str
+    manifest: Object
     facts: JobFacts | None = None
+    is_made: bool = False
+    looks: int = 0
+    due: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return str(self.manifest["metadata"]["name"])
+
+    @property
+    def is_open(self) -> bool:
+        """There is something to be done or learned."""
+        return self.facts is None or self.facts.state in _OPEN
 
 
 class JobBook:
     """Which Jobs a Pipeline waits for, and how they fare. A restart forgets them: they are found again by name."""
 
-    def __init__(self, client: KubeClient, regions: Regions, wake: Callable[[Key], None]) -> None:
+    def __init__(self, client: LogReader, regions: Regions, wake: Callable[[Key], None]) -> None:
+        """`client` is that of the hub's own cluster."""
         self._client, self._regions, self._wake = client, regions, wake
         self._jobs: dict[Key, dict[str, _Followed]] = {}
+        self._turn = asyncio.Event()
 
     def facts(self, key: Key) -> Mapping[str, JobFacts]:
         """Return what is known of the Jobs of a Pipeline, by name."""
         return {name: job.facts for name, job in self._jobs.get(key, {}).items() if job.facts is not None}
 
     def follow(self, key: Key, action: plan.RunTest) -> None:
-        """Look at a Job from now on; whether it was made is seen then."""
-        name = action.manifest["metadata"]["name"]
-        self._jobs.setdefault(key, {}).setdefault(name, _Followed(action.region, action.namespace))
+        """Make a Job, unless it is there, and look at it from now on."""
+        made = _Followed(action.region, action.namespace, action.manifest)
+        self._jobs.setdefault(key, {}).setdefault(made.name, made)
+        self._turn.set()
 
     def forget(self, key: Key) -> None:
         """The Pipeline is gone, or nothing of it is being tested."""
         self._jobs.pop(key, None)
 
     async def run(self) -> None:
-        """Look until cancelled; each region by itself."""
+        """Look until cancelled; each region by itself, so that one that hangs delays no other."""
         busy: dict[str, asyncio.Task[None]] = {}
         try:
             while True:
-                await asyncio.sleep(EVERY.total_seconds())
                 busy = {region: task for region, task in busy.items() if not task.done()}
-                for region in {job.region for _, _, job in self._running()} - busy.keys():
-                    busy[region] = asyncio.create_task(self._look(region))
+                for region in {job.region for _, job in self._due()} - busy.keys():
+                    busy[region] = asyncio.create_task(self._look(region), name=f"tests {region or 'of the hub'}")
+                self._turn.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(EVERY.total_seconds()):
+                        await self._turn.wait()
         finally:
             for task in busy.values():
                 task.cancel()
 
-    def _running(self) -> list[tuple[Key, str, _Followed]]:
+    def _due(self) -> list[tuple[Key, _Followed]]:
+        now = asyncio.get_running_loop().time()
         return [
-            (key, name, job)
-            for key, jobs in self._jobs.items()
-            for name, job in jobs.items()
-            if job.facts is None or job.facts.state is JobState.RUNNING
+            (key, job) for key, jobs in self._jobs.items() for job in jobs.values() if job.is_open and job.due <= now
         ]
 
     async def _look(self, region: str) -> None:
         try:
-            async with asyncio.timeout(WITHIN.total_seconds()):
-                for key, name, job in [each for each in self._running() if each[2].region == region]:
-                    found = await self._read(name, job)
-                    if found != job.facts:
-                        job.facts = found
-                        self._wake(key)
+            for key, job in [each for each in self._due() if each[1].region == region]:
+                async with asyncio.timeout(WITHIN.total_seconds()):
+                    await self._one(key, job)
         except (ApiError, TimeoutError) as error:
-            log.info("tests are looked at later", region=region or "(hub)", error=str(error))
+            log.info("tests are looked at later", region=region or "(hub)", error=str(error) or "it took too long")
+        except Exception:
+            # A mistake of ours about one Job must not end the tests of all others.
+            log.exception("looking at tests failed", region=region or "(hub)")
 
-    async def _read(self, name: str, job: _Followed) -> JobFacts | None:
+    async def _one(self, key: Key, job: _Followed) -> None:
+        """Take one Job one look further."""
+        job.due = asyncio.get_running_loop().time() + PAUSES[min(job.looks, len(PAUSES) - 1)]
+        job.looks += 1
+        client = self._client if not job.region else self._regions.client(job.region)
+        before = job.facts
+        job.facts = await self._read(client, job) if job.is_made else await self._make(client, job)
+        if job.facts is None:
+            # Somebody deleted it. Whether it is run again is decided anew.
+            self._jobs.get(key, {}).pop(job.name, None)
+        if job.facts != before:
+            self._wake(key)
+
+    async def _make(self, client: LogReader, job: _Followed) -> JobFacts:
+        """Create it. What the server refuses is told, and tried again: a quota may be raised, a namespace made."""
         try:
-            if job.region:
-                found = await self._regions.get(job.region, kinds.JOBS, job.namespace, name)
-            else:
-                found = await self._client.get(kinds.JOBS, job.namespace, name)
+            await client.create(kinds.JOBS, job.namespace, job.manifest)
+        except AlreadyExists:
+            pass
+        except ApiError as error:
+            if not 400 <= error.status < 500 or error.status in (401, 408, 429):
+                raise
+            return JobFacts(job.name, JobState.REFUSED, clause(error.message)[:LONGEST])
+        job.is_made = True
+        return JobFacts(job.name, JobState.RUNNING)
+
+    async def _read(self, client: LogReader, job: _Followed) -> JobFacts | None:
+        try:
+            found = await client.get(kinds.JOBS, job.namespace, job.name)
         except NotFound:
             return None
-        return job_facts(found)
-
-
-def job_facts(found: Object) -> JobFacts:
-    """Read a Job; what says neither Complete nor Failed is running."""
-    conditions = [mapping(c) for c in listed(mapping(found.get("status")).get("conditions"))]
-    ended = {str(c.get("type")): c for c in conditions if c.get("status") == "True"}
-    name = str(found["metadata"]["name"])
-    if "Complete" in ended:
-        return JobFacts(name, JobState.PASSED)
-    if "Failed" in ended:
-        return JobFacts(name, JobState.FAILED, str(ended["Failed"].get("message") or "")[:_LONGEST])
-    return JobFacts(name, JobState.RUNNING)
+        return await read_job(client, found, job.facts)

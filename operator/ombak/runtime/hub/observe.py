@@ -5,22 +5,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from ombak.core.conveyor import placement, scene
+from ombak.core.conveyor import scene
 from ombak.core.conveyor.memory import HubMemory, load_memory
 from ombak.core.conveyor.merge import Merged, merge
 from ombak.core.conveyor.readback import rollout_facts
 from ombak.core.conveyor.snapshot import (
-    GateAnswer,
-    Held,
     HubArtifact,
     HubSnapshot,
     JobFacts,
     RegionFacts,
     RolloutFacts,
 )
-from ombak.core.gates.gate import Context, Moment
 from ombak.runtime.decode_alarm import moment_of
 from ombak.runtime.gate_book import GateBook
+from ombak.runtime.hub.gating import Gating
 from ombak.runtime.hub.records import HubArtifactRecord, PipelineRecord
 from ombak.runtime.region_records import RegionRecord, floors_of
 from ombak.runtime.regions import Regions, RegionView
@@ -45,7 +43,8 @@ class Observer:
 
     def __init__(self, hub: str, stores: HubStores, regions: Regions, gates: GateBook) -> None:
         """`hub` tells this hub from all others."""
-        self._hub, self._stores, self._regions, self._gates = hub, stores, regions, gates
+        self._hub, self._stores, self._regions = hub, stores, regions
+        self._gating = Gating(regions, gates)
 
     def snapshot(self, record: PipelineRecord, jobs: Mapping[str, JobFacts], now: datetime) -> HubSnapshot:
         """Return everything that a decision about a Pipeline may look at."""
@@ -53,16 +52,17 @@ class Observer:
         key, bases = (view.namespace, view.name), self._bases(record)
         artifacts = tuple(stored.value.view for _, stored in self._stores.artifacts.owned_by(key))
         plans = list(_plans(record, bases, memory, artifacts))
+        regions = tuple(self.region(name, now) for name in self._known())
         return HubSnapshot(
             hub=self._hub,
             pipeline=view,
             memory=memory,
             bases=bases,
-            regions=tuple(self.region(name, now) for name in self._known()),
+            regions=regions,
             rollouts=tuple(self._rollouts(view.name, _namespaces(view.namespace, plans))),
             artifacts=artifacts,
             jobs=jobs,
-            gates=tuple(self._answers(record, plans, now)),
+            gates=tuple(self._gating.answers(record, plans, regions, now)),
         )
 
     def _known(self) -> list[str]:
@@ -101,6 +101,7 @@ class Observer:
             allow=tuple(allow.namespaces) if allow is not None else None,
             reachable=None if is_new and not is_reached else is_reached,
             last_contact=last,
+            time_zone=(spec.time_zone or "") if spec is not None else "",
         )
 
     def _rollouts(self, name: str, namespaces: Iterable[str]) -> Iterator[RolloutFacts]:
@@ -109,28 +110,6 @@ class Observer:
                 view = self._regions.view(region, (namespace, name))
                 if view is not None and view.rollout is not None:
                     yield _facts(view)
-
-    def _answers(self, record: PipelineRecord, plans: Iterable[Merged], now: datetime) -> Iterator[GateAnswer]:
-        """Ask the gates for every stage; the plan of the newest change says which Windows a stage has."""
-        answered = set[str]()
-        for made in plans:
-            for stage in made.spec.stages if made.spec is not None else ():
-                if made.spec is None or stage.name in answered:
-                    continue
-                answered.add(stage.name)
-                windows = stage.windows if stage.windows is not None else made.spec.windows or []
-                bake = stage.bake.for_ if stage.bake is not None else placement.default_bake(made.spec, stage)
-                held = self._held(record, windows, bake, now)
-                if held is not None:
-                    yield GateAnswer(stage.name, held)
-
-    def _held(self, record: PipelineRecord, windows: list[str], horizon: timedelta, now: datetime) -> Held | None:
-        meta = record.meta
-        context = Context(meta.namespace, meta.name, Moment.START, record.labels, horizon, "ompl")
-        held = self._gates.facts_for(meta.namespace, windows).hold(context, now)
-        if held is None:
-            return None
-        return Held(held.kind, held.what, held.who, held.command, held.since, held.expected, held.names)
 
 
 def _plans(

@@ -82,11 +82,11 @@ class PipelineReconciler:
         await self._tell(key, record, s, made, now)
         by_region: defaultdict[str, list[plan.Action]] = defaultdict(list)
         for action in made.actions:
-            if isinstance(action, plan.RunTest):
-                self._hands.jobs.follow(key, action)
             if isinstance(action, plan.EARLY):
                 continue
-            if isinstance(action, _OF_THE_HUB) or not action.region:
+            if isinstance(action, plan.RunTest):
+                self._hands.jobs.follow(key, action)
+            elif isinstance(action, _OF_THE_HUB) or not action.region:
                 await self._hands.hub.do(s.pipeline, action, now)
             else:
                 by_region[action.region].append(action)

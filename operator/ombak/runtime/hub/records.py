@@ -30,6 +30,12 @@ class PipelineRecord:
         """The name of the Pipeline that it extends, empty if none."""
         return str(mapping(self.view.spec.get("extends")).get("name") or "")
 
+    @property
+    def names_alarms(self) -> bool:
+        """Whether it, or what it extends, may wait for Alarms of regions."""
+        stages = map(mapping, listed(self.view.spec.get("stages")))
+        return bool(self.base or self.view.spec.get("alarms") or any(stage.get("alarms") for stage in stages))
+
 
 def decode_pipeline(obj: Mapping[str, Any]) -> PipelineRecord:
     """Read a Pipeline. Total: what is wrong with it becomes the problem of its view."""

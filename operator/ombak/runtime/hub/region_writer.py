@@ -101,11 +101,6 @@ class RegionWriter:
                 meta = {"annotations": {manifests.CLAIMED: action.hub}, "resourceVersion": action.resource_version}
                 patch = {"metadata": meta}
                 await self._regions.patch(region, kinds.ROLLOUTS, action.namespace, action.name, patch)
-            case plan.RunTest(manifest=manifest):
-                try:
-                    await self._regions.create(region, manifest)
-                except AlreadyExists:
-                    return
             case _:
                 # `Regions.create` leaves the size to the region already, so there is nothing to release.
                 raise AssertionError(f"no write of a region: {action}")

@@ -1,0 +1,147 @@
+"""What the gates say of each stage of a Pipeline: Windows and Blockers by region, and the team's alarms (R85-R91)."""
+
+import dataclasses
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from ombak.api.common import GROUP
+from ombak.api.pipeline import PipelineSpec
+from ombak.api.stage import OnUnreachable, Stage
+from ombak.core.conveyor import content, manifests, placement
+from ombak.core.conveyor.merge import Merged
+from ombak.core.conveyor.model import times_of
+from ombak.core.conveyor.placement import Placement, Target
+from ombak.core.conveyor.snapshot import SKIP_AFTER, ZERO, GateAnswer, RegionFacts
+from ombak.core.gates.blockers import NAME_LABEL
+from ombak.core.gates.gate import Context, Held, Moment
+from ombak.core.gates.team_alarms import PlacedAlarm, TeamAlarmGate
+from ombak.runtime.gate_book import GateBook
+from ombak.runtime.hub.records import PipelineRecord
+from ombak.runtime.regions import Regions
+
+STAGE_LABEL = f"{GROUP}/stage"
+"""Stands for the stage of a Pipeline, in selectors of Blockers."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """One Pipeline by one of its plans, at one moment; most have no gates, so what costs time is found when needed."""
+
+    record: PipelineRecord
+    made: Merged
+    spec: PipelineSpec
+    regions: Sequence[RegionFacts]
+    now: datetime
+
+    @functools.cached_property
+    def placed(self) -> Placement:
+        return placement.place(self.spec, self.record.meta.namespace, self.regions)
+
+    def windows(self, stage: Stage) -> list[str]:
+        return stage.windows if stage.windows is not None else self.spec.windows or []
+
+    def alarms(self, stage: Stage) -> list[str]:
+        return stage.alarms if stage.alarms is not None else self.spec.alarms or []
+
+
+class Gating:
+    """Asks all gates; reads memory only and never waits."""
+
+    def __init__(self, regions: Regions, gates: GateBook) -> None:
+        self._regions, self._gates = regions, gates
+
+    def answers(
+        self, record: PipelineRecord, plans: Iterable[Merged], regions: Sequence[RegionFacts], now: datetime
+    ) -> Iterator[GateAnswer]:
+        """Return what is closed, for every stage; the plan of the newest change that has a stage speaks for it."""
+        answered = set[str]()
+        for made in plans:
+            if made.spec is None:
+                continue
+            asked = _Asked(record, made, made.spec, regions, now)
+            for stage in made.spec.stages:
+                if stage.name not in answered:
+                    answered.add(stage.name)
+                    yield from self._of_regions(asked, stage)
+                    yield from self._of_alarms(asked, stage)
+
+    def _of_regions(self, asked: _Asked, stage: Stage) -> Iterator[GateAnswer]:
+        """Windows and Blockers: the whole stage is held while each of its regions is, else just those that are."""
+        if not self._gates.facts_for(asked.record.meta.namespace, asked.windows(stage)):
+            return
+        found = [(target, self._held(asked, target)) for target in asked.placed.targets[stage.name]]
+        closed = [(target, held) for target, held in found if held is not None]
+        if closed and len(closed) == len(found):
+            yield GateAnswer(stage.name, min((held for _, held in closed), key=_opens))
+        else:
+            for target, held in closed:
+                yield GateAnswer(stage.name, held, target.region.name)
+
+    def _held(self, asked: _Asked, target: Target) -> Held | None:
+        meta, stage, windows = asked.record.meta, target.stage, asked.windows(target.stage)
+        facts = self._gates.facts_for(meta.namespace, windows, region_zone=target.region.time_zone)
+        own = {k: v for k, v in target.region.labels.items() if k != NAME_LABEL}
+        labels = {**own, **asked.record.labels, STAGE_LABEL: stage.name}
+        horizon = _length(asked, target) if windows else ZERO
+        context = Context(meta.namespace, meta.name, Moment.START, labels, horizon, "ompl")
+        return facts.hold(context, asked.now)
+
+    def _of_alarms(self, asked: _Asked, stage: Stage) -> Iterator[GateAnswer]:
+        meta, gate = asked.record.meta, TeamAlarmGate(tuple(dict.fromkeys(self._alarms(asked, stage))))
+        held = gate.holds(Context(meta.namespace, meta.name, Moment.START, resource="ompl"), asked.now)
+        if held is not None:
+            yield GateAnswer(stage.name, held)
+
+    def _alarms(self, asked: _Asked, stage: Stage) -> Iterator[PlacedAlarm]:
+        """Return the alarms of the stage's regions and of those of the stages before."""
+        for each in asked.spec.stages:
+            names = asked.alarms(each)
+            can_skip = (each.on_region_unreachable or asked.spec.on_region_unreachable) is OnUnreachable.SKIP
+            for target in asked.placed.targets[each.name] if names else ():
+                if not (can_skip and target.region.is_given_up(asked.now, SKIP_AFTER)):
+                    for name in names:
+                        yield from self._alarm(asked, target, name)
+            if each.name == stage.name:
+                return
+
+    def _alarm(self, asked: _Asked, target: Target, name: str) -> Iterator[PlacedAlarm]:
+        region, (place, _, bare) = target.region, name.rpartition("/")
+        namespace = place or target.namespace
+        if not region.is_reached:
+            yield PlacedAlarm(region.name, namespace, bare, None, is_certain=False, told="the region does not answer")
+            return
+        found = self._regions.alarm(region.name, (namespace, bare))
+        if found is not None:
+            yield PlacedAlarm(region.name, namespace, bare, found.state, found.is_certain, found.told, found.since)
+        elif not self._comes_with_it(asked, target, (namespace, bare)):
+            yield PlacedAlarm(region.name, namespace, bare, None, is_certain=False, told="there is no such Alarm")
+
+    def _comes_with_it(self, asked: _Asked, target: Target, key: tuple[str, str]) -> bool:
+        """It travels with the change, to where that was not delivered yet: waiting for it would be for ever."""
+        made = asked.made
+        if key[0] != target.namespace or not any(_is_alarm(o, key[1]) for o in made.objects):
+            return False
+        view = self._regions.view(target.region.name, (target.namespace, asked.record.meta.name))
+        there = view.rollout.annotations.get(manifests.VERSION) if view is not None and view.rollout else None
+        return there != content.version_of(content.content_id(made.template, made.objects), made.values)
+
+
+def _is_alarm(found: Mapping[str, Any], name: str) -> bool:
+    return found.get("kind") == "Alarm" and found["metadata"].get("name") == name
+
+
+def _opens(held: Held) -> tuple[bool, float]:
+    """Order by when a gate opens; those of which nobody knows come last."""
+    return held.expected is None, held.expected.timestamp() if held.expected is not None else 0.0
+
+
+def _length(asked: _Asked, target: Target) -> timedelta:
+    """Return how long the delivery into a region is expected to take, as far as bakes tell."""
+    raw, stages = asked.made.rollout, asked.made.raw.get("stages") or ()
+    strategy = placement.strategy(asked.spec, raw.get("strategy") or {}, stages, target)
+    replicas = target.stage.replicas if target.stage.replicas is not None else int(raw.get("replicas") or 1)
+    zones = placement.zones_of(raw.get("zones"), target)
+    times = times_of({"strategy": strategy, **({"zones": zones} if zones else {})}, ZERO, replicas)
+    return times.one_box + times.rolling + times.bake
