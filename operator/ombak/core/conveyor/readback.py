@@ -18,6 +18,7 @@ _OURS = (
     manifests.STAGE,
     manifests.VALUES,
     manifests.OBJECTS,
+    manifests.OVERRIDE,
     *manifests.PROVENANCE,
 )
 _PHASES = {phase.value: phase for phase in Phase}

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from ombak.api.override import TargetKind
 from ombak.core.conveyor import placement, scene
 from ombak.core.conveyor.memory import HubMemory, load_memory
 from ombak.core.conveyor.merge import Merged, merge
@@ -19,6 +20,7 @@ from ombak.core.conveyor.snapshot import (
     RolloutFacts,
 )
 from ombak.core.gates.gate import Context, Moment
+from ombak.core.overrides.facts import NO_OVERRIDES, OverrideFacts
 from ombak.runtime.decode_alarm import moment_of
 from ombak.runtime.gate_book import GateBook
 from ombak.runtime.hub.records import HubArtifactRecord, PipelineRecord
@@ -63,6 +65,7 @@ class Observer:
             artifacts=artifacts,
             jobs=jobs,
             gates=tuple(self._answers(record, plans, now)),
+            overrides=self._overrides(record),
         )
 
     def _known(self) -> list[str]:
@@ -113,6 +116,8 @@ class Observer:
     def _answers(self, record: PipelineRecord, plans: Iterable[Merged], now: datetime) -> Iterator[GateAnswer]:
         """Ask the gates for every stage; the plan of the newest change says which Windows a stage has."""
         answered = set[str]()
+        active = self._overrides(record).active(now)
+        spared = active.artifact if active is not None and active.passes else ""
         for made in plans:
             for stage in made.spec.stages if made.spec is not None else ():
                 if made.spec is None or stage.name in answered:
@@ -122,12 +127,21 @@ class Observer:
                 bake = stage.bake.for_ if stage.bake is not None else placement.default_bake(made.spec, stage)
                 held = self._held(record, windows, bake, now)
                 if held is not None:
-                    yield GateAnswer(stage.name, held)
+                    left = self._held(record, windows, bake, now, spared) if spared else None
+                    yield GateAnswer(stage.name, held, spared=spared, left=left)
 
-    def _held(self, record: PipelineRecord, windows: list[str], horizon: timedelta, now: datetime) -> Held | None:
-        meta = record.meta
-        context = Context(meta.namespace, meta.name, Moment.START, record.labels, horizon, "ompl")
-        held = self._gates.facts_for(meta.namespace, windows).hold(context, now)
+    def _overrides(self, record: PipelineRecord) -> OverrideFacts:
+        return self._gates.overrides.facts(TargetKind.PIPELINE, record.meta.namespace, record.meta.name)
+
+    def _held(
+        self, record: PipelineRecord, windows: list[str], horizon: timedelta, now: datetime, spared: str = ""
+    ) -> Held | None:
+        """Ask the gates; `spared` is a version that an Override lets pass some of them."""
+        meta, overrides = record.meta, self._overrides(record) if spared else NO_OVERRIDES
+        context = Context(
+            meta.namespace, meta.name, Moment.START, record.labels, horizon, resource="ompl", artifact=spared
+        )
+        held = self._gates.facts_for(meta.namespace, windows, overrides).hold(context, now)
         if held is None:
             return None
         return Held(held.kind, held.what, held.who, held.command, held.since, held.expected, held.names)
