@@ -3,7 +3,7 @@
 import dataclasses
 from datetime import datetime, timedelta
 
-from ombak.core.conveyor import back, deliver, queue, report, retention, tests, waits
+from ombak.core.conveyor import back, deliver, fastlane, queue, report, retention, tests, waits
 from ombak.core.conveyor.memory import Item
 from ombak.core.conveyor.plan import HubPlan
 from ombak.core.conveyor.scene import Scene
@@ -114,6 +114,9 @@ def _slot(scene: Scene, item: Item, stage: str) -> Held | None:
         if other.sequence < item.sequence and not deliver.has_begun(scene, other, stage):
             queue.drop_for(scene, other, item)
             continue
+        if fastlane.takes_over(scene, item, other) and deliver.what_holds(scene, item, None, stage) is None:
+            fastlane.give_up(scene, other, item)
+            continue
         what = f"stage {stage} to be free: {other.version} (change {other.sequence}) is in it"
         return waits.held("slot", what, "time, as it finishes; or abort it", waits.abort(scene, other.version))
     for target in scene.targets(item, stage):
@@ -137,6 +140,9 @@ def _planned(scene: Scene) -> HubPlan:
     stages = report.stages(scene)
     stage, version, reason, message = report.glance(scene)
     moments = [w.expected for w in scene.waits if w.expected is not None and w.expected > scene.now]
+    override = scene.s.overrides.active(scene.now)
+    if override is not None:
+        moments.append(override.until)
     if scene.waits:
         moments.append(scene.now + max(scene.s.poll, timedelta(seconds=1)))
     return HubPlan(

@@ -4,8 +4,10 @@ import dataclasses
 from enum import StrEnum
 
 from ombak.api.pipeline import HandEdits
+from ombak.api.rollout import Phase
 from ombak.api.stage import OnUnreachable
-from ombak.core.conveyor import back, manifests, plan, tests, waits
+from ombak.core import naming
+from ombak.core.conveyor import back, fastlane, manifests, plan, tests, waits
 from ombak.core.conveyor.memory import Item
 from ombak.core.conveyor.placement import Target
 from ombak.core.conveyor.scene import Scene
@@ -78,11 +80,20 @@ def _state(scene: Scene, item: Item, target: Target) -> tuple[State, RolloutFact
     state, facts = standing(scene, order)
     if state is State.EARLIER and back.is_going_back(scene, target):
         return State.BUSY, facts
+    if state is State.BUSY and facts is not None and _gives_way(scene, order, facts):
+        return State.EARLIER, facts
     return state, facts
 
 
-_BEGUN = (State.MOVING, State.STABLE, State.EDITED, State.BACK)
-_ON_THE_WAY = (State.MOVING, State.HELD, State.EDITED)
+def _gives_way(scene: Scene, order: manifests.Order, facts: RolloutFacts) -> bool:
+    """An Override lets the version start where an earlier one is in the middle of its way."""
+    is_ahead = facts.is_told and facts.sequence < order.sequence and not back.is_going_back(scene, order.target)
+    return is_ahead and order.permit is not None and order.permit.supersedes and facts.phase in _FORWARD
+
+
+_FORWARD = (Phase.INSTALLING, Phase.BLOCKED, Phase.ONE_BOX, Phase.ONE_BOX_BAKE, Phase.ROLLING, Phase.BAKE)
+_BEGUN = (State.MOVING, State.STABLE, State.OVERRIDDEN, State.EDITED, State.BACK)
+_ON_THE_WAY = (State.MOVING, State.HELD, State.OVERRIDDEN, State.EDITED)
 
 
 def _takes_room(scene: Scene, item: Item, target: Target, state: State, facts: RolloutFacts | None) -> bool:
@@ -146,7 +157,9 @@ def what_holds(scene: Scene, item: Item, target: Target | None, stage: str = "")
         what = f"the Artifact of {item.version}, which is gone or not what its name says"
         return waits.held("artifact", what, "whoever deleted it; or deliver another version")
     name, region = (target.stage.name, target.region.name) if target else (stage, "")
-    return together([g.held for g in scene.s.gates if g.stage == name and g.region in ("", region)])
+    gates = (g for g in scene.s.gates if g.stage == name and g.region in ("", region))
+    answers = (g.left if g.spared and g.spared == item.version else g.held for g in gates)
+    return fastlane.holds(scene, item) or together([held for held in answers if held is not None])
 
 
 def _write(scene: Scene, order: manifests.Order, facts: RolloutFacts | None, why: str, *, everything: bool) -> None:
@@ -158,7 +171,24 @@ def _write(scene: Scene, order: manifests.Order, facts: RolloutFacts | None, why
         if everything or manifests.is_first(found)
     )
     made = manifests.rollout(scene.s, order, facts, objects=everything or not artifact.objects)
+    if facts is not None and _gives_way(scene, order, facts) and fastlane.flying(facts):
+        # What is given up goes back there first, so that it never bakes by the fix' short bakes.
+        made["metadata"]["annotations"][naming.ABORT] = fastlane.flying(facts)
     back.apply(scene, target, facts, made, first, why)
+
+
+def _overridden(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> Outcome:
+    """Write what an Override changes, or changes no more, and leave all else as it is."""
+    order = scene.order(item, target)
+    assert order is not None
+    by = f"Override {order.override} counts" if order.override else "no Override counts any more"
+    what = f"the bakes of {item.version} to be written to Region {target.region.name}: {by}"
+    told = waits.held("override", what, "nobody, it goes by itself")
+    waits.of_item(scene, item, target.stage.name, "Override", told, target.region.name)
+    if target.key not in scene.touched:
+        back.apply(scene, target, facts, manifests.overridden(scene.s, order, facts), (), by)
+        scene.note("Overridden", f"Region {target.region.name}: {what}.", is_warning=bool(order.override))
+    return Outcome.UNDER_WAY
 
 
 def _go_on(
@@ -174,6 +204,9 @@ def _go_on(
         case State.FOREIGN:
             assert facts is not None
             return _foreign(scene, item, target, facts)
+        case State.OVERRIDDEN:
+            assert facts is not None
+            return _overridden(scene, item, target, facts)
         case State.EDITED:
             assert facts is not None
             return _edited(scene, item, target, facts)

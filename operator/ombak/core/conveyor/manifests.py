@@ -16,6 +16,7 @@ from ombak.core.conveyor.merge import Merged
 from ombak.core.conveyor.placement import Target
 from ombak.core.conveyor.snapshot import HubArtifact, HubSnapshot, Raw, RolloutFacts
 from ombak.core.identity import artifact_id, digest_of
+from ombak.core.overrides.view import AS_IT_IS, Permit
 
 Manifest = dict[str, Any]
 
@@ -29,6 +30,8 @@ VERSION = f"{GROUP}/version"
 STAGE = f"{GROUP}/stage"
 VALUES = f"{GROUP}/values"
 OBJECTS = f"{GROUP}/objects"
+OVERRIDE = f"{GROUP}/override"
+"""`namespace/name` of the Override on the hub by which a Rollout has the bakes that it has."""
 TEST = f"{GROUP}/test"
 PROVENANCE = tuple(f"{GROUP}/{name}" for name in ("author", "commit", "build", "reviewer"))
 """Annotations of the Pipeline that travel along, so that every region can tell who, what and when."""
@@ -39,6 +42,7 @@ _KEPT_S = 7 * 24 * 3600
 """A finished Job of a test is kept for a week, where its template does not say how long."""
 _KEPT_AT_LEAST_S = 3600
 _PEOPLES = ("replicas", "paused")
+_OVERRIDDEN = ("strategy",)
 _FIRST_KINDS = ("Alarm", "ConfigMap")
 _TRACKING = ("kubectl.kubernetes.io/", "argocd.argoproj.io/", "meta.helm.sh/", "helm.sh/")
 _HELM = ("app.kubernetes.io/managed-by", "Helm")
@@ -144,6 +148,13 @@ class Order:
     sequence: int
     provenance: Mapping[str, str] = dataclasses.field(default_factory=dict)
     retry: bool = False
+    permit: Permit | None = None
+    """What an Override allows the version."""
+
+    @property
+    def override(self) -> str:
+        """What is written of the Override, empty without one."""
+        return self.permit.reference if self.permit is not None else ""
 
     @functools.cached_property
     def delivery(self) -> Delivery:
@@ -158,7 +169,11 @@ class Order:
         made = {k: v for k, v in plan.rollout.items() if k not in ("replicas", "zones", "strategy", "template")}
         made["template"] = self.delivery.template
         made["strategy"] = placement.strategy(
-            plan.spec, plan.rollout.get("strategy") or {}, plan.raw.get("stages") or (), target
+            plan.spec,
+            plan.rollout.get("strategy") or {},
+            plan.raw.get("stages") or (),
+            target,
+            self.permit.bakes if self.permit is not None else AS_IT_IS,
         )
         zones = placement.zones_of(plan.rollout.get("zones"), target)
         return made | ({"zones": zones} if zones else {})
@@ -183,6 +198,7 @@ def rollout(s: HubSnapshot, order: Order, seen: RolloutFacts | None, *, objects:
         STAGE: order.target.stage.name,
         **({VALUES: made.env} if made.env else {}),
         **({OBJECTS: known} if known else {}),
+        **({OVERRIDE: order.override} if order.override else {}),
         **({naming.RETRY: f"{made.id}.{order.sequence}"} if order.retry else {}),
         **order.provenance,
     }
@@ -197,6 +213,15 @@ def amended(s: HubSnapshot, target: Target, seen: RolloutFacts, changed: Raw, to
     spec = {k: v for k, v in copy.deepcopy(dict(seen.spec)).items() if k not in _PEOPLES} | dict(changed)
     annotations = {**seen.annotations, HUB: s.hub, PIPELINE: s.pipeline.key, **told}
     return whole(s, target, annotations, spec)
+
+
+def overridden(s: HubSnapshot, order: Order, seen: RolloutFacts) -> Manifest:
+    """Return a region's Rollout as it is, but for what an Override changes, or changes no more."""
+    kept = {k: v for k, v in seen.spec.items() if k not in _OVERRIDDEN}
+    told = {k: v for k, v in seen.annotations.items() if k != OVERRIDE}
+    changed = {k: v for k, v in order.spec.items() if k in _OVERRIDDEN}
+    before = dataclasses.replace(seen, spec=kept, annotations=told)
+    return amended(s, order.target, before, changed, {OVERRIDE: order.override} if order.override else {})
 
 
 def whole(s: HubSnapshot, target: Target, annotations: Mapping[str, str], spec: Manifest) -> Manifest:

@@ -171,6 +171,8 @@ class RegionModel:
         for named in spec.get("rejected") or ():
             r.bad.setdefault(named, "spec.rejected names it")
         self._retry(r)
+        if r.flying and r.flying == r.manifest["metadata"]["annotations"].pop(naming.ABORT, ""):
+            r.bad[r.flying] = "aborted"
         if r.flying and r.flying in r.bad:
             self._go_back(r, r.flying, now)
         elif r.phase in _FORWARD or r.phase == "Installing":

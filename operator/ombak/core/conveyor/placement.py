@@ -10,6 +10,7 @@ from ombak.api.duration import format_duration, parse_duration
 from ombak.api.pipeline import PipelineSpec
 from ombak.api.stage import ALL_ZONES, JobMoment, Operator, Phase, RegionSelector, Stage
 from ombak.core.conveyor.snapshot import RegionFacts
+from ombak.core.overrides.view import AS_IT_IS, Shortened
 
 FIRST_WAVE_BAKE = timedelta(hours=12)
 WAVE_BAKE = timedelta(hours=4)
@@ -154,22 +155,31 @@ def default_bake(spec: PipelineSpec, stage: Stage) -> timedelta:
 
 
 def strategy(
-    spec: PipelineSpec, written: Mapping[str, Any], stages: Iterable[Mapping[str, Any]], target: Target
+    spec: PipelineSpec,
+    written: Mapping[str, Any],
+    stages: Iterable[Mapping[str, Any]],
+    target: Target,
+    shorter: Shortened = AS_IT_IS,
 ) -> dict[str, Any]:
     """Return the strategy of a region's Rollout: as written, with the stage's bake, never under the Region's floors.
 
     With tests of coexistence the region waits for a permit in the one box, whatever becomes of the hub. `written`
-    and `stages` are as the user wrote them.
+    and `stages` are as the user wrote them; an Override's `shorter` bakes are the last word.
     """
     floors, made = target.region.floors, dict(written)
     own = next((dict(s.get("bake") or {}) for s in stages if s.get("name") == target.stage.name), {})
-    made["bake"] = _at_least(own or {"for": format_duration(default_bake(spec, target.stage))}, floors.bake)
-    for name, default, floor in (("oneBox", ONE_BOX_BAKE, floors.one_box), ("rolling", BATCH_BAKE, floors.batch)):
+    last = _at_least(own or {"for": format_duration(default_bake(spec, target.stage))}, floors.bake)
+    made["bake"] = _at_most(last, shorter.bake)
+    parts = {
+        "oneBox": (ONE_BOX_BAKE, floors.one_box, shorter.one_box),
+        "rolling": (BATCH_BAKE, floors.batch, shorter.batch),
+    }
+    for name, (default, floor, limit) in parts.items():
         part = dict(made.get(name) or {})
         bake = dict(part.get("bake") or {"for": format_duration(default)})
-        raised = _at_least(bake, floor)
-        if "bake" in part or raised != bake:
-            made[name] = {**part, "bake": raised}
+        effective = _at_most(_at_least(bake, floor), limit)
+        if "bake" in part or effective != bake:
+            made[name] = {**part, "bake": effective}
     if is_tested_mixed(target.stage):
         made["oneBox"] = {**dict(made.get("oneBox") or {}), "needsPermit": True}
     return made
@@ -178,6 +188,12 @@ def strategy(
 def is_tested_mixed(stage: Stage) -> bool:
     """Whether a stage has tests of coexistence: its regions then keep a change in the one box until they passed."""
     return any(test.when is JobMoment.DURING_ONE_BOX for test in stage.tests or ())
+
+
+def _at_most(bake: dict[str, Any], limit: timedelta | None) -> dict[str, Any]:
+    if limit is None or parse_duration(str(bake["for"])) <= limit:
+        return bake
+    return {**bake, "for": format_duration(limit)}
 
 
 def _at_least(bake: dict[str, Any], floor: timedelta) -> dict[str, Any]:

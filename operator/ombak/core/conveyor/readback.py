@@ -19,6 +19,7 @@ _OURS = (
     manifests.VALUES,
     manifests.OBJECTS,
     naming.PERMIT,
+    manifests.OVERRIDE,
     *manifests.PROVENANCE,
 )
 _PHASES = {phase.value: phase for phase in Phase}

@@ -8,6 +8,7 @@ from ombak.core.conveyor.memory import HubMemory, Item
 from ombak.core.conveyor.merge import Merged, merge
 from ombak.core.conveyor.placement import Placement, Target, place
 from ombak.core.conveyor.snapshot import HubArtifact, HubRejection, HubSnapshot, RegionFacts, RolloutFacts
+from ombak.core.overrides.view import Permit
 from ombak.core.plan import Note
 
 Key = tuple[str, str]
@@ -101,9 +102,19 @@ class Scene:
         key = (item.sequence, item.version, target.stage.name, *target.key)
         if key not in self._orders:
             self._orders[key] = manifests.Order(
-                target, artifact, self.plan_of(item), item.sequence, item.provenance, item.is_retry
+                target,
+                artifact,
+                self.plan_of(item),
+                item.sequence,
+                item.provenance,
+                item.is_retry,
+                self.permit(item.version),
             )
         return self._orders[key]
+
+    def permit(self, version: str) -> Permit | None:
+        """Return what an Override allows a version now, None if nothing."""
+        return self.s.overrides.permit(version, self.now)
 
     # -- what comes of it
 

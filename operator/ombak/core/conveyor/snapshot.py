@@ -10,6 +10,7 @@ from ombak.api.rollout import Phase
 from ombak.core.conveyor.memory import HubMemory
 from ombak.core.floors import NO_FLOORS, Floors
 from ombak.core.gates.gate import Held
+from ombak.core.overrides.facts import NO_OVERRIDES, OverrideFacts
 
 ZERO = timedelta(0)
 SKIP_AFTER = timedelta(minutes=5)
@@ -175,6 +176,10 @@ class GateAnswer:
     stage: str
     held: Held
     region: str = ""
+    spared: str = ""
+    """The version that an Override lets pass some of it."""
+    left: Held | None = None
+    """What still holds that version; None if nothing."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -216,6 +221,8 @@ class HubSnapshot:
     jobs: Mapping[str, JobFacts] = dataclasses.field(default_factory=dict)
     """By name, of the hub and of the regions alike: a name says the region too."""
     gates: tuple[GateAnswer, ...] = ()
+    overrides: OverrideFacts = NO_OVERRIDES
+    """Those for this Pipeline."""
     skip_after: timedelta = SKIP_AFTER
     """A region is passed over only after so long without a word."""
     poll: timedelta = timedelta(seconds=30)

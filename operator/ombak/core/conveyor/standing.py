@@ -23,6 +23,8 @@ class State(StrEnum):
     """Something else is on its way there."""
     LATER = "Later"
     """It was given a later change already."""
+    OVERRIDDEN = "Overridden"
+    """What was delivered is to be written anew: another Override counts than when it was, or none any more."""
     EDITED = "Edited"
     """Somebody changed what was delivered."""
     MOVING = "Moving"
@@ -58,6 +60,8 @@ def _before(facts: RolloutFacts, order: manifests.Order) -> State:
 def _told(order: manifests.Order, facts: RolloutFacts) -> State:
     if is_taken_back(facts):
         return State.BACK
+    if facts.annotations.get(manifests.OVERRIDE, "") != order.override:
+        return State.OVERRIDDEN
     if manifests.edited(order, facts):
         return State.EDITED
     if not facts.is_told or facts.has_retry:

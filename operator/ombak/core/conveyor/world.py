@@ -20,6 +20,7 @@ from ombak.core.conveyor.snapshot import (
     RegionFacts,
     RolloutFacts,
 )
+from ombak.core.overrides.facts import NO_OVERRIDES
 
 Gates = Callable[[datetime], tuple[GateAnswer, ...]]
 Tests = Callable[[Mapping[str, Any]], JobState]
@@ -60,6 +61,7 @@ class World:
         self.views: dict[str, tuple[RolloutFacts, ...]] = {}
         self.contact: dict[str, datetime] = {}
         self.test: Tests = all_pass
+        self.overrides = NO_OVERRIDES
         self._ill, self._gates = ill, gates
         for region in regions:
             self.add(region)
@@ -102,6 +104,7 @@ class World:
                 if region not in self.silent
             },
             gates=self._gates(self.now),
+            overrides=self.overrides,
         )
 
     def step(self, *, writes: int | None = None, stale: frozenset[str] = frozenset()) -> plan.HubPlan:

@@ -74,6 +74,9 @@ class Shortened:
     bake: timedelta | None = None
 
 
+AS_IT_IS = Shortened()
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Permit:
     """What the Override that counts allows its artifact, and by whom."""
@@ -85,10 +88,15 @@ class Permit:
     approved_by: tuple[str, ...]
     reason: str
     until: datetime
-    bakes: Shortened = Shortened()
+    bakes: Shortened = AS_IT_IS
     passes: frozenset[tuple[str, str]] = frozenset()
     """Kind and name of gates."""
     supersedes: bool = False
+
+    @property
+    def reference(self) -> str:
+        """Return what is written where its effects are."""
+        return f"{self.namespace}/{self.name}"
 
     @property
     def by_whom(self) -> str:
@@ -112,7 +120,7 @@ def permit_of(view: OverrideView) -> Permit:
         approved_by=view.approvers,
         reason=spec.reason,
         until=spec.expires,
-        bakes=Shortened(bake.one_box, bake.batch, bake.bake) if bake is not None else Shortened(),
+        bakes=Shortened(bake.one_box, bake.batch, bake.bake) if bake is not None else AS_IT_IS,
         passes=frozenset((each.kind.value, each.name) for each in spec.passes or ()),
         supersedes=spec.supersede,
     )

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ombak.api.common import GROUP
+from ombak.api.override import TargetKind
 from ombak.api.pipeline import PipelineSpec
 from ombak.api.stage import OnUnreachable, Stage
 from ombak.core.conveyor import content, manifests, placement
@@ -17,6 +18,7 @@ from ombak.core.conveyor.snapshot import SKIP_AFTER, ZERO, GateAnswer, RegionFac
 from ombak.core.gates.blockers import NAME_LABEL
 from ombak.core.gates.gate import Context, Held, Moment
 from ombak.core.gates.team_alarms import PlacedAlarm, TeamAlarmGate
+from ombak.core.overrides.facts import NO_OVERRIDES, OverrideFacts
 from ombak.runtime.gate_book import GateBook
 from ombak.runtime.hub.records import PipelineRecord
 from ombak.runtime.regions import Regions
@@ -33,7 +35,14 @@ class _Asked:
     made: Merged
     spec: PipelineSpec
     regions: Sequence[RegionFacts]
+    overrides: OverrideFacts
     now: datetime
+
+    @functools.cached_property
+    def spared(self) -> str:
+        """The version that an Override lets pass some gates, empty if there is none."""
+        active = self.overrides.active(self.now)
+        return active.artifact if active is not None and active.passes else ""
 
     @functools.cached_property
     def placed(self) -> Placement:
@@ -52,15 +61,20 @@ class Gating:
     def __init__(self, regions: Regions, gates: GateBook) -> None:
         self._regions, self._gates = regions, gates
 
+    def overrides(self, record: PipelineRecord) -> OverrideFacts:
+        """Return the Overrides for a Pipeline."""
+        return self._gates.overrides.facts(TargetKind.PIPELINE, record.meta.namespace, record.meta.name)
+
     def answers(
         self, record: PipelineRecord, plans: Iterable[Merged], regions: Sequence[RegionFacts], now: datetime
     ) -> Iterator[GateAnswer]:
         """Return what is closed, for every stage; the plan of the newest change that has a stage speaks for it."""
         answered = set[str]()
+        overrides = self.overrides(record)
         for made in plans:
             if made.spec is None:
                 continue
-            asked = _Asked(record, made, made.spec, regions, now)
+            asked = _Asked(record, made, made.spec, regions, overrides, now)
             for stage in made.spec.stages:
                 if stage.name not in answered:
                     answered.add(stage.name)
@@ -71,21 +85,25 @@ class Gating:
         """Windows and Blockers: the whole stage is held while each of its regions is, else just those that are."""
         if not self._gates.facts_for(asked.record.meta.namespace, asked.windows(stage)):
             return
-        found = [(target, self._held(asked, target)) for target in asked.placed.targets[stage.name]]
-        closed = [(target, held) for target, held in found if held is not None]
-        if closed and len(closed) == len(found):
-            yield GateAnswer(stage.name, min((held for _, held in closed), key=_opens))
-        else:
-            for target, held in closed:
-                yield GateAnswer(stage.name, held, target.region.name)
+        targets, spared = asked.placed.targets[stage.name], asked.spared
+        closed = {t.region.name: held for t in targets if (held := self._held(asked, t)) is not None}
+        left = {t.region.name: held for t in targets if spared and (held := self._held(asked, t, spared)) is not None}
+        if closed and len(closed) == len(targets):
+            still = min(left.values(), key=_opens) if len(left) == len(targets) else None
+            yield GateAnswer(stage.name, min(closed.values(), key=_opens), spared=spared, left=still)
+            closed = left if still is None else {}
+        for region, held in closed.items():
+            yield GateAnswer(stage.name, held, region, spared=spared, left=left.get(region))
 
-    def _held(self, asked: _Asked, target: Target) -> Held | None:
+    def _held(self, asked: _Asked, target: Target, spared: str = "") -> Held | None:
+        """Ask the gates of one region; `spared` is a version that an Override lets pass some of them."""
         meta, stage, windows = asked.record.meta, target.stage, asked.windows(target.stage)
-        facts = self._gates.facts_for(meta.namespace, windows, region_zone=target.region.time_zone)
+        overrides = asked.overrides if spared else NO_OVERRIDES
+        facts = self._gates.facts_for(meta.namespace, windows, overrides, region_zone=target.region.time_zone)
         own = {k: v for k, v in target.region.labels.items() if k != NAME_LABEL}
         labels = {**own, **asked.record.labels, STAGE_LABEL: stage.name}
         horizon = _length(asked, target) if windows else ZERO
-        context = Context(meta.namespace, meta.name, Moment.START, labels, horizon, "ompl")
+        context = Context(meta.namespace, meta.name, Moment.START, labels, horizon, resource="ompl", artifact=spared)
         return facts.hold(context, asked.now)
 
     def _of_alarms(self, asked: _Asked, stage: Stage) -> Iterator[GateAnswer]:

@@ -63,6 +63,7 @@ class Observer:
             artifacts=artifacts,
             jobs=jobs,
             gates=tuple(self._gating.answers(record, plans, regions, now)),
+            overrides=self._gating.overrides(record),
         )
 
     def _known(self) -> list[str]:
