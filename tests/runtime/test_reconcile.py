@@ -7,9 +7,11 @@ from datetime import timedelta
 import pytest
 
 from ombak.alarms.verdict import Certainty, State
+from ombak.core.memory import Memory
 from ombak.runtime import kinds
+from ombak.runtime.known import Known
 from ombak.runtime.kube_port import ApiError
-from ombak.runtime.telling import COUNTS_AFTER, FIRST_WORDS_AFTER
+from ombak.runtime.telling import COUNTS_AFTER, COUNTS_APART, COUNTS_LATEST, FIRST_WORDS_AFTER, StatusWriter
 from support.rig import NAME, NAMESPACE, Rig, in_phase, template
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -168,6 +170,19 @@ async def test_counts_alone_wait(rig: Rig) -> None:
     rig.clock.advance(1)
     assert await rig.reconcile() is None
     assert (rig.kube.writes, rig.status["replicas"]) == ([f"replace Rollout/status {NAME}"], 5)
+
+
+async def test_counts_of_many_take_turns(rig: Rig) -> None:
+    """A thousand releases at once pay for one such write a second, and yet none is older than five minutes."""
+    writer = StatusWriter(rig.kube, rig.stores, rig.clock)
+    everybody = [Known(Memory(), {}, written_at=rig.clock.monotonic()) for _ in range(1000)]
+    assert {writer.counts_wait(each) for each in everybody} == {COUNTS_AFTER}
+    rig.clock.advance(COUNTS_AFTER.total_seconds())
+
+    turns = [writer.counts_wait(each) for each in everybody]
+    assert turns[:3] == [timedelta(0), COUNTS_APART, 2 * COUNTS_APART]
+    assert max(turns) == COUNTS_LATEST - COUNTS_AFTER
+    assert [writer.counts_wait(each) for each in everybody] == turns
 
 
 async def test_a_write_leaves_no_counts_to_wait_for(rig: Rig) -> None:

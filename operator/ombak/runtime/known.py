@@ -36,6 +36,8 @@ class Known:
     checked_at: float = 0.0
     failure: Failure = NO_FAILURE
     written_at: float | None = None
+    counts_at: float | None = None
+    """When it is the turn of its counts to be written, if nothing else is before; None until they are due."""
     gaps: Gaps = dataclasses.field(default_factory=Gaps)
     """Times of the bake that are not in its ledger, of which nothing is known yet."""
     proof: Proof | None = None

@@ -1,6 +1,7 @@
 """Step 4 of a pass: what people are told, in the status, and when that is worth a write (design 5)."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -17,6 +18,10 @@ from ombak.runtime.records import RolloutRecord
 
 COUNTS_AFTER = timedelta(seconds=30)
 """Counts alone are written when the last write is this old: a batch that comes up pod by pod costs no writes."""
+COUNTS_APART = timedelta(seconds=1)
+"""Between two writes of counts alone, of all Rollouts together: a thousand releases at once must not pay for them."""
+COUNTS_LATEST = timedelta(minutes=5)
+"""Counts are never older, however many Rollouts want to write theirs."""
 FIRST_WORDS_AFTER = timedelta(seconds=30)
 """So long a new process waits for a first evaluation of the alarms before it reports that there is none."""
 
@@ -36,6 +41,7 @@ class StatusWriter:
     def __init__(self, client: KubeClient, stores: Stores, clock: Clock) -> None:
         self._client, self._stores, self._clock = client, stores, clock
         self._began_at = clock.monotonic()
+        self._last_turn = -math.inf
 
     async def report(self, made: Decision, known: Known, version: str) -> Object | None:
         """Write what a decision means, if that is news; returns what the API server answered to it."""
@@ -55,10 +61,16 @@ class StatusWriter:
             self._stores.rollouts.upsert(await self._write(record, known, version, status))
 
     def counts_wait(self, known: Known) -> timedelta:
-        """Return how long counts alone still have to wait for a write."""
+        """Return how long counts alone still wait for a write; once they are due they get a turn, and keep it."""
+        now = self._clock.monotonic()
         if known.written_at is None:
-            known.written_at = self._clock.monotonic()
-        return COUNTS_AFTER - timedelta(seconds=self._clock.monotonic() - known.written_at)
+            known.written_at = now
+        due = known.written_at + COUNTS_AFTER.total_seconds()
+        if due <= now and known.counts_at is None:
+            turn = max(now, self._last_turn + COUNTS_APART.total_seconds())
+            latest = max(now, known.written_at + COUNTS_LATEST.total_seconds())
+            known.counts_at = self._last_turn = min(turn, latest)
+        return timedelta(seconds=(due if known.counts_at is None else known.counts_at) - now)
 
     def _may_write_counts(self, known: Known, old: Mapping[str, Any], status: Status) -> bool:
         return is_stale(old, status) and self.counts_wait(known) <= timedelta(0)
@@ -78,7 +90,7 @@ class StatusWriter:
         }
         answer = await self._client.replace(kinds.ROLLOUTS, meta.namespace, meta.name, body, subresource="status")
         known.recorded = (answer.get("status") or {}).get("memory") or {}
-        known.written_at = self._clock.monotonic()
+        known.written_at, known.counts_at = self._clock.monotonic(), None
         return answer
 
 
