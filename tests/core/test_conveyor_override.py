@@ -8,7 +8,7 @@ from typing import Any
 
 from ombak.api.override import OverrideSpec
 from ombak.core import naming
-from ombak.core.conveyor import manifests
+from ombak.core.conveyor import manifests, report
 from ombak.core.conveyor.snapshot import GateAnswer, Held
 from ombak.core.conveyor.world import World
 from ombak.core.floors import Floors
@@ -87,6 +87,8 @@ def test_short_bakes_are_written_with_a_reference_and_taken_back_in_the_end() ->
     assert set(running(w).values()) == {V2}
     assert strategies(w)["p-1"] == SHORT
     assert references(w) == {"shop/fix"}
+    told = report.status(w.snapshot(), w.step(), {}, w.now)["override"]
+    assert (told["name"], told["requestedBy"], told["approvedBy"]) == ("fix", "alice", ["bob"])
     let(w, None)
     last = w.run(w.now + hours(1))
     assert strategies(w)["p-1"] == ORDINARY

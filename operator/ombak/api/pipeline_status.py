@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import pydantic
 
 from ombak.api.common import Condition, StatusModel
-from ombak.api.rollout_status import WaitingFor
+from ombak.api.rollout_status import OverrideInUse, WaitingFor
 
 _BY_NAME = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
 _OPEN = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
@@ -94,6 +94,9 @@ class PipelineStatus(StatusModel):
     """Every stage, in the order of delivery."""
     waiting_for: list[PipelineWait] = pydantic.Field(default_factory=list)
     """What waits for what, who can lift it, and with which command."""
+    override: Annotated[OverrideInUse | None, pydantic.Field(description="While an approved Override is active.")] = (
+        None
+    )
     merged: Annotated[
         dict[str, Any],
         pydantic.WithJsonSchema(_OPEN),

@@ -111,10 +111,10 @@ class Queue(StatusModel):
 
 
 class OverrideInUse(StatusModel):
-    """The Override that counts for this Rollout now: while it does no other artifact starts (R83)."""
+    """The Override that counts now: while it does no other artifact starts (R83)."""
 
     name: str
-    """The Override, in the namespace of the Rollout."""
+    """The Override, in the same namespace."""
     artifact: str
     """What it is for."""
     requested_by: str

@@ -11,7 +11,6 @@ from ombak.core.alarm_views import alarm_views, has_news
 from ombak.core.capacity import floor_of
 from ombak.core.converge import serving_all
 from ombak.core.memory import ZERO, Memory, Release, dump_memory, load_memory
-from ombak.core.overrides.view import Permit
 from ombak.core.plan import Plan
 from ombak.core.snapshot import Snapshot
 
@@ -82,21 +81,10 @@ def report(s: Snapshot, plan: Plan, old: Mapping[str, Any], now: datetime, failu
         queued = plan.memory.queued
         status["queue"] = {"since": _stamp(queued.since), "superseded": queued.superseded}
     if plan.override is not None:
-        status["override"] = _override(plan.override)
+        status["override"] = plan.override.status
     if plan.is_watched or plan.phase is Phase.REVERTING:
         status |= alarm_views(s, old, _stamp(now))
     return status
-
-
-def _override(permit: Permit) -> Status:
-    return {
-        "name": permit.name,
-        "artifact": permit.artifact,
-        "requestedBy": permit.requested_by,
-        "approvedBy": list(permit.approved_by),
-        "reason": permit.reason,
-        "until": _stamp(permit.until),
-    }
 
 
 def _progress(plan: Plan) -> dict[str, str]:

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 from governed import GUARDS, approval, ask, audit, forged, governed, in_state, install_policy, patch, path, uninstall
 from lab import Lab
 
 import manifests
-from harness import OperatorProcess, Shop
+from harness import ROOT, USER, OperatorProcess, Shop
 
 pytestmark = pytest.mark.cluster
 LONG: dict[str, Any] = {"bake": {"for": "1h"}}
@@ -27,8 +28,11 @@ def people() -> Iterator[Lab]:
 
 @pytest.fixture(scope="module")
 def running(people: Lab) -> Iterator[OperatorProcess]:
-    """Its operator, with the rights of its chart and no more."""
-    operator = people.run_operator("overrides")
+    """Its operator, a hub of one region too, with the rights of the charts and no more."""
+    people.region.kubectl("create", "namespace", "ombak-regions")
+    for name in ("hub-rbac.yaml", "region-rbac.yaml"):
+        people.region.grant(USER, ROOT / "charts" / name)
+    operator = people.run_operator("overrides", options=["--hub"])
     yield operator
     operator.stop()
 
@@ -125,6 +129,56 @@ async def _held(lab: Lab) -> None:
     words = shlex.split(waiting["command"])
     await asyncio.to_thread(lab.region.kubectl, *words[1:])
     assert (await shop.phase("Stable")).artifact("stable") == other
+
+
+def test_a_hub_writes_what_an_override_allows_into_its_regions(people: Lab, running: OperatorProcess) -> None:
+    """Short bakes under the Region's floor, with a reference; afterwards the ordinary ones again."""
+    people.run(_on_a_hub(people))
+
+
+async def _on_a_hub(lab: Lab) -> None:
+    shop = await lab.shop("hub")
+    region = {"access": {"inCluster": {}}, "floors": {"oneBox": "1h"}, "allow": {"namespaces": [shop.namespace]}}
+    lab.region.kubectl("apply", "-f", "-", input=yaml.safe_dump(_object("Region", "here", region)))
+    await asyncio.to_thread(_apply_pipeline, lab, shop, "1.0.0")
+    first = (await shop.phase("Stable")).artifact("stable")
+    await asyncio.to_thread(_apply_pipeline, lab, shop, "1.1.0")
+    baking = await shop.until(lambda now: "bake" in now.waits_for, "the bake of the one box")
+    new = baking.artifact("current")
+    assert new != first
+    assert baking.spec["strategy"]["oneBox"]["bake"]["for"] == "1h"
+    target = {"kind": "Pipeline", "name": shop.name}
+    made = await asyncio.to_thread(ask, lab, "alice", namespace=shop.namespace, artifact=new, target=target)
+    await asyncio.to_thread(patch, lab, "bob", approval(made), "fix", shop.namespace)
+
+    stable = await shop.until(lambda now: now.phase == "Stable" and now.artifact("stable") == new, "the fix")
+    assert stable.spec["strategy"]["oneBox"]["bake"]["for"] == "1s"
+    rollout = await shop.get("Rollout", shop.name)
+    assert rollout["metadata"]["annotations"]["ombak.dev/override"] == f"{shop.namespace}/fix"
+    await shop.kubectl("delete", "override", "fix")
+    await shop.until(lambda now: now.spec["strategy"]["oneBox"]["bake"]["for"] == "1h", "the ordinary bake again")
+    rollout = await shop.get("Rollout", shop.name)
+    assert "ombak.dev/override" not in rollout["metadata"]["annotations"]
+    notes = [e for e in await shop.items("Event") if e["involvedObject"]["kind"] == "Pipeline"]
+    assert {"Overridden"} <= {event["reason"] for event in notes}
+
+
+def _apply_pipeline(lab: Lab, shop: Shop, version: str) -> None:
+    bake = {"bake": {"for": "1s"}}
+    rollout = {
+        "replicas": 2,
+        "selector": {"matchLabels": {"app": shop.name}},
+        "template": manifests.template(version),
+        "strategy": {"oneBox": bake, "rolling": bake},
+        "unwatched": "what it proves needs no alarm",
+    }
+    stages = [{"name": "prod", "phase": "Prod", "regions": {"names": ["here"]}, **bake}]
+    made = _object("Pipeline", shop.name, {"rollout": {"spec": rollout}, "stages": stages})
+    lab.region.kubectl("-n", shop.namespace, "apply", "-f", "-", input=yaml.safe_dump(made))
+
+
+def _object(kind: str, name: str, spec: dict[str, Any]) -> manifests.Manifest:
+    return {"apiVersion": manifests.API, "kind": kind, "metadata": {"name": name}, "spec": spec}
 
 
 def test_what_came_about_without_the_policy_is_void(people: Lab, running: OperatorProcess) -> None:

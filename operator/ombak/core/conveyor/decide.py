@@ -157,5 +157,6 @@ def _planned(scene: Scene) -> HubPlan:
         message=message,
         problem=scene.problem,
         merged=scene.merged.raw,
+        override=override,
         wake_at=min(moments, default=None),
     )

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from ombak.core.conveyor.memory import HubMemory
+from ombak.core.overrides.view import Permit
 from ombak.core.plan import Note
 
 Manifest = dict[str, Any]
@@ -194,4 +195,6 @@ class HubPlan:
     problem: str = ""
     """What is wrong with the Pipeline or its bases; nothing new starts then."""
     merged: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    override: Permit | None = None
+    """The Override that counts now, for whatever version."""
     wake_at: datetime | None = None

@@ -88,6 +88,7 @@ def status(s: HubSnapshot, made: plan.HubPlan, old: Mapping[str, Any], now: date
         "travelling": [_travelling(item) for item in made.memory.items],
         "stages": [_stage_status(stage) for stage in made.stages],
         "waitingFor": [_wait(wait) for wait in made.waits[:_MOST_WAITS]],
+        "override": made.override.status if made.override is not None else {},
         "merged": dict(made.merged),
         "memory": dump_memory(made.memory),
         "conditions": _conditions(s, made, old, now),

@@ -2,6 +2,7 @@
 
 import dataclasses
 from datetime import datetime, timedelta
+from typing import Any
 
 from ombak.api.duration import format_duration
 from ombak.api.override import LONGEST, OverrideSpec, OverrideState, TargetKind
@@ -97,6 +98,18 @@ class Permit:
     def reference(self) -> str:
         """Return what is written where its effects are."""
         return f"{self.namespace}/{self.name}"
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """Return what stands in the status of what it is for."""
+        return {
+            "name": self.name,
+            "artifact": self.artifact,
+            "requestedBy": self.requested_by,
+            "approvedBy": list(self.approved_by),
+            "reason": self.reason,
+            "until": self.until.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
 
     @property
     def by_whom(self) -> str:
