@@ -171,6 +171,16 @@ def test_job_ends_as_its_annotation_says(
     region.kubectl("wait", f"--for=condition={condition}", "job/job", "-n", namespace, "--timeout=30s")
 
 
+def test_logs_are_what_the_sandbox_says(region: Region, namespace: str) -> None:
+    """The API server asks the simulated kubelet, as it asks a real one."""
+    deploy(region, namespace, "talks", 1)
+    wait_for("ready", lambda: ready_count(region, namespace, "talks") == 1, SOON)
+    region.plane.say("one more line", "and the last one")
+
+    told = region.kubectl("logs", "deployment/talks", "-n", namespace, "--tail=2").splitlines()
+    assert told == ["one more line", "and the last one"]
+
+
 def test_pod_that_node_lifecycle_marked_heals(region: Region, namespace: str) -> None:
     """After a long outage the controller-manager writes Ready=False on every pod; they must come back."""
     deploy(region, namespace, "web", 1)
