@@ -41,6 +41,7 @@ class Times:
 def times_of(spec: Mapping[str, Any], box: timedelta, replicas: int) -> Times:
     """Return how long a region needs for a change by its strategy; `box` is how long a box takes to come up."""
     strategy = spec.get("strategy") or {}
+    box += timedelta(seconds=spec.get("minReadySeconds") or 0)
     rolling = strategy.get("rolling") or {}
     one_box = _bake(strategy.get("oneBox"), timedelta(hours=1))
     batch_bake = _bake(rolling, timedelta(minutes=5))

@@ -5,23 +5,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from ombak.api.region import RegionSpec
-from ombak.core.conveyor import placement, scene
+from ombak.core.conveyor import gating, scene
 from ombak.core.conveyor.memory import HubMemory, load_memory
 from ombak.core.conveyor.merge import Merged, merge
 from ombak.core.conveyor.readback import rollout_facts
 from ombak.core.conveyor.snapshot import (
     ZERO,
     Floors,
-    GateAnswer,
-    Held,
     HubArtifact,
     HubSnapshot,
     JobFacts,
     RegionFacts,
     RolloutFacts,
 )
-from ombak.core.gates.gate import Context, Moment
 from ombak.runtime.decode_alarm import moment_of
 from ombak.runtime.gate_book import GateBook
 from ombak.runtime.hub.records import HubArtifactRecord, PipelineRecord
@@ -65,7 +61,7 @@ class Observer:
             rollouts=tuple(self._rollouts(view.name, _namespaces(view.namespace, plans))),
             artifacts=artifacts,
             jobs=jobs,
-            gates=tuple(self._answers(record, plans, now)),
+            gates=tuple(gating.answers(view, record.labels, plans, self._gates.facts_for, now)),
         )
 
     def _known(self) -> list[str]:
@@ -90,20 +86,13 @@ class Observer:
         """
         stored, contact = self._stores.regions.get(("", name)), self._regions.contact(name)
         record = stored.value if stored is not None else None
-        spec = record.spec if record is not None else None
         view = self._regions.view(name, _NO_KEY)
         is_reached = contact is not None and contact.is_reachable and view is not None and view.is_known
         is_new = contact is None or (contact.last is None and now - contact.since < LOOKS_FIRST)
-        last = (contact.last if contact is not None else None) or _written(record)
-        allow = spec.allow if spec is not None else None
-        return RegionFacts(
-            name=name,
-            labels=record.labels if record is not None else {},
-            zones=tuple(spec.zones) if spec is not None else (),
-            floors=_floors(spec),
-            allow=tuple(allow.namespaces) if allow is not None else None,
+        return dataclasses.replace(
+            region_facts(record) if record is not None else RegionFacts(name),
             reachable=None if is_new and not is_reached else is_reached,
-            last_contact=last,
+            last_contact=(contact.last if contact is not None else None) or _written(record),
         )
 
     def _rollouts(self, name: str, namespaces: Iterable[str]) -> Iterator[RolloutFacts]:
@@ -112,28 +101,6 @@ class Observer:
                 view = self._regions.view(region, (namespace, name))
                 if view is not None and view.rollout is not None:
                     yield _facts(view)
-
-    def _answers(self, record: PipelineRecord, plans: Iterable[Merged], now: datetime) -> Iterator[GateAnswer]:
-        """Ask the gates for every stage; the plan of the newest change says which Windows a stage has."""
-        answered = set[str]()
-        for made in plans:
-            for stage in made.spec.stages if made.spec is not None else ():
-                if made.spec is None or stage.name in answered:
-                    continue
-                answered.add(stage.name)
-                windows = stage.windows if stage.windows is not None else made.spec.windows or []
-                bake = stage.bake.for_ if stage.bake is not None else placement.default_bake(made.spec, stage)
-                held = self._held(record, windows, bake, now)
-                if held is not None:
-                    yield GateAnswer(stage.name, held)
-
-    def _held(self, record: PipelineRecord, windows: list[str], horizon: timedelta, now: datetime) -> Held | None:
-        meta = record.meta
-        context = Context(meta.namespace, meta.name, Moment.START, record.labels, horizon, "ompl")
-        held = self._gates.facts_for(meta.namespace, windows).hold(context, now)
-        if held is None:
-            return None
-        return Held(held.kind, held.what, held.who, held.command, held.since, held.expected, held.names)
 
 
 def _plans(
@@ -159,11 +126,14 @@ def _namespaces(own: str, plans: Iterable[Merged]) -> list[str]:
     return sorted(found)
 
 
-def _floors(spec: RegionSpec | None) -> Floors:
+def region_facts(record: RegionRecord) -> RegionFacts:
+    """Return what a Region says of itself; whether it answers is for others to say."""
+    spec = record.spec
     if spec is None:
-        return Floors()
-    floors = spec.floors
-    return Floors(floors.one_box or ZERO, floors.batch or ZERO, floors.bake or ZERO)
+        return RegionFacts(record.meta.name, record.labels)
+    floors = Floors(spec.floors.one_box or ZERO, spec.floors.batch or ZERO, spec.floors.bake or ZERO)
+    allow = tuple(spec.allow.namespaces) if spec.allow is not None else None
+    return RegionFacts(record.meta.name, record.labels, tuple(spec.zones), floors, allow)
 
 
 def _written(record: RegionRecord | None) -> datetime | None:
