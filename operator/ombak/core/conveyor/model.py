@@ -242,6 +242,11 @@ class RegionModel:
         return tuple(self._facts(namespace, r) for namespace, r in self.rollouts.items())
 
     def _facts(self, namespace: str, r: RolloutModel) -> RolloutFacts:
+        return readback.rollout_facts(self.facts.name, self.raw(namespace), r.digests)
+
+    def raw(self, namespace: str) -> Raw:
+        """Return a Rollout as the region's API server shows it."""
+        r = self.rollouts[namespace]
         metadata = r.manifest["metadata"] | {
             "namespace": namespace,
             "resourceVersion": str(r.version),
@@ -264,5 +269,4 @@ class RegionModel:
         if r.ends_at is not None:
             status["waitingFor"] = {"what": f"its {r.phase}", "who": "time", "expected": r.ends_at.isoformat()}
         spec = r.manifest["spec"] | {"replicas": r.replicas}
-        found = {"metadata": metadata, "spec": spec, "status": status}
-        return readback.rollout_facts(self.facts.name, found, r.digests)
+        return {"metadata": metadata, "spec": spec, "status": status}

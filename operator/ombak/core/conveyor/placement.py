@@ -174,6 +174,8 @@ def strategy(
 
 def _at_least(bake: dict[str, Any], floor: timedelta) -> dict[str, Any]:
     """Raise a bake to a floor; what has to come within `atMost` gets as much longer."""
+    if not floor:
+        return bake
     length = parse_duration(str(bake["for"]))
     if length >= floor:
         return bake

@@ -1,6 +1,7 @@
 """Step 1 of a pass over a Pipeline: from the stores, the regions and the gates to one frozen snapshot."""
 
 import dataclasses
+import operator
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,12 +22,13 @@ from ombak.core.conveyor.snapshot import (
 from ombak.runtime.decode_alarm import moment_of
 from ombak.runtime.gate_book import GateBook
 from ombak.runtime.hub.records import HubArtifactRecord, PipelineRecord
-from ombak.runtime.region_records import RegionRecord
+from ombak.runtime.region_records import RegionArtifact, RegionRecord, RegionRollout
 from ombak.runtime.regions import Regions, RegionView
 from ombak.runtime.store import Key, Store
 
 LOOKS_FIRST = timedelta(minutes=5)
 """So long a new process looks for a Region before it says that it is silent."""
+_MOST_READ = 16_384
 _NO_KEY: Key = ("", "")
 
 
@@ -45,6 +47,8 @@ class Observer:
     def __init__(self, hub: str, stores: HubStores, regions: Regions, gates: GateBook) -> None:
         """`hub` tells this hub from all others."""
         self._hub, self._stores, self._regions, self._gates = hub, stores, regions, gates
+        self._read: dict[tuple[str, Key], tuple[RegionRollout, tuple[RegionArtifact, ...], RolloutFacts]] = {}
+        """What was read of a region's Rollout, as long as it stays the same: most do from one pass to the next."""
 
     def snapshot(self, record: PipelineRecord, jobs: Mapping[str, JobFacts], now: datetime) -> HubSnapshot:
         """Return everything that a decision about a Pipeline may look at."""
@@ -100,7 +104,18 @@ class Observer:
             for region in self._known():
                 view = self._regions.view(region, (namespace, name))
                 if view is not None and view.rollout is not None:
-                    yield _facts(view)
+                    yield self._facts(view, view.rollout)
+
+    def _facts(self, view: RegionView, rollout: RegionRollout) -> RolloutFacts:
+        place = view.region, (rollout.namespace, rollout.name)
+        known = self._read.get(place)
+        if known is not None and known[0] is rollout and _are_same(known[1], view.artifacts):
+            return known[2]
+        if len(self._read) >= _MOST_READ:
+            self._read.clear()
+        found = _facts(view.region, rollout, view.artifacts)
+        self._read[place] = rollout, view.artifacts, found
+        return found
 
 
 def _plans(
@@ -141,9 +156,11 @@ def _written(record: RegionRecord | None) -> datetime | None:
     return moment_of(record.status.get("lastContact")) if record is not None else None
 
 
-def _facts(view: RegionView) -> RolloutFacts:
-    found = view.rollout
-    assert found is not None
+def _are_same(some: tuple[RegionArtifact, ...], others: tuple[RegionArtifact, ...]) -> bool:
+    return len(some) == len(others) and all(map(operator.is_, some, others))
+
+
+def _facts(region: str, found: RegionRollout, artifacts: Iterable[RegionArtifact]) -> RolloutFacts:
     obj = {
         "metadata": {
             "namespace": found.namespace,
@@ -154,4 +171,4 @@ def _facts(view: RegionView) -> RolloutFacts:
         "spec": {**found.spec, "template": found.template},
         "status": found.status,
     }
-    return rollout_facts(view.region, obj, {a.id: a.digest for a in view.artifacts if a.is_genuine})
+    return rollout_facts(region, obj, {a.id: a.digest for a in artifacts if a.is_genuine})
