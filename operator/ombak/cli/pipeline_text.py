@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from ombak.api.duration import format_duration
+from ombak.api.wording import clause
 from ombak.runtime.decode_alarm import moment_of
 from ombak.runtime.kube_port import listed, mapping
 
@@ -112,7 +113,7 @@ def _wait(same: Sequence[Part], now: datetime, context: str) -> Iterator[str]:
     """One wait; of those that are the same for several regions the first one is told."""
     wait, others = same[0], [str(w.get("region")) for w in same[1:]]
     subject = " ".join(str(wait[k]) for k in ("artifact", "stage", "region") if wait.get(k)) or "the Pipeline"
-    yield f"  {subject}: {wait.get('what')}{_since(wait, now)}{_expected(wait)}"
+    yield f"  {subject}: {clause(str(wait.get('what')))}{_since(wait, now)}{_expected(wait)}"
     if others:
         yield from textwrap.wrap(
             f"the same for {', '.join(others)}", _WIDTH, initial_indent="    ", subsequent_indent="    "

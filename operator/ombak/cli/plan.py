@@ -20,7 +20,7 @@ _WRONG, _NEVER = 2, 1
 _PATHS = click.Path(path_type=Path, exists=True)
 
 
-class _Zone(click.ParamType):
+class _Zone(click.ParamType[ZoneInfo]):
     name = "zone"
 
     def convert(self, value: object, _param: click.Parameter | None, _ctx: click.Context | None) -> ZoneInfo:
@@ -30,7 +30,7 @@ class _Zone(click.ParamType):
             raise click.BadParameter(str(error)) from error
 
 
-class _Moment(click.ParamType):
+class _Moment(click.ParamType[datetime]):
     name = "time"
 
     def convert(self, value: object, _param: click.Parameter | None, _ctx: click.Context | None) -> datetime:

@@ -117,8 +117,9 @@ class Book:
             self.gates.take_calendar(where, told)
         for key in self.gates.windows:
             stored = self.gates.windows.get(key)
-            is_of_file = stored is not None and stored.resource_version >= _ABOVE_ANY_SERVER
-            if is_of_file and not isinstance(stored.value.spec, str):
+            if stored is None or stored.resource_version < _ABOVE_ANY_SERVER:
+                continue
+            if not isinstance(stored.value.spec, str):
                 problem = self.gates.window(key[1]).problem
                 if problem:
                     self.problems.append(f"Window {key[1]}: {problem}")

@@ -118,9 +118,9 @@ def forecast(
     reached = [dataclasses.replace(r, reachable=True) for r in regions]
     world = World(pipeline, reached, now, gates=no_gates)
     world.bases = dict(bases)
-    problem = _before(world, made.template)
-    if problem:
-        return Forecast(now, None, stuck=problem)
+    stuck = _before(world, made.template)
+    if stuck:
+        return Forecast(now, None, stuck=stuck)
     world.now = now
     world.set_gates(gates)
     return _travel(world)
