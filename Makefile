@@ -10,11 +10,12 @@ CODE := operator tests $(wildcard benchmarks)
 RUNS ?= 1000
 SEED ?= 1
 
-.PHONY: help demo test test-fast simulate bench lint generate clean
+.PHONY: help demo demo-regions test test-fast simulate bench lint generate clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo [KEEP=1]   a good and a bad release on a real control plane, here and now'
+	@echo 'make demo-regions    a hub and three regions: a good version travels, a bad one is stopped (about four minutes)'
 	@echo 'make test            every test, on a real control plane too (about ten minutes)'
 	@echo 'make test-fast       every test that needs no control plane (under a minute)'
 	@echo 'make simulate        many seeded releases with faults, in memory, on all cores; RUNS=1000 SEED=1'
@@ -36,6 +37,9 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	@$(BIN)/ombak demo $(if $(filter-out 0 no false,$(KEEP)),--keep)
+
+demo-regions: $(READY)
+	@$(BIN)/ombak demo --regions $(if $(filter-out 0 no false,$(KEEP)),--keep)
 
 test: $(READY)
 	$(BIN)/python -m pytest

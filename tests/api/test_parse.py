@@ -17,7 +17,10 @@ from ombak.api.parse import (
     ParsedSpec,
     parse_alarm_spec,
     parse_override_spec,
+    parse_pipeline_spec,
+    parse_region_spec,
     parse_rollout_spec,
+    parse_window_spec,
     salvage_rollout_spec,
 )
 
@@ -143,7 +146,14 @@ def test_a_right_spec_has_no_problem(parse: Callable[[object], ParsedSpec[Any]],
 
 def test_the_examples_are_right() -> None:
     """What a user copies first has no problem."""
-    parsers = {"Rollout": parse_rollout_spec, "Alarm": parse_alarm_spec, "Override": parse_override_spec}
+    parsers: dict[str, Callable[[object], ParsedSpec[Any]]] = {
+        "Rollout": parse_rollout_spec,
+        "Alarm": parse_alarm_spec,
+        "Override": parse_override_spec,
+        "Pipeline": parse_pipeline_spec,
+        "Region": parse_region_spec,
+        "Window": parse_window_spec,
+    }
     documents = [document for file in EXAMPLES.glob("**/*.yaml") for document in yaml.safe_load_all(file.read_text())]
     ours = [document for document in documents if document["kind"] in parsers]
 

@@ -98,6 +98,18 @@ def test_everything_that_is_right_is_stored_as_it_is(served: Region, namespace: 
     assert stored(served, namespace, "ompl/front-end") == pipeline()["spec"]
 
 
+@pytest.mark.parametrize("example", ["pipeline", "world"])
+def test_the_examples_are_taken(served: Region, example: str) -> None:
+    """All of them, by one command: Regions, Windows, a base and what extends it."""
+    served.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
+    shop = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}
+    served.kubectl("apply", "-f", "-", input=json.dumps(shop))
+    folder = ROOT / "examples" / example
+    said = served.kubectl("apply", "--validate=strict", "--dry-run=server", "-f", str(folder))
+
+    assert said.count(" created (server dry run)") == len(said.splitlines()) > 1
+
+
 def test_a_child_says_only_what_differs(served: Region, namespace: str) -> None:
     """What is missing is inherited, so the server must not ask for it."""
     spec = {"extends": {"name": "storefront"}, "stages": [{"name": "wave-1", "bake": {"for": "1d"}}]}

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from ombak.cli.pipeline import pipeline_lines
+from ombak.cli.pipeline_text import pipeline_lines
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 STATUS: dict[str, Any] = {
@@ -25,7 +25,7 @@ STATUS: dict[str, Any] = {
             "batch": 2,
             "regions": [
                 {"name": "eu-1", "state": "Unknown"},
-                {"name": "us-1", "state": "Moving", "artifact": "a1one", "phase": "OneBoxBake"},
+                {"name": "us-1", "state": "Moving", "artifact": "a1one", "phase": "Bake"},
             ],
         },
     ],
@@ -42,7 +42,17 @@ STATUS: dict[str, Any] = {
             "stage": "wave-1",
             "region": "eu-1",
             "artifact": "a1one",
-        }
+        },
+        {
+            "what": "Region us-1, which waits for its bake",
+            "since": "2026-01-05T11:30:00Z",
+            "who": "time",
+            "command": "kubectl --context us-1 -n shop describe omr front-end",
+            "expected": "2026-01-05T14:30:00Z",
+            "stage": "wave-1",
+            "region": "us-1",
+            "artifact": "a1one",
+        },
     ],
     "conditions": [{"type": "Applied", "status": "False", "message": "Region eu-1: no answer"}],
 }
@@ -60,20 +70,62 @@ def test_stages_regions_and_artifacts_are_drawn_with_what_they_wait_for() -> Non
         "  Region eu-1 to answer",
         "",
         "alpha            Passed      a1one",
-        "  ● dev-1                Stable  a1one",
+        "  ● Stable                   dev-1",
         "wave-1           UnderWay    a1one, 2 changes at once, for 1h",
-        "  ? eu-1                 Unknown",
-        "  ◐ us-1                 Moving (OneBoxBake)  a1one",
+        "  ? Unknown                  eu-1",
+        "  ◐ Moving (Bake)            us-1, 2h30m left",
         "",
         "On their way, oldest first",
-        "     3  a1one  in wave-1",
+        "     3  a1one  in wave-1, 2 changes at once",
         "     4  a1two  before the first stage",
         "",
         "What waits for what",
         "  a1one wave-1 eu-1: Region eu-1 to answer, for 1m",
         "    lifted by whoever runs that cluster",
         "    $ kubectl describe omreg eu-1",
+        "  a1one wave-1 us-1: Region us-1, which waits for its bake, for 30m, until 2026-01-05 14:30:00Z",
+        "    lifted by time",
+        "    $ kubectl --context us-1 -n shop describe omr front-end",
         "could not be written: Region eu-1: no answer",
+    ]
+
+
+def test_regions_that_stand_alike_are_told_together() -> None:
+    """A wave of twelve is a line, and so is what they all wait for."""
+    names = [f"r-{n:02}" for n in range(12)]
+    regions = [{"name": n, "state": "Moving", "artifact": "a1one", "phase": "Bake"} for n in names]
+    regions[3] |= {"artifact": "a1old"}
+    stage = {"name": "wave-4", "state": "UnderWay", "artifact": "a1one", "regions": regions}
+    bake = STATUS["waitingFor"][1] | {"stage": "wave-4"}
+    waits = [bake | {"region": n, "what": f"Region {n}, which waits for its bake"} for n in names]
+    lines = told({"observedGeneration": 2, "stages": [stage], "waitingFor": waits})
+
+    assert lines[3:6] == [
+        "  ◐ Moving (Bake)            r-00, r-01, r-02, r-04, r-05, r-06, r-07, r-08, r-09, r-10, r-11, 2h30m left",
+        "  ◐ Moving (Bake)            r-03, asked for a1old, 2h30m left",
+        "",
+    ]
+    assert [line for line in lines if "which waits" in line] == [
+        "  a1one wave-4 r-00: Region r-00, which waits for its bake, for 30m, until 2026-01-05 14:30:00Z"
+    ]
+    assert "    the same for r-01, r-02, r-03, r-04, r-05, r-06, r-07, r-08, r-09, r-10, r-11" in lines
+
+
+def test_what_is_done_everywhere_is_no_longer_on_its_way() -> None:
+    """The hub remembers the last change; people need not read of it."""
+    done = {"sequence": 3, "artifact": "a1one", "stage": "wave-1", "state": "Waiting", "batch": 1}
+
+    assert not any("On their way" in line for line in told(STATUS | {"travelling": [done]}))
+
+
+def test_commands_for_the_hub_have_the_context_by_which_it_was_reached() -> None:
+    """Those for a region have that of the region already."""
+    found = {"metadata": {"name": "front-end", "generation": 2}, "status": STATUS}
+    commands = [line for line in pipeline_lines(found, NOW, "hub") if "$" in line]
+
+    assert commands == [
+        "    $ kubectl --context hub describe omreg eu-1",
+        "    $ kubectl --context us-1 -n shop describe omr front-end",
     ]
 
 

@@ -2,8 +2,9 @@
 
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from ombak.core.conveyor.forecast import forecast
+from ombak.core.conveyor.forecast import Day, forecast
 from ombak.core.conveyor.snapshot import GateAnswer
 from ombak.core.gates.gate import Held
 from support.conveyor import NOW, region, spec, stage, view
@@ -44,13 +45,51 @@ def test_by_default_all_regions_have_it_in_four_to_five_business_days() -> None:
     found = forecast(view(everyones()), {}, REGIONS, began, office_hours)
 
     assert found.stuck == ()
-    assert found.ended is not None
-    assert (found.ended.date() - began.date()).days + 1 in (4, 5)
+    assert found.business_days() in (4, 5)
     assert [len(s.regions) for s in found.stages] == [1, 1, 2, 1, 1, 3, 12, 7]
     assert all(s.entered is not None and s.left is not None and s.entered < s.left for s in found.stages)
-    assert sum(found.regions_per_day.values()) == 28
-    assert found.largest_day == 19
     assert sum((s.waited for s in found.stages), timedelta(0)) > timedelta(days=1)
+    assert {s.waited_for for s in found.stages if s.waited} == {"Window office-hours to open"}
+
+
+def test_every_region_says_when_it_starts_and_is_stable() -> None:
+    """Inside the time of its stage, and the stage is left when the last one is stable."""
+    found = forecast(view(everyones()), {}, REGIONS, NOW.replace(hour=9), office_hours)
+
+    for each in found.stages:
+        times = [(r.started, r.stable) for r in each.regions]
+        assert all(started is not None and stable is not None and started < stable for started, stable in times)
+        assert (min(s for s, _ in times if s), max(e for _, e in times if e)) == (each.entered, each.left)
+
+
+def test_the_largest_day_is_that_on_which_most_boxes_of_production_get_it() -> None:
+    """Stages before production are no blast radius; without production all of them are."""
+    found = forecast(view(everyones()), {}, REGIONS, NOW.replace(hour=9), office_hours)
+    before = forecast(view(spec("v1", [stage("alpha", "dev-1", phase="PreProd")])), {}, REGIONS, NOW)
+
+    assert [day.regions for day in found.days()] == [1, 4, 19]
+    assert found.largest_day() == Day(found.days()[-1].day, 19, 190)
+    assert [(day.regions, day.boxes) for day in before.days()] == [(1, 10)]
+
+
+def test_a_day_is_one_of_the_time_zone_in_which_people_live() -> None:
+    """What starts in the evening in Europe starts on the next day in Asia."""
+    evening = NOW.replace(hour=18)
+    found = forecast(view(spec("v1", [stage("only", "dev-1")])), {}, REGIONS, evening)
+
+    assert [str(day.day) for day in found.days()] == ["2026-01-05"]
+    assert [str(day.day) for day in found.days(ZoneInfo("Asia/Jakarta"))] == ["2026-01-06"]
+    assert found.business_days() == 1
+
+
+def test_the_same_region_in_two_stages_is_told_twice() -> None:
+    """Alpha and beta share a cluster, in namespaces of their own."""
+    stages = [stage("alpha", "dev-1", namespace="shop-alpha", replicas=3), stage("beta", "dev-1")]
+    found = forecast(view(spec("v1", stages)), {}, REGIONS, NOW)
+
+    told = [(r.name, r.namespace, r.boxes, r.started is not None) for s in found.stages for r in s.regions]
+    assert told == [("dev-1", "shop-alpha", 3, True), ("dev-1", "shop", 10, True)]
+    assert [(day.regions, day.boxes) for day in found.days()] == [(1, 13)]
 
 
 def test_without_windows_it_takes_as_long_as_its_bakes() -> None:
@@ -69,4 +108,6 @@ def test_what_never_arrives_says_why() -> None:
     wrong = forecast(view(spec("v1", [])), {}, REGIONS, NOW)
 
     assert (shut.ended, shut.stuck) == (None, ("Window never to open",))
+    assert next((s.name, s.waited_for) for s in shut.stages if s.entered is None) == ("gamma", "Window never to open")
+    assert [r.started for r in shut.stages[-1].regions] == [None] * 7
     assert "spec.stages is empty" in wrong.stuck[0]

@@ -58,7 +58,7 @@ class Asked:
         self.regions, rollouts = Regions(), Store[RolloutRecord](decode_rollout)
         self.book = GateBook(rollouts, lambda _key: None)
         port: Any = self.regions
-        self.gating = Gating(port, self.book)
+        self.gating = Gating(self.book, port)
         self.spec = spec("v1", more.pop("stages", STAGES), **more)
         self.facts = [region(name) for name in ("a-1", "p-1", "p-2")]
         self.labels: dict[str, str] = {}

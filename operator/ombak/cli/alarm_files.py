@@ -1,12 +1,10 @@
 """Alarms from manifests: what a person has in a file, before any cluster has seen it."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
 from ombak.alarms.definition import Definition, define
 from ombak.alarms.errors import AlarmError, PositionedError
@@ -14,8 +12,7 @@ from ombak.alarms.resolve import AlarmKey, Broken
 from ombak.api.alarm import AlarmSpec
 from ombak.api.common import GROUP
 from ombak.api.parse import parse_alarm_spec
-
-DEFAULT_NAMESPACE = "default"
+from ombak.cli.manifest_files import DEFAULT_NAMESPACE, read_documents
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,24 +27,10 @@ class AlarmManifest:
 
 def read_alarms(path: Path) -> tuple[AlarmManifest, ...]:
     """Every Alarm of a YAML file, in its order; other kinds are passed over. Raises click.ClickException."""
-    try:
-        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.ClickException(f"{path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise click.ClickException(f"{path} is not YAML: {error}") from error
-    found = tuple(_manifest(document) for document in _flat(documents) if _is_alarm(document))
+    found = tuple(_manifest(document) for document in read_documents(path) if _is_alarm(document))
     if not found:
         raise click.ClickException(f"{path} has no Alarm in it")
     return found
-
-
-def _flat(documents: Sequence[Any]) -> Iterator[dict[str, Any]]:
-    for document in documents:
-        if isinstance(document, dict) and isinstance(document.get("items"), list):
-            yield from _flat(document["items"])
-        elif isinstance(document, dict):
-            yield document
 
 
 def _is_alarm(document: dict[str, Any]) -> bool:

@@ -6,6 +6,7 @@ from ombak.cli.alarm import alarm_command
 from ombak.cli.demo.command import demo_command
 from ombak.cli.generate import crds_command, policy_command
 from ombak.cli.pipeline import pipeline_command
+from ombak.cli.plan import plan_command
 from ombak.cli.reference import docs_command
 from ombak.cli.run import run_command
 
@@ -22,4 +23,5 @@ main.add_command(crds_command)
 main.add_command(demo_command)
 main.add_command(docs_command)
 main.add_command(pipeline_command)
+main.add_command(plan_command)
 main.add_command(policy_command)

@@ -171,11 +171,12 @@ def _binding(role: dict[str, Any], subject: dict[str, str], namespace: str | Non
 
 
 @contextlib.contextmanager
-def start_regions(count: int, **options: Any) -> Iterator[list[Region]]:
-    """`count` regions `region-1`, `region-2`, ... started at once; `options` as for `Region.start`."""
+def start_regions(wanted: int | Sequence[str], **options: Any) -> Iterator[list[Region]]:
+    """Regions of these names, or so many `region-1`, `region-2`, ..., started at once; else as `Region.start`."""
+    names = [f"region-{index}" for index in range(1, wanted + 1)] if isinstance(wanted, int) else list(wanted)
     ensure_binaries(progress=options.get("progress"))
-    with contextlib.ExitStack() as stack, ThreadPoolExecutor(count) as pool:
-        starting = [pool.submit(Region.start, f"region-{index}", **options) for index in range(1, count + 1)]
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(len(names)) as pool:
+        starting = [pool.submit(Region.start, name, **options) for name in names]
         # Every one that came up is stopped, also when another one did not.
         for future in starting:
             if future.exception() is None:

@@ -9,21 +9,23 @@ import click
 
 
 @click.command("demo")
+@click.option("--regions", is_flag=True, help="Play it on a hub with three regions: a Pipeline, about four minutes.")
 @click.option("--keep", is_flag=True, help="Leave it running afterwards, and say how to use kubectl with it.")
-def demo_command(keep: bool) -> None:
+def demo_command(regions: bool, keep: bool) -> None:
     """Play a good and a bad release on a real control plane.
 
     Needs no cluster, no container and no root, only the extra ombak[sandbox]. Ends by itself, with 0 only if the
     good version became stable and the bad one was taken back.
     """
     try:
+        from ombak.cli.demo.regions_stage import demonstrate_regions
         from ombak.cli.demo.stage import demonstrate
         from ombak.sandbox import BuildError, SandboxError, ToolMissingError
     except ImportError as error:
         raise click.ClickException(f"{error}; the demo needs the sandbox: pip install 'ombak[sandbox]'") from error
     try:
         with _terminated_as_interrupted():
-            problem = demonstrate(keep)
+            problem = demonstrate_regions(keep) if regions else demonstrate(keep)
     except KeyboardInterrupt:
         click.echo("stopped; everything it started is gone")
         sys.exit(130)

@@ -3,7 +3,7 @@
 import contextlib
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 
@@ -24,7 +24,7 @@ from ombak.sandbox import Process, Region
 
 USER = "ombak"
 NAME = "front-end"
-_LOG_WIDTH = 100
+LOG_WIDTH = 100
 _SHORT = 60
 """Characters of a line about a build that stand beside the clock."""
 _SHOWN = "rollouts,artifacts,deployments,replicasets"
@@ -35,8 +35,8 @@ def demonstrate(keep: bool) -> str:
 
     With `keep` it stays until Ctrl-C. Raises SandboxError, BuildError, ToolMissingError.
     """
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else _LOG_WIDTH)
-    with _progress(console) as say:
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else LOG_WIDTH)
+    with progress(console) as say:
         region = Region.start("demo", users=(USER,), progress=say)
     is_fine = False
     try:
@@ -56,7 +56,8 @@ def _demonstrate(region: Region, keep: bool, console: Console) -> Outcome:
     console.print(
         f"A region is up: API server, scheduler, six nodes, Prometheus {region.prometheus_url}", soft_wrap=True
     )
-    operator = _install(region)
+    install(region)
+    operator = start_operator(region)
     try:
         outcome = _play(_story(region, operator), console)
         _tell(outcome, region, console)
@@ -68,7 +69,7 @@ def _demonstrate(region: Region, keep: bool, console: Console) -> Outcome:
 
 
 @contextlib.contextmanager
-def _progress(console: Console) -> Iterator[Callable[[str], None]]:
+def progress(console: Console) -> Iterator[Callable[[str], None]]:
     """Lines for what is built and how long it takes; in a terminal also a clock that shows that it goes on."""
     if not console.is_terminal:
         yield lambda line: console.print(Text(line), soft_wrap=True)
@@ -84,30 +85,33 @@ def _progress(console: Console) -> Iterator[Callable[[str], None]]:
         yield say
 
 
-def _install(region: Region) -> Process:
-    """Do what a platform team does once: the CRDs, the operator's rights, the operator."""
+def install(region: Region) -> None:
+    """Do what a platform team does once: the CRDs and the operator's rights."""
     crds = "---\n".join(crd_files().values())
     region.kubectl("apply", "-f", "-", input=crds)
     region.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", "-", input=crds)
-    with resources.as_file(_manifests() / "rbac.yaml") as rbac:
+    with resources.as_file(manifests() / "rbac.yaml") as rbac:
         region.grant(USER, rbac)
-    command = [sys.executable, "-m", "ombak", "run", "--prometheus", region.prometheus_url]
+
+
+def start_operator(region: Region, *options: str) -> Process:
+    """Start the operator of a region, with rights of its own."""
+    command = [sys.executable, "-m", "ombak", "run", "--prometheus", region.prometheus_url, *options]
     command += ["--kubeconfig", str(region.kubeconfig_for(USER))]
     operator = Process("operator", command, region.workdir.logs / "operator.log")
     operator.start()
     return operator
 
 
-def _manifests() -> Traversable:
+def manifests() -> Traversable:
+    """Return the folder with what is applied."""
     return resources.files("ombak.cli.demo") / "manifests"
 
 
 def _story(region: Region, operator: Process) -> Story:
     """Do what a service team does once: a namespace, the Service, the Alarms. The Rollout is the story's."""
     region.kubectl("create", "namespace", NAMESPACE)
-    service, alarms, rollout = (
-        (_manifests() / f"{name}.yaml").read_text() for name in ("service", "alarms", "rollout")
-    )
+    service, alarms, rollout = ((manifests() / f"{name}.yaml").read_text() for name in ("service", "alarms", "rollout"))
     for text in (service, alarms):
         region.kubectl("apply", "-n", NAMESPACE, "-f", "-", input=text)
     watch = BoxWatch(region.plane.client, NAMESPACE, NAME)
@@ -159,8 +163,14 @@ def _tell(outcome: Outcome, region: Region, console: Console) -> None:
 def _wait(region: Region, operator: Process, console: Console) -> None:
     """Say how to look around, and wait for Ctrl-C."""
     console.print(Text(instructions(region)), soft_wrap=True)
+    wait_for_ctrl_c([operator], console)
+
+
+def wait_for_ctrl_c(operators: Sequence[Process], console: Console) -> None:
+    """Wait for a person to have seen enough. Raises SandboxError when an operator ends."""
     never = threading.Event()
     with contextlib.suppress(KeyboardInterrupt):
         while not never.wait(0.5):
-            operator.check()
+            for operator in operators:
+                operator.check()
     console.print("\nstopping ...")

@@ -107,11 +107,10 @@ def settle(scene: Scene) -> None:
 
 def target_of(scene: Scene, facts: RolloutFacts) -> Target | None:
     """Return a region's Rollout as a place to write to, if some plan still has that place."""
-    region, key = scene.regions.get(facts.region), (facts.region, facts.namespace)
+    region = scene.regions.get(facts.region)
     if region is None:
         return None
-    plans = [scene.merged, *(scene.plan_of(item) for item in scene.items)]
-    placed = [t for p in plans for ts in scene.placement(p).targets.values() for t in ts if t.key == key]
+    placed = scene.places((facts.region, facts.namespace))
     found = next((t for t in placed if t.stage.name == facts.stage), placed[0] if placed else None)
     return Target(found.stage, region, facts.namespace) if found else None
 

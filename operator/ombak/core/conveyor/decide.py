@@ -139,12 +139,6 @@ def _catch_up(scene: Scene) -> None:
 def _planned(scene: Scene) -> HubPlan:
     stages = report.stages(scene)
     stage, version, reason, message = report.glance(scene)
-    moments = [w.expected for w in scene.waits if w.expected is not None and w.expected > scene.now]
-    override = scene.s.overrides.active(scene.now)
-    if override is not None:
-        moments.append(override.until)
-    if scene.waits:
-        moments.append(scene.now + max(scene.s.poll, timedelta(seconds=1)))
     return HubPlan(
         memory=scene.memory(),
         actions=(*scene.early, *scene.late),
@@ -157,6 +151,18 @@ def _planned(scene: Scene) -> HubPlan:
         message=message,
         problem=scene.problem,
         merged=scene.merged.raw,
-        override=override,
-        wake_at=min(moments, default=None),
+        override=scene.s.overrides.active(scene.now),
+        wake_at=_wake_at(scene),
     )
+
+
+def _wake_at(scene: Scene) -> datetime | None:
+    """Return when to look again: at the next moment at which something is expected, and now and then while it waits."""
+    s, override = scene.s, scene.s.overrides.active(scene.now)
+    moments = [override.until] if override is not None else []
+    if scene.waits:
+        silent = [r.last_contact for r in s.regions if not r.is_reached and r.last_contact is not None]
+        moments += (w.expected for w in scene.waits if w.expected is not None)
+        moments += (last + s.skip_after for last in silent)
+        moments.append(scene.now + max(s.poll, timedelta(seconds=1)))
+    return min((moment for moment in moments if moment > scene.now), default=None)

@@ -1,21 +1,36 @@
 """How long a change needs to all regions, found out by the very same decisions in simulated time (R75, R90)."""
 
 import dataclasses
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 
+from ombak.api.rollout import Phase as RolloutPhase
+from ombak.api.stage import Phase
 from ombak.core.conveyor import queue
+from ombak.core.conveyor.memory import Item
 from ombak.core.conveyor.merge import merge
 from ombak.core.conveyor.plan import HubPlan
 from ombak.core.conveyor.scene import Scene
 from ombak.core.conveyor.snapshot import PipelineView, RegionFacts
 from ombak.core.conveyor.world import Gates, World, no_gates
 
-_LONGEST = timedelta(days=90)
+REACH = timedelta(days=90)
+"""A change that is not everywhere after so long is taken never to be."""
 _OLD = "ombak-forecast-before"
 """Marks the version that is taken to run everywhere before the change, so that the change is no first install."""
+_FRIDAY = 4
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RegionForecast:
+    """When a change starts in a region of a stage, and when it is stable there."""
+
+    name: str
+    namespace: str
+    boxes: int
+    started: datetime | None = None
+    stable: datetime | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -23,11 +38,23 @@ class StageForecast:
     """When a change comes to a stage, and when it leaves it."""
 
     name: str
-    regions: tuple[str, ...]
+    phase: Phase
+    regions: tuple[RegionForecast, ...]
     entered: datetime | None
     left: datetime | None
     waited: timedelta
     """For gates, before it."""
+    waited_for: str = ""
+    """For what, in the words of the gate that held it first."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Day:
+    """What gets the change on one day: its blast radius, if the change was bad and nothing noticed it."""
+
+    day: date
+    regions: int
+    boxes: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,8 +65,6 @@ class Forecast:
     ended: datetime | None
     """When it runs everywhere; None if it never does, `stuck` says why."""
     stages: tuple[StageForecast, ...] = ()
-    regions_per_day: Mapping[date, int] = dataclasses.field(default_factory=dict)
-    """So many regions get the change on each day: the blast radius of a day."""
     stuck: tuple[str, ...] = ()
 
     @property
@@ -47,10 +72,32 @@ class Forecast:
         """From the wish to all regions."""
         return self.ended - self.began if self.ended is not None else None
 
+    def business_days(self, zone: tzinfo = UTC) -> int | None:
+        """Return on how many days from Monday to Friday somebody is waiting for it, the first and the last included."""
+        if self.ended is None:
+            return None
+        first, last = self.began.astimezone(zone).date(), self.ended.astimezone(zone).date()
+        return sum((first + timedelta(days=n)).weekday() <= _FRIDAY for n in range((last - first).days + 1))
+
     @property
-    def largest_day(self) -> int:
-        """The most regions that get it on one day."""
-        return max(self.regions_per_day.values(), default=0)
+    def exposed(self) -> tuple[RegionForecast, ...]:
+        """The regions that count for the blast radius: those of production, or all where no stage is."""
+        prod = tuple(r for s in self.stages if s.phase is Phase.PROD for r in s.regions)
+        return prod or tuple(r for s in self.stages for r in s.regions)
+
+    def days(self, zone: tzinfo = UTC) -> tuple[Day, ...]:
+        """Return how many regions and boxes get it on each day on which one does, in order."""
+        by_day: dict[date, list[RegionForecast]] = {}
+        for region in self.exposed:
+            if region.started is not None:
+                by_day.setdefault(region.started.astimezone(zone).date(), []).append(region)
+        return tuple(
+            Day(day, len({r.name for r in found}), sum(r.boxes for r in found)) for day, found in sorted(by_day.items())
+        )
+
+    def largest_day(self, zone: tzinfo = UTC) -> Day | None:
+        """Return the day on which most boxes get it, the first one of several; None if none does."""
+        return max(self.days(zone), key=lambda day: (day.boxes, day.regions), default=None)
 
 
 def forecast(
@@ -65,86 +112,99 @@ def forecast(
     `gates` answers for any moment, as in a snapshot; a closed one says when it opens by `Held.expected`.
     """
     made = merge(pipeline.name, pipeline.spec, bases)
-    if made.spec is None or made.spec.rollout is None:
-        return Forecast(now, None, stuck=(made.problem or "it has no rollout: it is a base for others",))
+    if pipeline.problem or made.spec is None or made.spec.rollout is None:
+        problem = pipeline.problem or made.problem or "it has no rollout: it is a base for others"
+        return Forecast(now, None, stuck=(problem,))
     reached = [dataclasses.replace(r, reachable=True) for r in regions]
     world = World(pipeline, reached, now, gates=no_gates)
     world.bases = dict(bases)
-    problem = _before(world, made.template)
-    if problem:
-        return Forecast(now, None, stuck=problem)
+    stuck = _before(world, made.template)
+    if stuck:
+        return Forecast(now, None, stuck=stuck)
     world.now = now
-    return _travel(world, now, gates)
+    world.set_gates(gates)
+    return _travel(world)
 
 
 def _before(world: World, template: Mapping[str, Any]) -> tuple[str, ...]:
     """Bring another version everywhere first, in no time that counts."""
     wanted = world.pipeline
     metadata = dict(template.get("metadata") or {})
-    old = {**template, "metadata": {**metadata, "annotations": {_OLD: "true"}}}
+    annotations = {**(metadata.get("annotations") or {}), _OLD: "true"}
+    old = {**template, "metadata": {**metadata, "annotations": annotations}}
     rollout = {"spec": {**(wanted.spec.get("rollout") or {}).get("spec", {}), "template": old}}
     world.pipeline = dataclasses.replace(wanted, spec={**wanted.spec, "rollout": rollout, "paused": False})
-    world.now -= _LONGEST
-    last = world.run(world.now + _LONGEST)
+    world.now -= REACH
+    last = world.run(world.now + REACH)
     world.pipeline = dataclasses.replace(wanted, spec={**wanted.spec, "paused": False})
     return () if last.reason == "Delivered" else tuple(w.what for w in last.waits)
 
 
-def _travel(world: World, now: datetime, gates: Gates) -> Forecast:
-    world.set_gates(gates)
-    entered: dict[str, datetime] = {}
-    left: dict[str, datetime] = {}
-    free: dict[str, datetime] = {}
-    days: Counter[date] = Counter()
+def _travel(world: World) -> Forecast:
+    diary = _Diary(world.now)
     while True:
-        before = {f.region: f.sequence for fs in world.views.values() for f in fs}
         last = world.settle()
-        sequence = last.memory.sequence
-        for name, region in world.regions.items():
-            if any(f.sequence == sequence for f in region.seen()) and before.get(name, 0) < sequence:
-                days[world.now.date()] += 1
-        _mark(world, last, sequence, entered, left, free)
+        diary.note(world, last)
         following = world.next_at(last)
-        if last.reason == "Delivered" or following is None or following - now > _LONGEST:
+        if last.reason == "Delivered" or following is None or following - diary.began > REACH:
             break
         world.tick(following - world.now)
-    stages = tuple(_stage(s.name, tuple(r.name for r in s.regions), entered, left, free) for s in last.stages)
     is_over = last.reason == "Delivered"
-    stuck = () if is_over else tuple(w.what for w in last.waits)
-    return Forecast(now, world.now if is_over else None, stages, dict(days), stuck)
+    stuck = () if is_over else tuple(dict.fromkeys(w.what for w in last.waits))
+    stages = tuple(diary.stages(Scene(world.snapshot(), world.now)))
+    return Forecast(diary.began, world.now if is_over else None, stages, stuck)
 
 
-def _mark(
-    world: World,
-    last: HubPlan,
-    sequence: int,
-    entered: dict[str, datetime],
-    left: dict[str, datetime],
-    free: dict[str, datetime],
-) -> None:
-    """Write down where the change is now; stages that take no time are entered and left at once."""
-    scene = Scene(world.snapshot(), world.now)
-    item = next((i for i in last.memory.items if i.sequence == sequence), None)
-    if item is None:
-        return
-    for name in queue.passed(scene, item):
-        free.setdefault(name, world.now)
-        entered.setdefault(name, world.now)
-        left.setdefault(name, world.now)
-    if item.is_inside:
-        free.setdefault(item.stage, world.now)
-        entered.setdefault(item.stage, world.now)
-    elif waiting := queue.next_stage(scene, item):
-        free.setdefault(waiting, world.now)
+class _Diary:
+    """What happened to the change, and when."""
 
+    def __init__(self, began: datetime) -> None:
+        self.began = began
+        self._free: dict[str, datetime] = {}
+        self._entered: dict[str, datetime] = {}
+        self._left: dict[str, datetime] = {}
+        self._waits: dict[str, str] = {}
+        self._regions: dict[tuple[str, str], RegionForecast] = {}
 
-def _stage(
-    name: str,
-    regions: tuple[str, ...],
-    entered: Mapping[str, datetime],
-    left: Mapping[str, datetime],
-    free: Mapping[str, datetime],
-) -> StageForecast:
-    came = entered.get(name)
-    waited = came - free[name] if came is not None else timedelta(0)
-    return StageForecast(name, regions, came, left.get(name), waited)
+    def note(self, world: World, last: HubPlan) -> None:
+        """Write down where the change is now; stages that take no time are entered and left at once."""
+        scene = Scene(world.snapshot(), world.now)
+        item = next((i for i in last.memory.items if i.sequence == last.memory.sequence), None)
+        if item is None:
+            return
+        self._note_stages(scene, item)
+        for wait in last.waits:
+            if wait.stage and wait.stage not in self._entered and wait.key.startswith(f"{item.sequence}/"):
+                self._waits.setdefault(wait.stage, wait.what)
+        for facts in (f for seen in world.views.values() for f in seen if f.sequence == item.sequence):
+            key = facts.region, facts.namespace
+            known = self._regions.setdefault(key, RegionForecast(*key, facts.replicas or 0, world.now))
+            is_stable = facts.is_told and facts.phase is RolloutPhase.STABLE and facts.stable == facts.artifact
+            if known.stable is None and is_stable:
+                self._regions[key] = dataclasses.replace(known, stable=world.now)
+
+    def _note_stages(self, scene: Scene, item: Item) -> None:
+        for name in queue.passed(scene, item):
+            for each in (self._free, self._entered, self._left):
+                each.setdefault(name, scene.now)
+        if item.is_inside:
+            self._free.setdefault(item.stage, scene.now)
+            self._entered.setdefault(item.stage, scene.now)
+        elif waiting := queue.next_stage(scene, item):
+            self._free.setdefault(waiting, scene.now)
+
+    def stages(self, scene: Scene) -> Iterator[StageForecast]:
+        """Return all stages, those that it never came to included."""
+        spec = scene.merged.spec
+        assert spec is not None
+        for stage in spec.stages:
+            entered, assumed = self._entered.get(stage.name), scene.merged.rollout.get("replicas", 1)
+            boxes = stage.replicas if stage.replicas is not None else assumed
+            regions = tuple(
+                self._regions.get(t.key) or RegionForecast(*t.key, boxes)
+                for t in scene.placement(scene.merged).targets[stage.name]
+            )
+            waited = entered - self._free[stage.name] if entered is not None else timedelta(0)
+            told = self._waits.get(stage.name, "") if waited or entered is None else ""
+            assert stage.phase is not None
+            yield StageForecast(stage.name, stage.phase, regions, entered, self._left.get(stage.name), waited, told)

@@ -62,9 +62,24 @@ class Delivery:
     """The hash of the values of this region, empty where it has none."""
 
 
+_MADE: dict[tuple[int, tuple[tuple[str, str], ...]], tuple[HubArtifact, Delivery]] = {}
+"""What was made of an artifact: hashing is dear, and most regions have the same values, from one look to the next."""
+_MOST_MADE = 8192
+
+
 def delivery(artifact: HubArtifact, target: Target) -> Delivery:
     """Return what a region runs of a version: the same content everywhere, and beside it the region's values."""
     env = placement.env_of(artifact.values, target.region)
+    key = id(artifact), tuple(env.items())
+    known = _MADE.get(key)
+    if known is None or known[0] is not artifact:
+        if len(_MADE) >= _MOST_MADE:
+            _MADE.clear()
+        known = _MADE[key] = artifact, _delivery(artifact, env)
+    return known[1]
+
+
+def _delivery(artifact: HubArtifact, env: Mapping[str, str]) -> Delivery:
     made = with_configs(with_env(artifact.template, env), artifact.objects)
     return Delivery(
         template=made,

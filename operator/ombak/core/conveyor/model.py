@@ -41,6 +41,7 @@ class Times:
 def times_of(spec: Mapping[str, Any], box: timedelta, replicas: int) -> Times:
     """Return how long a region needs for a change by its strategy; `box` is how long a box takes to come up."""
     strategy = spec.get("strategy") or {}
+    box += timedelta(seconds=spec.get("minReadySeconds") or 0)
     rolling = strategy.get("rolling") or {}
     one_box = _bake(strategy.get("oneBox"), timedelta(hours=1))
     batch_bake = _bake(rolling, timedelta(minutes=5))
@@ -251,6 +252,11 @@ class RegionModel:
         return tuple(self._facts(namespace, r) for namespace, r in self.rollouts.items())
 
     def _facts(self, namespace: str, r: RolloutModel) -> RolloutFacts:
+        return readback.rollout_facts(self.facts.name, self.raw(namespace), r.digests)
+
+    def raw(self, namespace: str) -> Raw:
+        """Return a Rollout as the region's API server shows it."""
+        r = self.rollouts[namespace]
         metadata = r.manifest["metadata"] | {
             "namespace": namespace,
             "resourceVersion": str(r.version),
@@ -273,5 +279,4 @@ class RegionModel:
         if r.ends_at is not None:
             status["waitingFor"] = {"what": f"its {r.phase}", "who": "time", "expected": r.ends_at.isoformat()}
         spec = r.manifest["spec"] | {"replicas": r.replicas}
-        found = {"metadata": metadata, "spec": spec, "status": status}
-        return readback.rollout_facts(self.facts.name, found, r.digests)
+        return {"metadata": metadata, "spec": spec, "status": status}

@@ -148,10 +148,20 @@ def _holds(operator: Operator, value: str | None, values: list[str]) -> bool:
             return value is None
 
 
+def windows_of(spec: PipelineSpec, stage: Stage) -> tuple[str, ...]:
+    """Return the Windows that hold for a stage: its own, or where it names none those of the Pipeline."""
+    return tuple(stage.windows if stage.windows is not None else spec.windows or ())
+
+
 def default_bake(spec: PipelineSpec, stage: Stage) -> timedelta:
     """Return the bake of a stage that says none: 12 h in the first wave of production, 4 h in all others."""
     first = next((s.name for s in spec.stages if s.phase is Phase.PROD), "")
     return FIRST_WAVE_BAKE if stage.name == first else WAVE_BAKE
+
+
+def bake_of(spec: PipelineSpec, stage: Stage) -> timedelta:
+    """Return for how long a stage bakes."""
+    return stage.bake.for_ if stage.bake is not None else default_bake(spec, stage)
 
 
 def strategy(
@@ -198,6 +208,8 @@ def _at_most(bake: dict[str, Any], limit: timedelta | None) -> dict[str, Any]:
 
 def _at_least(bake: dict[str, Any], floor: timedelta) -> dict[str, Any]:
     """Raise a bake to a floor; what has to come within `atMost` gets as much longer."""
+    if not floor:
+        return bake
     length = parse_duration(str(bake["for"]))
     if length >= floor:
         return bake

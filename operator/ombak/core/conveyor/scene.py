@@ -1,6 +1,6 @@
 """What every part of a decision about a Pipeline needs: the snapshot, what follows from it, and what came of it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from ombak.core.conveyor import manifests, plan
@@ -36,6 +36,7 @@ class Scene:
         """Places that are written to in this decision: what was seen of them is no longer how they are."""
         self._merged: dict[tuple[str, str], Merged] = {}
         self._placed: dict[int, Placement] = {}
+        self._places: tuple[tuple[int, ...], dict[Key, list[Target]]] = (), {}
         self._orders: dict[tuple[int, str, str, str, str], manifests.Order] = {}
 
     # -- what is known
@@ -67,6 +68,17 @@ class Scene:
         if key not in self._placed:
             self._placed[key] = place(made.spec, self.s.pipeline.namespace, self.s.regions)
         return self._placed[key]
+
+    def places(self, key: Key) -> Sequence[Target]:
+        """Return a place as a target of the stages that have it: of today's plan, and of those that items travel by."""
+        plans = [self.merged, *(self.plan_of(item) for item in self.items)]
+        made_of = tuple(map(id, plans))
+        if self._places[0] != made_of:
+            by_key: dict[Key, list[Target]] = {}
+            for target in (t for made in plans for ts in self.placement(made).targets.values() for t in ts):
+                by_key.setdefault(target.key, []).append(target)
+            self._places = made_of, by_key
+        return self._places[1].get(key, ())
 
     def stages(self, item: Item) -> tuple[str, ...]:
         """Return the names of the stages on an item's way."""

@@ -225,4 +225,5 @@ class HubSnapshot:
     """Those for this Pipeline."""
     skip_after: timedelta = SKIP_AFTER
     """A region is passed over only after so long without a word."""
-    poll: timedelta = timedelta(seconds=30)
+    poll: timedelta = timedelta(minutes=5)
+    """To look again while something is waited for, though all that ends a wait is told or known before."""

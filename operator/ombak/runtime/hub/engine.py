@@ -12,6 +12,7 @@ from ombak.runtime.clock import Clock
 from ombak.runtime.events import EventRecorder
 from ombak.runtime.gate_book import GateBook
 from ombak.runtime.hub.hub_writer import HubWriter
+from ombak.runtime.hub.index import PipelineIndex
 from ombak.runtime.hub.jobs import JobBook
 from ombak.runtime.hub.observe import HubStores, Observer
 from ombak.runtime.hub.reconcile import Hands, PipelineReconciler
@@ -46,17 +47,24 @@ class HubEngine:
         )
         self._recorder = EventRecorder(client, clock)
         self._reach: dict[str, tuple[object, ...]] = {}
+        self._index = PipelineIndex()
+        self._specs: dict[Key, tuple[str, int]] = {}
+        """Uid and generation of each Pipeline: those that extend it look again only when these change."""
         gates.listeners.append(self.wake_all)
 
     def _queue_add(self, key: Key) -> None:
         self._queue.add(key)
 
     def _pipeline_changed(self, key: Key) -> None:
+        stored = self.stores.pipelines.get(key)
         self._queue.add(key)
-        for other in self.stores.pipelines:
-            stored = self.stores.pipelines.get(other)
-            if other[0] == key[0] and other != key and stored is not None and stored.value.base:
-                self._queue.add(other)
+        before = self._specs.pop(key, None)
+        if stored is not None:
+            self._specs[key] = stored.value.view.uid, stored.value.view.generation
+        self._index.put(key, stored.value.base if stored is not None else None)
+        if self._specs.get(key) != before:
+            for heir in self._index.heirs(key):
+                self._queue.add(heir)
 
     def wake_all(self) -> None:
         """Something changed that may concern every Pipeline."""
@@ -65,9 +73,8 @@ class HubEngine:
 
     def rollout_changed(self, _region: str, key: Key) -> None:
         """A Rollout of a region is another one now: those Pipelines look that deliver it, whatever their namespace."""
-        for pipeline in self.stores.pipelines:
-            if pipeline[1] == key[1]:
-                self._queue.add(pipeline)
+        for pipeline in self._index.named(key[1]):
+            self._queue.add(pipeline)
 
     def alarm_changed(self, _region: str) -> None:
         """An Alarm of a region says something else: those Pipelines look that may wait for one."""

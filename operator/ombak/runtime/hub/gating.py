@@ -48,9 +48,6 @@ class _Asked:
     def placed(self) -> Placement:
         return placement.place(self.spec, self.record.meta.namespace, self.regions)
 
-    def windows(self, stage: Stage) -> list[str]:
-        return stage.windows if stage.windows is not None else self.spec.windows or []
-
     def alarms(self, stage: Stage) -> list[str]:
         return stage.alarms if stage.alarms is not None else self.spec.alarms or []
 
@@ -58,8 +55,10 @@ class _Asked:
 class Gating:
     """Asks all gates; reads memory only and never waits."""
 
-    def __init__(self, regions: Regions, gates: GateBook) -> None:
-        self._regions, self._gates = regions, gates
+    def __init__(self, gates: GateBook, regions: Regions | None = None) -> None:
+        """Without `regions` no alarm is asked: whoever plans ahead takes them to be OK."""
+        self._gates = gates
+        self._alarms = _TeamAlarms(regions) if regions is not None else None
 
     def overrides(self, record: PipelineRecord) -> OverrideFacts:
         """Return the Overrides for a Pipeline."""
@@ -79,11 +78,12 @@ class Gating:
                 if stage.name not in answered:
                     answered.add(stage.name)
                     yield from self._of_regions(asked, stage)
-                    yield from self._of_alarms(asked, stage)
+                    if self._alarms is not None:
+                        yield from self._alarms.answers(asked, stage)
 
     def _of_regions(self, asked: _Asked, stage: Stage) -> Iterator[GateAnswer]:
         """Windows and Blockers: the whole stage is held while each of its regions is, else just those that are."""
-        if not self._gates.facts_for(asked.record.meta.namespace, asked.windows(stage)):
+        if not self._gates.facts_for(asked.record.meta.namespace, placement.windows_of(asked.spec, stage)):
             return
         targets, spared = asked.placed.targets[stage.name], asked.spared
         closed = {t.region.name: held for t in targets if (held := self._held(asked, t)) is not None}
@@ -97,7 +97,7 @@ class Gating:
 
     def _held(self, asked: _Asked, target: Target, spared: str = "") -> Held | None:
         """Ask the gates of one region; `spared` is a version that an Override lets pass some of them."""
-        meta, stage, windows = asked.record.meta, target.stage, asked.windows(target.stage)
+        meta, stage, windows = asked.record.meta, target.stage, placement.windows_of(asked.spec, target.stage)
         overrides = asked.overrides if spared else NO_OVERRIDES
         facts = self._gates.facts_for(meta.namespace, windows, overrides, region_zone=target.region.time_zone)
         own = {k: v for k, v in target.region.labels.items() if k != NAME_LABEL}
@@ -106,7 +106,15 @@ class Gating:
         context = Context(meta.namespace, meta.name, Moment.START, labels, horizon, resource="ompl", artifact=spared)
         return facts.hold(context, asked.now)
 
-    def _of_alarms(self, asked: _Asked, stage: Stage) -> Iterator[GateAnswer]:
+
+class _TeamAlarms:
+    """Asks for the alarms of the regions, as their operators tell them."""
+
+    def __init__(self, regions: Regions) -> None:
+        self._regions = regions
+
+    def answers(self, asked: _Asked, stage: Stage) -> Iterator[GateAnswer]:
+        """Return what holds a stage whole, if one of its alarms, or of the stages before, is not OK."""
         meta, gate = asked.record.meta, TeamAlarmGate(tuple(dict.fromkeys(self._alarms(asked, stage))))
         held = gate.holds(Context(meta.namespace, meta.name, Moment.START, resource="ompl"), asked.now)
         if held is not None:

@@ -1,6 +1,7 @@
 """Step 1 of a pass over a Pipeline: from the stores, the regions and the gates to one frozen snapshot."""
 
 import dataclasses
+import operator
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,12 +21,13 @@ from ombak.runtime.decode_alarm import moment_of
 from ombak.runtime.gate_book import GateBook
 from ombak.runtime.hub.gating import Gating
 from ombak.runtime.hub.records import HubArtifactRecord, PipelineRecord
-from ombak.runtime.region_records import RegionRecord, floors_of
+from ombak.runtime.region_records import RegionArtifact, RegionRecord, RegionRollout, floors_of
 from ombak.runtime.regions import Regions, RegionView
 from ombak.runtime.store import Key, Store
 
 LOOKS_FIRST = timedelta(minutes=5)
 """So long a new process looks for a Region before it says that it is silent."""
+_MOST_READ = 16_384
 _NO_KEY: Key = ("", "")
 
 
@@ -44,7 +46,9 @@ class Observer:
     def __init__(self, hub: str, stores: HubStores, regions: Regions, gates: GateBook) -> None:
         """`hub` tells this hub from all others."""
         self._hub, self._stores, self._regions = hub, stores, regions
-        self._gating = Gating(regions, gates)
+        self._gating = Gating(gates, regions)
+        self._read: dict[tuple[str, Key], tuple[RegionRollout, tuple[RegionArtifact, ...], RolloutFacts]] = {}
+        """What was read of a region's Rollout, as long as it stays the same: most do from one pass to the next."""
 
     def snapshot(self, record: PipelineRecord, jobs: Mapping[str, JobFacts], now: datetime) -> HubSnapshot:
         """Return everything that a decision about a Pipeline may look at."""
@@ -88,21 +92,13 @@ class Observer:
         """
         stored, contact = self._stores.regions.get(("", name)), self._regions.contact(name)
         record = stored.value if stored is not None else None
-        spec = record.spec if record is not None else None
         view = self._regions.view(name, _NO_KEY)
         is_reached = contact is not None and contact.is_reachable and view is not None and view.is_known
         is_new = contact is None or (contact.last is None and now - contact.since < LOOKS_FIRST)
-        last = (contact.last if contact is not None else None) or _written(record)
-        allow = spec.allow if spec is not None else None
-        return RegionFacts(
-            name=name,
-            labels=record.labels if record is not None else {},
-            zones=tuple(spec.zones) if spec is not None else (),
-            floors=floors_of(spec),
-            allow=tuple(allow.namespaces) if allow is not None else None,
+        return dataclasses.replace(
+            region_facts(record) if record is not None else RegionFacts(name),
             reachable=None if is_new and not is_reached else is_reached,
-            last_contact=last,
-            time_zone=(spec.time_zone or "") if spec is not None else "",
+            last_contact=(contact.last if contact is not None else None) or _written(record),
         )
 
     def _rollouts(self, name: str, namespaces: Iterable[str]) -> Iterator[RolloutFacts]:
@@ -110,7 +106,18 @@ class Observer:
             for region in self._known():
                 view = self._regions.view(region, (namespace, name))
                 if view is not None and view.rollout is not None:
-                    yield _facts(view)
+                    yield self._facts(view, view.rollout)
+
+    def _facts(self, view: RegionView, rollout: RegionRollout) -> RolloutFacts:
+        place = view.region, (rollout.namespace, rollout.name)
+        known = self._read.get(place)
+        if known is not None and known[0] is rollout and _are_same(known[1], view.artifacts):
+            return known[2]
+        if len(self._read) >= _MOST_READ:
+            self._read.clear()
+        found = _facts(view.region, rollout, view.artifacts)
+        self._read[place] = rollout, view.artifacts, found
+        return found
 
 
 def _plans(
@@ -136,14 +143,31 @@ def _namespaces(own: str, plans: Iterable[Merged]) -> list[str]:
     return sorted(found)
 
 
+def region_facts(record: RegionRecord) -> RegionFacts:
+    """Return what a Region says of itself; whether it answers is for others to say."""
+    spec = record.spec
+    if spec is None:
+        return RegionFacts(record.meta.name, record.labels)
+    return RegionFacts(
+        name=record.meta.name,
+        labels=record.labels,
+        zones=tuple(spec.zones),
+        floors=floors_of(spec),
+        allow=tuple(spec.allow.namespaces) if spec.allow is not None else None,
+        time_zone=spec.time_zone or "",
+    )
+
+
 def _written(record: RegionRecord | None) -> datetime | None:
     """When an earlier process of the hub heard of it last."""
     return moment_of(record.status.get("lastContact")) if record is not None else None
 
 
-def _facts(view: RegionView) -> RolloutFacts:
-    found = view.rollout
-    assert found is not None
+def _are_same(some: tuple[RegionArtifact, ...], others: tuple[RegionArtifact, ...]) -> bool:
+    return len(some) == len(others) and all(map(operator.is_, some, others))
+
+
+def _facts(region: str, found: RegionRollout, artifacts: Iterable[RegionArtifact]) -> RolloutFacts:
     obj = {
         "metadata": {
             "namespace": found.namespace,
@@ -154,4 +178,4 @@ def _facts(view: RegionView) -> RolloutFacts:
         "spec": {**found.spec, "template": found.template},
         "status": found.status,
     }
-    return rollout_facts(view.region, obj, {a.id: a.digest for a in view.artifacts if a.is_genuine})
+    return rollout_facts(region, obj, {a.id: a.digest for a in artifacts if a.is_genuine})

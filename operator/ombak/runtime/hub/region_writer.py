@@ -37,35 +37,33 @@ class RegionWriter:
 
     def __init__(self, regions: Regions, rng: random.Random, wake: Callable[[Key, timedelta], None]) -> None:
         self._regions, self._rng, self._wake = regions, rng, wake
-        self._lanes: dict[tuple[Key, str], _Lane] = {}
+        self._lanes: dict[Key, dict[str, _Lane]] = {}
 
     def is_busy(self, key: Key, region: str) -> bool:
         """Whether an earlier decision is still being written there: what is decided meanwhile waits."""
-        lane = self._lanes.get((key, region))
+        lane = self._lanes.get(key, {}).get(region)
         return lane is not None and lane.task is not None
 
     def problems(self, key: Key) -> dict[str, str]:
         """Why the last writes failed, by region; empty where they did not."""
-        return {
-            region: lane.problem
-            for (owner, region), lane in sorted(self._lanes.items())
-            if owner == key
-            if lane.problem
-        }
+        lanes = self._lanes.get(key, {})
+        return {region: lanes[region].problem for region in sorted(lanes) if lanes[region].problem}
 
     def start(self, key: Key, region: str, actions: Iterable[plan.Action]) -> None:
         """Begin to write; must not be called while it is busy there."""
-        lane = self._lanes.setdefault((key, region), _Lane())
+        lane = self._lanes.setdefault(key, {}).setdefault(region, _Lane())
         lane.task = asyncio.create_task(self._write(key, region, lane, tuple(actions)), name=f"write {key} {region}")
 
     def forget(self, key: Key) -> None:
         """Drop what is known of a Pipeline that is gone; what is being written ends by itself."""
-        for lane in [found for found in self._lanes if found[0] == key and self._lanes[found].task is None]:
-            del self._lanes[lane]
+        busy = {region: lane for region, lane in self._lanes.pop(key, {}).items() if lane.task is not None}
+        if busy:
+            self._lanes[key] = busy
 
     async def close(self) -> None:
         """Give up all writes."""
-        tasks = [lane.task for lane in self._lanes.values() if lane.task is not None]
+        lanes = (lane for found in self._lanes.values() for lane in found.values())
+        tasks = [lane.task for lane in lanes if lane.task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
