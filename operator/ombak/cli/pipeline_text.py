@@ -36,7 +36,7 @@ def pipeline_lines(found: Part, now: datetime, context: str = "") -> Iterator[st
         return
     yield f"Pipeline {meta.get('name')}: {status.get('reason') or 'Idle'}"
     if status.get("message"):
-        yield f"  {status['message']}"
+        yield from (f"  {line}" for line in str(status["message"]).splitlines())
     if status.get("observedGeneration") != meta.get("generation"):
         yield "  (the hub has not seen the newest spec yet)"
     yield ""
