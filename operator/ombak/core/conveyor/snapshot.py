@@ -224,6 +224,8 @@ class HubSnapshot:
     jobs: Mapping[str, JobFacts] = dataclasses.field(default_factory=dict)
     """By name, of the hub and of the regions alike: a name says the region too."""
     gates: tuple[GateAnswer, ...] = ()
+    unwritten: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Regions that did not take the last write, with their words."""
     skip_after: timedelta = timedelta(minutes=5)
     """A region is passed over only after so long without a word."""
     poll: timedelta = timedelta(seconds=30)
