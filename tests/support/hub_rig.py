@@ -27,6 +27,7 @@ from ombak.simulation.server import Server
 from support import conveyor
 from support.fake_kube import FakeKube
 from support.fake_metrics import LoopClock
+from support.hub_promises import Promises
 from support.hub_regions import LOOK_EVERY_S, RigRegion, RigRegions, Wire, job_status, now
 
 NAMESPACE, NAME = "shop", conveyor.NAME
@@ -113,13 +114,10 @@ class HubRig:
         self.server = Server(self.loop)
         self.kube = HubKube(self.server, self.wire)
         self.regions = RigRegions(self.wire)
-        self.regions.on_write = self._watch_write
-        self.broken: list[Exception] = []
-        """Promises that did not hold; what raises inside the hub is its own to catch."""
+        self.promises = Promises(self.server, self.regions)
         self.kube.jobs = lambda job: self.regions.test(job)
         self.wire.die = self.kill
         self.server.listeners.append(self._watch)
-        self.server.monitors.append(self._watch_status)
         self.deaths = 0
         self.engine: HubEngine | None = None
         self._stores: dict[str, Store[Any]] = {}
@@ -303,8 +301,7 @@ class HubRig:
                 raise AssertionError(f"never: {self.runs()} {self.status()} {self.events()[-8:]}")
             if self._living.done():
                 self._living.result()
-            if self.broken:
-                raise self.broken[0]
+            self.promises.check()
             await asyncio.sleep(0.5)
 
     async def delivered(self, version: str) -> None:
@@ -330,49 +327,6 @@ class HubRig:
                     task.cancel()
                     with contextlib.suppress(asyncio.CancelledError):
                         await task
-
-    # --- promises ----------------------------------------------------------------------------------
-
-    def _watch_write(self, region: str, manifest: Object) -> None:
-        try:
-            self._check_write(region, manifest)
-        except Exception as error:
-            self.broken.append(error)
-
-    def _check_write(self, region: str, manifest: Object) -> None:
-        """Nothing overtakes, and nothing that was rejected enters, whatever goes wrong."""
-        meta = manifest["metadata"]
-        told, seen = meta["annotations"], self[region].model(meta["name"]).rollouts.get(meta["namespace"])
-        version, sequence = told[manifests.VERSION], int(told[manifests.SEQUENCE])
-        rejected = self._rejected()
-        before = seen.manifest["metadata"]["annotations"] if seen else {}
-        runs_there = seen is not None and version in (before[manifests.VERSION], seen.stable)
-        assert runs_there or version not in rejected, f"{version} enters {region} although it was rejected"
-        if seen is not None and sequence < int(before[manifests.SEQUENCE]):
-            assert before[manifests.VERSION] in rejected, f"{sequence} comes after {before} in {region}"
-        assert ("replicas" in manifest["spec"]) == (seen is None)
-
-    def _rejected(self) -> set[str]:
-        found = [a for a in self.server.all("Artifact") if (a.get("status") or {}).get("rejected")]
-        return {str(a["metadata"]["name"]).rpartition(".")[2] for a in found}
-
-    def _watch_status(self, _by: str, kind: str, _before: Object | None, after: Object | None) -> None:
-        try:
-            if kind == "Pipeline" and after is not None:
-                self._check_status(after.get("status") or {})
-        except Exception as error:
-            self.broken.append(error)
-
-    def _check_status(self, status: Object) -> None:
-        """One change in each slot; and every wait names its reason and its command."""
-        items = (status.get("memory") or {}).get("items") or []
-        slots = [i["stage"] for i in items if i.get("isInside")]
-        assert len(set(slots)) == len(slots), slots
-        for wait in status.get("waitingFor") or ():
-            assert wait["what"], wait
-            assert wait["who"], wait
-            assert wait["since"], wait
-            assert wait.get("command") or not wait.get("artifact"), wait
 
 
 def _is_watched(kind: str, obj: Object) -> bool:
