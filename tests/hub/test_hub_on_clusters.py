@@ -1,13 +1,19 @@
-"""Changes travel over real control planes: several at a time, good and bad ones, and then it is quiet."""
+"""A real hub and three real regions: changes travel, machines die, people meddle, and all of it comes to its end."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.hub_planes import OMBAK, Line, World, stage
+from support.hub_planes import OMBAK, Line, World, enter, running, stage
+from support.hub_tally import Tally, proxied
+from support.region_planes import SECRETS
 
 pytestmark = pytest.mark.cluster
 
@@ -26,6 +32,27 @@ SERVICE: dict[str, Any] = {
     "metadata": {"name": "five", "labels": {"app.kubernetes.io/instance": "argo"}},
     "spec": {"selector": {"app": "five"}, "ports": [{"port": 80}]},
 }
+WAVE = [stage("wave", "region-3", "region-4")]
+TURNS = [stage("wave", "region-3", "region-4", maxParallel=1)]
+TWO = [stage("alpha", "region-2", namespace="shop-alpha"), *WAVE]
+R2, R3, R4 = ("region-2", "shop"), ("region-3", "shop"), ("region-4", "shop")
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A hub and three regions, which take about half a minute to start."""
+    with running(tmp_path_factory.mktemp("operators")) as world:
+        yield world
+
+
+@pytest.fixture
+def world(started: World) -> Iterator[World]:
+    """All of it, every operator alive before and after."""
+    for process in started.processes:
+        process.start()
+    yield started
+    for process in started.processes:
+        process.check()
 
 
 async def test_three_changes_travel_at_once_and_a_bad_one_disturbs_no_other(world: World) -> None:
@@ -114,3 +141,193 @@ async def nothing_is_written_any_more(line: Line) -> None:
     before = versions()
     await asyncio.sleep(4)
     assert versions() == before
+
+
+async def test_a_region_that_is_away_at_the_start_in_the_middle_and_at_the_end_of_a_wave(world: World) -> None:
+    """The others go on, the wave waits with reason and command, and ends when the region is back."""
+    away = world.by_name["region-4"]
+    with ExitStack() as stack:
+        start, middle, end = (stack.enter_context(world.line(name, WAVE)) for name in ("start", "middle", "end"))
+        for line in (start, middle, end):
+            line.push("v1")
+        for line in (start, middle, end):
+            await line.delivered("v1")
+
+        world.hold("region-3")
+        end.push("v2")
+        await end.until("v2 in region-4", lambda: end.runs(R4) == "v2")
+        world.hold("region-4")
+        middle.push("v2")
+        await middle.begun(R4, "v2")
+        await asyncio.to_thread(away.plane.kill_apiserver)
+        start.push("v2")
+        world.let_go("region-3")
+        for line in (start, middle, end):
+            await line.until("v2 in region-3", lambda line=line: line.runs(R3) == "v2")  # type: ignore[misc]
+        for line in (start, middle, end):
+            await says_that_it_waits(line)
+
+        await asyncio.to_thread(away.plane.restart_apiserver)
+        world.let_go("region-4")
+        for line in (start, middle, end):
+            await line.delivered("v2")
+
+
+async def says_that_it_waits(line: Line) -> None:
+    """For the region, in the stage, with the command; nothing is ready while nothing is known."""
+
+    def told() -> bool:
+        return any("cannot be reached" in w["what"] for w in line.waits())
+
+    await line.until("the wait is told", told)
+    wait = next(w for w in line.waits() if "cannot be reached" in w["what"])
+    assert (wait["stage"], wait["region"], wait["command"]) == ("wave", "region-4", "kubectl describe omreg region-4")
+    assert line.inside() == {"wave": "v2"}
+    assert next(c for c in line.status()["conditions"] if c["type"] == "Ready")["status"] == "Unknown"
+
+
+async def test_without_a_hub_regions_finish_bake_and_revert_on_their_own(world: World) -> None:
+    """What one of them took back is read when the hub is there again, and then it is gone everywhere."""
+    with world.line("alone", TWO) as line:
+        line.push("v1")
+        await line.delivered("v1")
+        world.hold("region-3", "region-4")
+        line.push("v2")
+        await line.begun(R3, "v2")
+        await line.begun(R4, "v2")
+        await asyncio.to_thread(world.hub_process.kill)
+        line.abort_in(R4, "v2")
+        world.let_go("region-3", "region-4")
+        await line.until("region-3 on v2", lambda: line.runs(R3) == "v2")
+        await line.until("region-4 back", lambda: line.rollout(R4)["status"]["phase"] == "Reverted")
+        assert line.rollout(R4)["status"]["artifacts"]["stable"] == line.id_in_region("v1")
+
+        await asyncio.to_thread(world.hub_process.start)
+        await line.until("v1 everywhere", lambda: set(line.everywhere()) == {"v1"})
+        await line.until("the verdict", lambda: line.reason() == "Rejected")
+        assert line.rejected("v2")["region"] == "region-4"
+
+
+async def test_a_hub_that_dies_after_each_number_of_writes_delivers_all_the_same(world: World, tmp_path: Path) -> None:
+    """After the first write of its life, the second, the third...: nothing is done twice, and nothing forgotten."""
+    tally = Tally()
+    stages = [stage("alpha", "region-2", namespace="shop-alpha"), stage("wave", "region-3")]
+    with world.line("killed", stages) as line:
+        line.push("v1")
+        await line.delivered("v1")
+        await asyncio.to_thread(world.hub_process.kill)
+        with proxied(world, tmp_path, tally) as kubeconfig:
+            process = world.operator(world.hub, "mortal", "--hub", kubeconfig=kubeconfig)
+            deaths = 0
+            line.push("v2")
+            while set(line.everywhere()) != {"v2"}:
+                deaths += 1
+                tally.begin(deaths)
+                process.start()
+                await line.until("a death or the end", lambda: tally.reached.is_set() or is_over(line))
+                await asyncio.to_thread(process.kill)
+        await asyncio.to_thread(world.hub_process.start)
+        await line.delivered("v2")
+
+        assert deaths >= 4, tally.total
+        assert line.status()["travelling"][-1]["sequence"] <= 3, "a number may be lost, nothing is queued again"
+        for place in line.places:
+            assert line.rollout(place)["metadata"]["generation"] <= 3
+
+
+def is_over(line: Line) -> bool:
+    """It is everywhere."""
+    return set(line.everywhere()) == {"v2"}
+
+
+async def test_a_region_removed_and_one_added_in_the_middle_of_a_wave(world: World) -> None:
+    """The one that is gone goes on by itself, unwatched by the hub; the new one gets the change."""
+    hub = world.hub
+    added = {
+        "apiVersion": "ombak.dev/v1alpha1",
+        "kind": "Region",
+        "metadata": {"name": "added"},
+        "spec": {"tier": "large", "access": {"kubeconfig": {"secretRef": {"namespace": SECRETS, "name": "region-2"}}}},
+    }
+    with world.line("moving", [stage("wave", regions={"matchLabels": {"tier": "large"}})]) as line:
+        line.push("v1")
+        await line.until("v1 delivered", lambda: line.reason() == "Delivered")
+        world.hold("region-3", "region-4")
+        line.push("v2")
+        await line.begun(R3, "v2")
+        await line.begun(R4, "v2")
+        try:
+            hub.kubectl("delete", "region", "region-4")
+            hub.kubectl("apply", "-f", "-", input=json.dumps(added))
+            await line.until("v2 in the new region", lambda: line.runs(R2) == "v2")
+            world.let_go("region-3")
+            await line.until("v2 delivered", lambda: line.reason() == "Delivered")
+            assert (line.runs(R2), line.runs(R3), line.runs(R4)) == ("v2", "v2", "")
+            world.let_go("region-4")
+            await line.until("region-4 by itself", lambda: line.runs(R4) == "v2")
+        finally:
+            hub.kubectl("delete", "region", "added")
+            enter(hub, world.by_name["region-4"], cloud="aws", tier="large")
+
+
+async def test_two_hubs_by_mistake_are_refused_and_both_say_so(world: World) -> None:
+    """The second one touches nothing but for a word, which the first one hears."""
+    with world.line("shared", [stage("wave", "region-3")]) as line:
+        line.push("v1")
+        await line.delivered("v1")
+        enter(world.other, world.by_name["region-3"])
+        with world.line("shared", [stage("wave", "region-3")], hub=world.other) as second:
+            second.push("v2")
+            await second.until("the refusal", lambda: second.reason() == "Conflict")
+            first_uid, second_uid = (
+                plane.plane.client.call("GET", "/api/v1/namespaces/kube-system")["metadata"]["uid"]
+                for plane in (world.hub, world.other)
+            )
+            assert f"the hub {first_uid}" in second.waits()[0]["what"]
+            await line.until("the claim", lambda: any(f"the hub {second_uid}" in w["what"] for w in line.waits()))
+            assert "claimed-by-" in line.waits()[0]["command"]
+            assert (line.reason(), line.runs(R3)) == ("Delivered", "v1")
+            second.places = ()  # the Rollout is the first hub's
+        world.other.kubectl("delete", "region", "region-3")
+
+
+async def test_of_a_pipeline_deleted_in_the_middle_of_a_wave_everything_stays(world: World) -> None:
+    """What was written goes on by itself; the region whose turn it was not yet stays as it is."""
+    with world.line("gone", TURNS) as line:
+        line.push("v1")
+        await line.delivered("v1")
+        world.hold("region-3")
+        line.push("v2")
+        await line.begun(R3, "v2")
+        line.delete()
+        world.let_go("region-3")
+        await line.until("region-3 on v2", lambda: line.runs(R3) == "v2")
+        await asyncio.sleep(2)
+        assert line.runs(R4) == "v1"
+
+        line.push("v2")
+        await line.delivered("v2")
+        assert line.rollout(R3)["metadata"]["annotations"]["ombak.dev/sequence"] == "2"
+
+
+async def test_a_hand_edit_is_reported_and_put_back_only_where_asked(world: World) -> None:
+    """The fields are named; what an autoscaler says by `/scale` is never fought."""
+    with world.line("edited", [stage("wave", "region-3")]) as line:
+        line.push("v1")
+        await line.delivered("v1")
+        region = world.by_name["region-3"]
+        region.kubectl("scale", "omr", "edited", "-n", "shop", "--replicas=4")
+        region.kubectl(
+            "patch", "omr", "edited", "-n", "shop", "--type=merge", "-p", '{"spec":{"unwatched":"my own reason"}}'
+        )
+        await line.until("the report", lambda: any("spec.unwatched" in w["what"] for w in line.waits()))
+        wait = next(w for w in line.waits() if "spec.unwatched" in w["what"])
+        assert "PutBack" in wait["command"]
+        assert line.rollout(R3)["spec"]["unwatched"] == "my own reason"
+
+        line.push("v1", handEdits="PutBack")
+        await line.until("it is put back", lambda: line.rollout(R3)["spec"]["unwatched"] != "my own reason")
+        await line.delivered("v1")
+        line.push("v2", handEdits="PutBack")
+        await line.delivered("v2")
+        assert line.rollout(R3)["spec"]["replicas"] == 4
