@@ -152,6 +152,39 @@ def test_an_abort_takes_a_change_back_wherever_it_has_not_finished() -> None:
     assert w.artifacts[V2].rejection.reason == "Aborted"
 
 
+def test_an_abort_said_together_with_the_wish_is_about_it() -> None:
+    """Both are seen in one decision: it is queued and taken back, told at once, and no region ever sees it."""
+    w = three("Stage")
+    push(w, "v2")
+    w.pipeline = dataclasses.replace(w.pipeline, abort=V2)
+    made = w.step()
+
+    assert [type(a).__name__ for a in made.actions] == ["EnsureArtifact", "RecordRejected", "ClearCommand"]
+    assert made.reason == "Rejected"
+    w.run(w.now + hours(12))
+    assert set(running(w).values()) == {V1}
+
+
+def test_a_change_whose_artifact_is_gone_says_so_and_can_be_aborted() -> None:
+    """There is nothing to deliver and nowhere to write a verdict: whoever aborts it lets the next one go on."""
+    w = three("Stage")
+    push(w, "v2")
+    w.run(w.now + hours(3))
+    push(w, "v1")
+    w.step()
+    del w.artifacts[V2]
+    made = w.step()
+    told = next(x for x in made.waits if x.reason == "Artifact")
+    assert (f"the Artifact of {V2}" in told.what, told.command.endswith(f"ombak.dev/abort={V2}")) == (True, True)
+
+    w.pipeline = dataclasses.replace(w.pipeline, abort=V2)
+    w.step()
+    w.pipeline = dataclasses.replace(w.pipeline, abort="")
+    assert V2 not in inside(w).values()
+    w.run(w.now + hours(24))
+    assert set(running(w).values()) == {V1}
+
+
 def test_reverts_do_not_wait_for_a_paused_or_invalid_pipeline() -> None:
     """Nothing starts then, but what is bad goes back."""
     w = in_second_region("Stage")

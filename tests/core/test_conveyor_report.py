@@ -1,5 +1,6 @@
 """What people read of a Pipeline, and what a hub reads back."""
 
+import dataclasses
 from datetime import timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from ombak.api.pipeline_status import PipelineStatus
 from ombak.api.rollout import Phase
 from ombak.core.conveyor import readback
+from ombak.core.conveyor.decide import decide
 from ombak.core.conveyor.memory import HubMemory, dump_memory, load_memory
 from ombak.core.conveyor.report import status
 from ombak.core.identity import artifact_id, digest_of
@@ -39,6 +41,31 @@ def test_the_status_is_that_of_the_model_and_tells_who_can_do_what() -> None:
     assert [(r.name, r.state) for s in found.stages for r in s.regions][1] == ("r-beta", "Moving")
     assert all(x.who and x.what and x.command and x.since for x in found.waiting_for)
     assert load_memory(found.memory) == w.memory
+
+
+def test_what_cannot_be_queued_is_not_delivered_however_well_the_last_change_went() -> None:
+    """An Artifact in the way: whoever waits for the condition is not told that all is well."""
+    w = world()
+    w.run(w.now + hours(24))
+    w.artifacts[V2] = dataclasses.replace(w.artifacts[V1], version=V2, is_genuine=False)
+    push(w, "v2")
+    made = w.step()
+
+    told = conditions(status(w.snapshot(), made, {}, w.now))
+    assert (made.reason, told["Delivered"], told["Stalled"]) == ("Conflict", "False", "True")
+
+
+def test_a_region_that_does_not_take_a_write_is_waited_for_in_its_own_words() -> None:
+    """It is no start, so no Event tells of one again and again."""
+    w = world()
+    w.look()
+    s = dataclasses.replace(w.snapshot(), unwritten={"r-alpha": "403 Forbidden: no right"})
+    made = decide(s, w.now)
+
+    told = next(x for x in made.waits if x.reason == "WriteFailed")
+    assert (told.region, "403 Forbidden" in told.what) == ("r-alpha", True)
+    assert "RegionStarted" not in [note.reason for note in made.notes]
+    assert made.wake_at is not None
 
 
 def test_a_condition_keeps_its_time_while_it_is_the_same() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ombak.core.identity import artifact_id
-from support.hub_planes import HubPlanes, hub_and_regions
+from support.gated_planes import HubPlanes, hub_and_regions
 from support.region_planes import write_region
 
 pytestmark = pytest.mark.cluster

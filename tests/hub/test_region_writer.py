@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from ombak.core.conveyor import plan
 from ombak.runtime.hub.region_writer import RegionWriter
-from ombak.runtime.kube_port import AlreadyExists, ApiError, Conflict, Kind, Object, Unreachable
+from ombak.runtime.kube_port import AlreadyExists, ApiError, Conflict, Kind, NotFound, Object, Unreachable
+from ombak.runtime.region_records import decode_region_rollout
+from ombak.runtime.regions import Contact, Reach, RegionView
 from ombak.runtime.store import Key
 
 KEY = ("shop", "front-end")
 OBJECT = {"kind": "Service", "metadata": {"name": "front-end", "namespace": "shop"}}
 ROLLOUT = {"kind": "Rollout", "metadata": {"name": "front-end", "namespace": "shop"}, "spec": {"replicas": 2}}
+
+
+CONTACT = Contact(Reach.YES, "Answering", "", datetime(2026, 1, 1, tzinfo=UTC))
 
 
 class FakeRegions:
@@ -46,6 +51,12 @@ class FakeRegions:
 
     async def patch(self, region: str, kind: Kind, namespace: str, name: str, patch: Object) -> Object:
         return await self._take("patch", region, {**patch, "kind": kind.kind})
+
+    def view(self, region: str, key: Key) -> RegionView | None:
+        rollout = decode_region_rollout(
+            {"metadata": {"name": key[1], "namespace": key[0], "uid": "uid-1"}}, "ombak-hub"
+        )
+        return RegionView(region, CONTACT, rollout)
 
     async def get(self, region: str, kind: Kind, namespace: str, name: str) -> Object:
         self.told.append((region, "get", kind.kind))
@@ -93,11 +104,12 @@ async def test_what_is_not_there_is_created_after_what_it_needs(written: Written
 
 
 async def test_what_is_there_is_applied_only_as_it_was_seen(written: Written) -> None:
-    """With the resource version: what changed meanwhile is decided anew."""
+    """With resource version and uid: what changed meanwhile is decided anew, what is gone is not made sizeless."""
     await written.write("eu-1", rollout("7"))
 
     assert written.regions.told == [("eu-1", "force", "Rollout")]
-    assert written.regions.bodies[0]["metadata"]["resourceVersion"] == "7"
+    meta = written.regions.bodies[0]["metadata"]
+    assert (meta["resourceVersion"], meta["uid"]) == ("7", "uid-1")
 
 
 async def test_a_region_that_hangs_delays_only_itself(written: Written) -> None:
@@ -119,8 +131,32 @@ async def test_after_a_failure_nothing_that_follows_is_written(written: Written)
     assert "no answer" in written.writer.problems(KEY)["eu-1"]
     assert written.woken[0][1] > timedelta(0)
     written.regions.errors.clear()
-    await written.write("eu-1", service(), rollout())
+    await written.write("eu-1", service(), rollout("8"))
     assert written.writer.problems(KEY) == {}
+
+
+async def test_the_same_write_waits_after_a_failure_and_another_one_does_not(written: Written) -> None:
+    """However often it is decided meanwhile: it is woken for when it is due, and a way back is written at once."""
+    written.regions.errors["eu-1"] = Unreachable("no answer")
+    await written.write("eu-1", rollout("7"))
+    asked = len(written.regions.told)
+    for _ in range(3):
+        await written.write("eu-1", rollout("7"))
+    assert len(written.regions.told) == asked
+    assert [after > timedelta(0) for _, after in written.woken] == [True] * 4
+
+    await written.write("eu-1", rollout("8"))
+    assert len(written.regions.told) > asked
+
+
+async def test_what_is_not_to_be_written_any_more_is_no_problem_any_more(written: Written) -> None:
+    """It was done although nobody said so, or the region is not the Pipeline's any more."""
+    for region in ("eu-1", "us-1"):
+        written.regions.errors[region] = Unreachable("no answer")
+        await written.write(region, rollout("7", region))
+    written.writer.keep(KEY, {"us-1"})
+
+    assert list(written.writer.problems(KEY)) == ["us-1"]
 
 
 @pytest.mark.parametrize(
@@ -128,6 +164,7 @@ async def test_after_a_failure_nothing_that_follows_is_written(written: Written)
     [
         pytest.param("", AlreadyExists(409, "AlreadyExists", "it is there"), id="created by another pass"),
         pytest.param("7", Conflict(409, "Conflict", "the object has been modified"), id="changed meanwhile"),
+        pytest.param("7", NotFound(404, "NotFound", "it is not there"), id="deleted meanwhile"),
     ],
 )
 async def test_what_was_overtaken_is_read_again_and_is_no_problem(
@@ -140,6 +177,23 @@ async def test_what_was_overtaken_is_read_again_and_is_no_problem(
     assert written.regions.told[-1] == ("eu-1", "get", "Rollout")
     assert written.writer.problems(KEY) == {}
     assert len(written.woken) == 1
+
+
+async def test_what_is_overtaken_again_and_again_is_told(written: Written) -> None:
+    """Something is wrong then, such as a watch that brings nothing."""
+    written.regions.errors["eu-1"] = Conflict(409, "Conflict", "the object has been modified")
+    for version in range(6):
+        await written.write("eu-1", rollout(str(version + 1)))
+
+    assert "has been modified" in written.writer.problems(KEY)["eu-1"]
+
+
+async def test_a_namespace_that_is_not_there_is_told(written: Written) -> None:
+    """A Rollout that was never there cannot have been deleted meanwhile."""
+    written.regions.errors["eu-1"] = NotFound(404, "NotFound", 'namespaces "shop" not found')
+    await written.write("eu-1", rollout())
+
+    assert "namespaces" in written.writer.problems(KEY)["eu-1"]
 
 
 async def test_a_field_that_somebody_else_owns_is_told(written: Written) -> None:

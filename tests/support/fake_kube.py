@@ -39,6 +39,11 @@ class FakeKube(ServerClient):
         self._faults.clear()
 
     @property
+    def left(self) -> int:
+        """How many of the faults that were asked for have not come yet."""
+        return sum(fault.times for fault in self._faults)
+
+    @property
     def told(self) -> list[str]:
         """All requests so far, in few words."""
         return [request.told for request in self.requests]

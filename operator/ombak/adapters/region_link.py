@@ -158,6 +158,7 @@ class RegionLink:
                     for reflector in self._reflectors:
                         group.create_task(self._follow(reflector))
                     group.create_task(self._look_for_ever(client))
+                    group.create_task(self._tell_known())
             finally:
                 self._client = None
 
@@ -175,6 +176,12 @@ class RegionLink:
                 watching.cancel()
                 turning.cancel()
                 await asyncio.gather(watching, turning, return_exceptions=True)
+
+    async def _tell_known(self) -> None:
+        """Tell when everything was listed: from then on what is not there is known not to be."""
+        for reflector in self._reflectors:
+            await reflector.synced.wait()
+        self._on_contact(self.name)
 
     async def _look_for_ever(self, client: HttpKubeClient) -> None:
         while True:
@@ -197,6 +204,8 @@ class RegionLink:
         self.contact = turned if not finding.version else turned.seen(finding.version)
         if (before.reach, before.reason) != (finding.reach, finding.reason):
             log.info("region", region=self.name, reachable=finding.reach, reason=finding.reason, why=finding.message)
+        if finding.reach is Reach.YES and before.reach is not Reach.YES and before.last is not None:
+            self._begin_anew()  # it is back: what happened meanwhile is read now, not after the pause of the watches
         self._on_contact(self.name)
 
     async def _look(self, client: HttpKubeClient) -> Finding:
@@ -244,11 +253,15 @@ class RegionLink:
         if self._entrance.generation == self._generation:
             return
         self._generation = self._entrance.generation
-        ended, self._turn = self._turn, asyncio.Event()
         try:
             _ = self._entrance.server
         except EntranceClosedError:
             self._is_open.clear()
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """End the watches; they begin with a list as soon as the entrance is open."""
+        ended, self._turn = self._turn, asyncio.Event()
         ended.set()
 
     def _broken_watch(self) -> Finding | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -19,13 +19,15 @@ from ombak.runtime import kinds
 from ombak.runtime.backoff import Backoff
 from ombak.runtime.gate_book import GateBook
 from ombak.runtime.hub.engine import HubEngine
-from ombak.runtime.kube_port import ApiError
+from ombak.runtime.kube_port import ApiError, metadata
 from ombak.runtime.region_records import RegionRecord, decode_region
 from ombak.runtime.region_status import RegionReporter
 from ombak.runtime.store import Key, Store
 
 log = structlog.get_logger(__name__)
 
+TELL_EVERY = timedelta(seconds=20)
+"""How often a hub that cannot begin says what it waits for."""
 _PATIENCE = Backoff(cap=timedelta(seconds=15))
 _OF_A_CLUSTER = "kube-system"
 """The namespace whose uid tells clusters apart: it is there from the first moment to the last."""
@@ -43,14 +45,14 @@ class HubRegions:
         gates: GateBook | None = None,
     ) -> None:
         """Nothing is asked before `run`."""
-        clock = SystemClock()
-        self._client, self._rng = client, rng
+        clock, pace = SystemClock(), pace or RegionPace()
+        self._client, self._rng, self._watch = client, rng, pace.watch
         self.records: Store[RegionRecord] = Store(decode_region, on_event=self._changed)
         self.regions = RegionClients(
             Hub(client, access), clock, rng, Listeners(self._rollout, self._contact, self._alarm), pace
         )
         self._reporter = RegionReporter(client, self.records, self.regions, clock)
-        self._reflector: Reflector[Any] = Reflector(client, Source(kinds.REGIONS), self.records, rng)
+        self._reflector: Reflector[Any] = Reflector(client, Source(kinds.REGIONS), self.records, rng, pace.watch)
         self._engine = HubEngine(client, self.records, gates, clock, rng) if gates is not None else None
 
     async def run(self, synced: Iterable[asyncio.Event] = ()) -> None:
@@ -60,19 +62,21 @@ class HubRegions:
             group.create_task(self.regions.run(), name="regions")
             group.create_task(self._reporter.run(), name="status of regions")
             if self._engine is not None:
-                group.create_task(self._deliver(self._engine, synced), name="pipelines")
+                group.create_task(self._deliver(self._engine, tuple(synced)), name="pipelines")
 
-    async def _deliver(self, engine: HubEngine, synced: Iterable[asyncio.Event]) -> None:
-        own: list[Reflector[Any]] = [
-            Reflector(self._client, Source(kinds.PIPELINES), engine.stores.pipelines, self._rng),
-            Reflector(
-                self._client, Source(kinds.ARTIFACTS, None, manifests.PIPELINE), engine.stores.artifacts, self._rng
-            ),
-        ]
+    async def _deliver(self, engine: HubEngine, synced: tuple[asyncio.Event, ...]) -> None:
+        artifacts = Source(kinds.ARTIFACTS, None, manifests.PIPELINE)
+        own: tuple[Reflector[Any], ...] = (
+            Reflector(self._client, Source(kinds.PIPELINES), engine.stores.pipelines, self._rng, self._watch),
+            Reflector(self._client, artifacts, engine.stores.artifacts, self._rng, self._watch),
+        )
+        lists = {"the kinds of a region": synced, "Regions": (self._reflector.synced,)}
+        lists |= {f"{each.source.kind.kind}s": (each.synced,) for each in own}
         async with asyncio.TaskGroup() as group:
             for reflector in own:
                 group.create_task(reflector.run(), name=f"watch {reflector.source.kind.plural} of the hub")
-            listed = (*synced, self._reflector.synced, *(reflector.synced for reflector in own))
+            group.create_task(_tell_missing(lists), name="what the hub waits for")
+            listed = tuple(event for events in lists.values() for event in events)
             group.create_task(engine.run(await self._name(), self.regions, listed), name="hub engine")
 
     async def _name(self) -> str:
@@ -80,12 +84,15 @@ class HubRegions:
         failures = 0
         while True:
             try:
-                found = await self._client.get(kinds.NAMESPACES, "", _OF_A_CLUSTER)
-                return str(found["metadata"]["uid"])
+                found = metadata(await self._client.get(kinds.NAMESPACES, "", _OF_A_CLUSTER)).get("uid")
+                if found:
+                    return str(found)
+                reason = f"the namespace {_OF_A_CLUSTER} has no uid"
             except ApiError as error:
-                failures += 1
-                log.warning("the hub cannot tell which cluster it is in", reason=str(error))
-                await asyncio.sleep(_PATIENCE.delay(failures, self._rng).total_seconds())
+                reason = str(error)
+            failures += 1
+            log.warning("the hub cannot tell which cluster it is in", reason=reason)
+            await asyncio.sleep(_PATIENCE.delay(failures, self._rng).total_seconds())
 
     def _changed(self, key: Key) -> None:
         found = self.records.get(key)
@@ -106,3 +113,13 @@ class HubRegions:
         self._reporter.wake()
         if self._engine is not None:
             self._engine.contact_changed(region, self.regions)
+
+
+async def _tell_missing(lists: Mapping[str, Sequence[asyncio.Event]]) -> None:
+    """Say from time to time which lists a hub that does not begin still waits for; why is said where they fail."""
+    while True:
+        await asyncio.sleep(TELL_EVERY.total_seconds())
+        missing = [name for name, events in lists.items() if not all(event.is_set() for event in events)]
+        if not missing:
+            return
+        log.warning("the hub cannot begin before it has read everything once", missing=missing)

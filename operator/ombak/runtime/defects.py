@@ -42,14 +42,14 @@ class Defects:
         """Return the sentence about an error, the same one for the same place; `at_most` is the longest pause."""
         done = "Of what it had begun nothing is lost" if key in self._begun else "Nothing was changed"
         message = (
-            f"A defect of Ombak ended the work on this Rollout: {type(error).__name__} in {_place(error)}. {done}, and "
-            f"what runs goes on running; it is tried again by itself, {at_most} later at most. The operator's log has "
-            "the details."
+            f"A defect of Ombak ended the work on this Rollout: {type(error).__name__} in {place_of(error)}. {done}, "
+            f"and what runs goes on running; it is tried again by itself, {at_most} later at most. The operator's log "
+            "has the details."
         )
         return Failure(message, DEFECT, _WHO)
 
 
-def _place(error: Exception) -> str:
+def place_of(error: Exception) -> str:
     """Return file and line of the innermost part of Ombak: what an error says may be different each time."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _PACKAGE in Path(frame.filename).parents]
     if not frames:

@@ -18,9 +18,9 @@ from typing import Any
 from lab import Lab, end_state, eventually
 
 import manifests
-from faultproxy import Faults, Write
 from harness import Shop
 from ombak.core.memory import Memory, load_memory
+from support.faultproxy import Faults, Write
 
 AT_ONCE = 6
 """So many variants of a story run at a time: each one is a process that starts."""

@@ -13,10 +13,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from faultproxy import FaultProxy, Faults
 from harness import USER, OperatorProcess, Shop, install
 from ombak.sandbox import Region, wait_for
 from ombak.sandbox.client import ApiStatusError
+from support.faultproxy import FaultProxy, Faults
 from timeline import Timeline
 
 T = TypeVar("T")

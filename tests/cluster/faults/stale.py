@@ -17,8 +17,8 @@ from datetime import timedelta
 from lab import Lab, end_state
 
 import manifests
-from faultproxy import Faults
 from harness import Shop
+from support.faultproxy import Faults
 
 PATIENCE = timedelta(seconds=270)
 OURS = frozenset({"deployments", "replicasets", "rollouts", "artifacts"})

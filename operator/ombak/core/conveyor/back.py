@@ -16,7 +16,10 @@ from ombak.core.conveyor.standing import is_taken_back, runs_none
 def reject(scene: Scene, item: Item, reason: str, message: str, stage: str, region: str) -> None:
     """Take a version back: recorded first, then it goes no further anywhere."""
     artifact = scene.artifacts.get(item.version)
-    if artifact is None or artifact.rejection is not None:
+    if artifact is None:
+        scene.drop(item)  # there is nowhere to write a verdict, and nothing to deliver
+        return
+    if artifact.rejection is not None:
         return
     scope = scope_of(scene, item, stage)
     rejection = HubRejection(reason, message[:1024], scene.now, stage, region, scope.value)
@@ -65,16 +68,11 @@ def is_done(scene: Scene, item: Item) -> bool:
     return bool(stages) and item.stage == stages[-1] and not item.is_inside
 
 
-def people(scene: Scene) -> None:
-    """Carry out `ombak.dev/abort` and `ombak.dev/retry`, each of which names an artifact."""
-    pipeline = scene.s.pipeline
-    if pipeline.abort:
-        _abort(scene, pipeline.abort)
-    if pipeline.retry:
-        _retry(scene, pipeline.retry)
-
-
-def _abort(scene: Scene, command: str) -> None:
+def abort(scene: Scene) -> None:
+    """Carry out `ombak.dev/abort`, which names an artifact: also one that was asked for at this very moment."""
+    command = scene.s.pipeline.abort
+    if not command:
+        return
     named = [i for i in scene.items if command in (i.version, content.id_of(i.version)) and not is_done(scene, i)]
     for item in named:
         message = "it was aborted by the annotation ombak.dev/abort"
@@ -82,7 +80,11 @@ def _abort(scene: Scene, command: str) -> None:
     scene.late.append(plan.ClearCommand(naming.ABORT))
 
 
-def _retry(scene: Scene, command: str) -> None:
+def retry(scene: Scene) -> None:
+    """Carry out `ombak.dev/retry`, which names an artifact."""
+    command = scene.s.pipeline.retry
+    if not command:
+        return
     named = command.partition(".")[0]
     for artifact in list(scene.artifacts.values()):
         is_named = named in (artifact.version, artifact.id)

@@ -128,7 +128,12 @@ def _start(scene: Scene, item: Item, target: Target, facts: RolloutFacts | None,
     if target.key in scene.touched:
         return Outcome.NOT_BEGUN
     _write(scene, order, facts, f"{item.version} starts in stage {target.stage.name}", everything=facts is None)
-    scene.note("RegionStarted", f"{item.version} starts in Region {target.region.name} (stage {target.stage.name}).")
+    if why := scene.s.unwritten.get(target.region.name):
+        told = waits.unwritten(target, item.version, why)
+        waits.of_item(scene, item, target.stage.name, "WriteFailed", told, target.region.name)
+    else:
+        where = f"Region {target.region.name} (stage {target.stage.name})"
+        scene.note("RegionStarted", f"{item.version} starts in {where}.")
     return Outcome.UNDER_WAY
 
 
@@ -215,8 +220,9 @@ def _go_on(
             waits.of_item(scene, item, stage, "TakenBack", waits.taken_back(scene, target, facts), target.region.name)
             return Outcome.UNDER_WAY
         case State.BUSY:
-            told = waits.moving(scene, target, facts, facts.version) if facts else _gone(item)
-            waits.of_item(scene, item, stage, "Busy", told, target.region.name)
+            is_gone = facts is None or scene.order(item, target) is None
+            told = _gone(item) if facts is None or is_gone else waits.moving(scene, target, facts, facts.version)
+            waits.of_item(scene, item, stage, "Artifact" if is_gone else "Busy", told, target.region.name)
             return Outcome.NOT_BEGUN
         case State.STABLE:
             assert facts is not None

@@ -40,7 +40,6 @@ def enqueue(scene: Scene) -> None:
     _repair(scene, wish)
     is_retried = wish.retried_at >= scene.sequence > 0
     if scene.merged.wish == scene.wish and not is_retried:
-        _tell_rejected(scene, wish)
         return
     slips = scene.placement(scene.merged).slips
     if slips:
@@ -48,9 +47,7 @@ def enqueue(scene: Scene) -> None:
     elif not wish.is_ours or not _is_content(wish):
         what = f"the Artifact {wish.name} to be out of the way: it is not what its name says, or not this Pipeline's"
         waits.wait(scene, "artifact", "Conflict", what, "whoever made it, by deleting it")
-    elif wish.rejection is not None:
-        _tell_rejected(scene, wish)
-    elif not scene.s.pipeline.is_deleting:
+    elif wish.rejection is None:
         _append(scene, wish, is_retry=bool(wish.retried))
 
 
@@ -65,8 +62,10 @@ def _repair(scene: Scene, wish: HubArtifact) -> None:
         scene.early.append(plan.EnsureArtifact(wish.version, manifests.artifact(scene.s, wish)))
 
 
-def _tell_rejected(scene: Scene, wish: HubArtifact) -> None:
-    if wish.rejection is not None:
+def tell(scene: Scene) -> None:
+    """Say that what the Pipeline asks for was taken back, and how it may start again."""
+    wish = wished(scene)
+    if wish is not None and wish.rejection is not None:
         where = f" in Region {wish.rejection.region}" if wish.rejection.region else ""
         what = (
             f"another version, or a retry: {wish.version} was taken back{where} "

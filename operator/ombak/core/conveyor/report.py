@@ -13,6 +13,8 @@ from ombak.core.conveyor.standing import State, standing
 
 Status = dict[str, Any]
 _MOST_WAITS = 64
+_UNQUEUED = ("placement", "artifact")
+"""Waits of the Pipeline for being able to queue what it asks for."""
 
 
 def stages(scene: Scene) -> tuple[plan.StageReport, ...]:
@@ -56,6 +58,10 @@ def glance(scene: Scene) -> tuple[str, str, str, str]:
     newest = scene.items[-1] if scene.items else None
     if scene.problem:
         return (newest.stage if newest else "", newest.version if newest else "", "Invalid", scene.problem)
+    unqueued = next((w for w in scene.waits if w.key in _UNQUEUED), None)
+    if unqueued is not None:
+        # What is asked for is not on its way at all, however well the last change went.
+        return (newest.stage if newest else "", newest.version if newest else "", unqueued.reason, unqueued.what)
     rejected = next((w for w in scene.waits if w.key.startswith("rejected/")), None)
     if newest is None or rejected is not None:
         first = rejected or next(iter(scene.waits), None)

@@ -221,6 +221,8 @@ class HubSnapshot:
     jobs: Mapping[str, JobFacts] = dataclasses.field(default_factory=dict)
     """By name, of the hub and of the regions alike: a name says the region too."""
     gates: tuple[GateAnswer, ...] = ()
+    unwritten: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Regions that did not take the last write, with their words."""
     overrides: OverrideFacts = NO_OVERRIDES
     """Those for this Pipeline."""
     skip_after: timedelta = SKIP_AFTER

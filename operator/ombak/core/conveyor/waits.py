@@ -93,6 +93,13 @@ def unreachable(target: Target) -> Held:
     return held("unreachable", what, who, f"kubectl describe omreg {region.name}")
 
 
+def unwritten(target: Target, version: str, why: str) -> Held:
+    """Return the wait for a region that does not take what is written."""
+    name = target.region.name
+    who = "whoever runs that cluster, if it does not go by itself"
+    return held("write", f"Region {name} to take {version}: {why}", who, f"kubectl describe omreg {name}")
+
+
 def moving(scene: Scene, target: Target, facts: RolloutFacts, version: str) -> Held:
     """Return what a region itself says that it waits for, with the command that helps there."""
     told = facts.wait

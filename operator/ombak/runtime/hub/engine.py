@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import structlog
 
+from ombak.api.duration import format_duration
 from ombak.runtime.backoff import Backoff
 from ombak.runtime.clock import Clock
 from ombak.runtime.events import EventRecorder
@@ -123,10 +124,19 @@ class HubEngine:
                 delay = self._queue.retry(key, least)
                 log.info("will try again", error=str(error) or "it took too long", after=str(delay))
                 return
-            except Exception:
+            except Exception as error:
                 # A mistake of ours about one Pipeline must not end the hub for all others.
                 log.exception("a pass failed", after=str(self._queue.retry(key)))
+                await self._tell_defect(passes, key, error)
                 return
         self._queue.forget(key)
         if wake is not None:
             self._queue.add_after(key, wake)
+
+    async def _tell_defect(self, passes: PipelineReconciler, key: Key, error: Exception) -> None:
+        """Put it into the Pipeline's status, as well as that goes: the log has it in any case."""
+        try:
+            async with asyncio.timeout(PASS_WITHIN.total_seconds()):
+                await passes.tell_defect(key, error, format_duration(PATIENCE.cap))
+        except Exception as why:
+            log.warning("the defect is not in the status", error=repr(why))

@@ -2,11 +2,12 @@
 
 from datetime import datetime
 
+from ombak.core import naming
 from ombak.core.conveyor import plan
 from ombak.core.conveyor.snapshot import PipelineView
 from ombak.runtime import kinds
 from ombak.runtime.hub.observe import HubStores
-from ombak.runtime.kube_port import AlreadyExists, Conflict, KubeClient, NotFound, Object
+from ombak.runtime.kube_port import AlreadyExists, Conflict, KubeClient, NotFound, Object, mapping, metadata
 
 
 class HubWriter:
@@ -41,10 +42,15 @@ class HubWriter:
                 raise AssertionError(f"no write of the hub's own cluster: {action}")
 
     async def _ensure(self, namespace: str, manifest: Object) -> None:
+        """Create it; one that is there and lost the label by which we find it gets that again."""
+        name, labels = manifest["metadata"]["name"], manifest["metadata"]["labels"]
         try:
             made = await self._client.create(kinds.ARTIFACTS, namespace, manifest)
         except AlreadyExists:
-            made = await self._client.get(kinds.ARTIFACTS, namespace, manifest["metadata"]["name"])
+            made = await self._client.get(kinds.ARTIFACTS, namespace, name)
+            is_ours = mapping(made.get("spec")).get("pipeline") == manifest["spec"]["pipeline"]
+            if is_ours and not labels.items() <= mapping(metadata(made).get("labels")).items():
+                made = await self._client.patch(kinds.ARTIFACTS, namespace, name, {"metadata": {"labels": labels}})
         self._stores.artifacts.upsert(made)
 
     async def _judge(self, namespace: str, name: str, status: Object) -> None:
@@ -52,8 +58,18 @@ class HubWriter:
         self._stores.artifacts.upsert(made)
 
     async def _clear(self, pipeline: PipelineView, annotation: str) -> None:
-        patch = {"metadata": {"annotations": {annotation: None}, "uid": pipeline.uid}}
-        made = await self._client.patch(kinds.PIPELINES, pipeline.namespace, pipeline.name, patch)
+        """Take a command off, unless somebody said another word since: that is heard by the next decision."""
+        key = (pipeline.namespace, pipeline.name)
+        stored = self._stores.pipelines.get(key)
+        if stored is None or _command(stored.value.view, annotation) != _command(pipeline, annotation):
+            return
+        seen = {"uid": pipeline.uid, "resourceVersion": stored.value.meta.resource_version}
+        patch = {"metadata": {"annotations": {annotation: None}, **seen}}
+        try:
+            made = await self._client.patch(kinds.PIPELINES, *key, patch)
+        except Conflict:
+            self._stores.pipelines.upsert(await self._client.get(kinds.PIPELINES, *key))
+            raise
         self._stores.pipelines.upsert(made)
 
     async def _delete(self, namespace: str, action: plan.DeleteArtifact) -> None:
@@ -62,3 +78,7 @@ class HubWriter:
             await self._client.delete(kinds.ARTIFACTS, namespace, action.name, resource_version=version)
         except (Conflict, NotFound):
             return  # somebody uses it again, or it is gone: the watch tells
+
+
+def _command(pipeline: PipelineView, annotation: str) -> str:
+    return {naming.ABORT: pipeline.abort, naming.RETRY: pipeline.retry}[annotation]

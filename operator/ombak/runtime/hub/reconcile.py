@@ -13,15 +13,17 @@ from ombak.core.conveyor.plan import HubPlan
 from ombak.core.conveyor.report import Status, status
 from ombak.core.conveyor.snapshot import HubSnapshot
 from ombak.core.plan import Note
+from ombak.core.report import DEFECT
 from ombak.runtime import kinds
 from ombak.runtime.clock import Clock
+from ombak.runtime.defects import place_of
 from ombak.runtime.events import EventRecorder
 from ombak.runtime.hub.hub_writer import HubWriter
 from ombak.runtime.hub.jobs import JobBook
 from ombak.runtime.hub.observe import HubStores, Observer
 from ombak.runtime.hub.records import PipelineRecord
 from ombak.runtime.hub.region_writer import RegionWriter
-from ombak.runtime.kube_port import Conflict, KubeClient, NotFound, listed, mapping
+from ombak.runtime.kube_port import ApiError, Conflict, KubeClient, NotFound, listed, mapping
 from ombak.runtime.store import Key
 
 log = structlog.get_logger(__name__)
@@ -56,43 +58,82 @@ class PipelineReconciler:
         self._client, self._stores, self._observer = client, stores, observer
         self._hands, self._clock, self._recorder = hands, clock, recorder
         self._told: dict[Key, dict[Note, datetime]] = {}
+        self._refused: dict[Key, str] = {}
+        """What the hub's own cluster did not take, of the last pass."""
 
     async def reconcile(self, key: Key) -> timedelta | None:
         """Do one pass; returns after which time to look again at the latest. Raises `ApiError` to be tried again."""
         stored = self._stores.pipelines.get(key)
         if stored is None:
             self._told.pop(key, None)
+            self._refused.pop(key, None)
             self._hands.regions.forget(key)
             self._hands.jobs.forget(key)
             return None
         record, now = stored.value, self._clock.now()
         s = self._observer.snapshot(record, self._hands.jobs.facts(key), now)
+        s = dataclasses.replace(s, unwritten=self._hands.regions.problems(key))
         made = decide(s, now)
+        was_refused = self._refused.get(key)
         await self._apply(key, record, s, made, now)
         if not any(item.is_inside for item in made.memory.items):
             self._hands.jobs.forget(key)
         _log(made)
+        if self._refused.get(key) != was_refused:
+            return timedelta(0)  # the condition that told of it is to be mended
         return None if made.wake_at is None else max(made.wake_at - now, timedelta(0))
 
     async def _apply(self, key: Key, record: PipelineRecord, s: HubSnapshot, made: HubPlan, now: datetime) -> None:
-        """Artifacts and verdicts, then the memory, then what it means: each only if the one before succeeded."""
+        """Artifacts and verdicts, then the memory, then what it means: each only if the one before succeeded.
+
+        Of what it means every region is by itself, and so is the hub: what fails here must keep no region from
+        going back.
+        """
         for action in made.actions:
             if isinstance(action, plan.EARLY):
                 await self._hands.hub.do(s.pipeline, action, now)
+        on_hub, by_region = _parted(made)
+        self._hands.regions.keep(key, by_region)
         await self._tell(key, record, s, made, now)
-        by_region: defaultdict[str, list[plan.Action]] = defaultdict(list)
+        for region, actions in by_region.items():
+            self._hands.regions.start(key, region, actions)
         for action in made.actions:
-            if isinstance(action, plan.EARLY):
-                continue
             if isinstance(action, plan.RunTest):
                 self._hands.jobs.follow(key, action)
-            elif isinstance(action, _OF_THE_HUB) or not action.region:
+        await self._do_on_hub(key, s, on_hub, now)
+
+    async def _do_on_hub(self, key: Key, s: HubSnapshot, actions: list[plan.Action], now: datetime) -> None:
+        """Do everything that can be done; what was refused is told by the next pass, which comes by itself."""
+        failed: list[ApiError] = []
+        for action in actions:
+            try:
                 await self._hands.hub.do(s.pipeline, action, now)
-            else:
-                by_region[action.region].append(action)
-        for region, actions in by_region.items():
-            if not self._hands.regions.is_busy(key, region):
-                self._hands.regions.start(key, region, actions)
+            except ApiError as error:
+                failed.append(error)
+        refused = "; ".join(str(error) for error in failed if not isinstance(error, Conflict))
+        if refused:
+            self._refused[key] = refused
+        else:
+            self._refused.pop(key, None)
+        if failed:
+            raise failed[0]
+
+    async def tell_defect(self, key: Key, error: Exception, at_most: str) -> None:
+        """Put a mistake of ours into the status of the Pipeline that it befell. Raises `ApiError`."""
+        stored = self._stores.pipelines.get(key)
+        if stored is None:
+            return
+        record, now = stored.value, self._clock.now()
+        message = (
+            f"A defect of Ombak ended the work on this Pipeline: {type(error).__name__} in {place_of(error)}. What "
+            f"runs in the regions goes on; it is tried again by itself, {at_most} later at most. The hub's log has the "
+            "details."
+        )
+        kept = [c for c in listed(record.status.get("conditions")) if mapping(c).get("type") != "Stalled"]
+        stalled = _condition(record, "Stalled", "True", DEFECT, message, now)
+        found = {**record.status, "reason": DEFECT, "message": message, "conditions": [*kept, stalled]}
+        if found != record.status:
+            await self._write(record, found)
 
     async def _tell(self, key: Key, record: PipelineRecord, s: HubSnapshot, made: HubPlan, now: datetime) -> None:
         """Write the status if it is another one, and post what happened once that is written."""
@@ -104,22 +145,12 @@ class PipelineReconciler:
             self._say(key, record, note, now)
 
     def _applied(self, key: Key, record: PipelineRecord, now: datetime) -> Status:
-        """The condition of the writes to regions: which of them failed, with the server's own words."""
-        problems = self._hands.regions.problems(key)
-        message = "; ".join(f"Region {region}: {why}" for region, why in problems.items())[:1024]
-        state = str(not problems)
-        old: Mapping[str, object] = next(
-            (c for c in map(mapping, listed(record.status.get("conditions"))) if c.get("type") == APPLIED), {}
-        )
-        since = old.get("lastTransitionTime") if old.get("status") == state else None
-        return {
-            "type": APPLIED,
-            "status": state,
-            "reason": "WriteFailed" if problems else "Written",
-            "message": message,
-            "observedGeneration": record.meta.generation,
-            "lastTransitionTime": since or now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        }
+        """The condition of the writes: which of them failed, with the server's own words."""
+        found = [f"Region {region}: {why}" for region, why in self._hands.regions.problems(key).items()]
+        if refused := self._refused.get(key):
+            found.append(f"the hub: {refused}")
+        reason = "WriteFailed" if found else "Written"
+        return _condition(record, APPLIED, str(not found), reason, "; ".join(found), now)
 
     async def _write(self, record: PipelineRecord, found: Status) -> None:
         meta = record.meta
@@ -145,6 +176,36 @@ class PipelineReconciler:
             told[note] = now
             self._recorder.record(record.view, note, kinds.PIPELINES.kind)
         self._told[key] = told
+
+
+def _parted(made: HubPlan) -> tuple[list[plan.Action], dict[str, list[plan.Action]]]:
+    """Return what a plan means for the hub's own cluster, and for each region, in order."""
+    on_hub: list[plan.Action] = []
+    by_region: defaultdict[str, list[plan.Action]] = defaultdict(list)
+    for action in made.actions:
+        if isinstance(action, (*plan.EARLY, plan.RunTest)):
+            continue
+        if isinstance(action, _OF_THE_HUB) or not action.region:
+            on_hub.append(action)
+        else:
+            by_region[action.region].append(action)
+    return on_hub, dict(by_region)
+
+
+def _condition(record: PipelineRecord, name: str, state: str, reason: str, message: str, now: datetime) -> Status:
+    """One condition; its time stays while its state does."""
+    before: Mapping[str, object] = next(
+        (c for c in map(mapping, listed(record.status.get("conditions"))) if c.get("type") == name), {}
+    )
+    since = before.get("lastTransitionTime") if before.get("status") == state else None
+    return {
+        "type": name,
+        "status": state,
+        "reason": reason,
+        "message": message[:1024],
+        "observedGeneration": record.meta.generation,
+        "lastTransitionTime": since or now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
 
 
 def _log(made: HubPlan) -> None:

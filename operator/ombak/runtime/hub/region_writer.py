@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import timedelta
 
 import structlog
@@ -20,16 +20,24 @@ log = structlog.get_logger(__name__)
 WITHIN = timedelta(seconds=60)
 """All writes of one decision into one region; what takes longer hangs, and is decided anew."""
 AGAIN = Backoff(timedelta(milliseconds=500), timedelta(seconds=30))
-_OVERTAKEN = (AlreadyExists, Conflict, NotFound)
+SOONEST = timedelta(milliseconds=50)
+OFTEN = 5
+"""What was overtaken so many times in a row is told all the same."""
+
+
+class _OvertakenError(Exception):
+    """The Rollout is not as it was seen any more, which is nobody's fault: the next decision sees it as it is."""
 
 
 @dataclasses.dataclass(slots=True)
 class _Lane:
-    """The writes of one Pipeline into one region."""
+    """The writes of one Pipeline into one region; `failed` are the last ones if they failed, to be tried at `due`."""
 
     task: asyncio.Task[None] | None = None
     failures: int = 0
     problem: str = ""
+    failed: tuple[plan.Action, ...] = ()
+    due: float = 0.0
 
 
 class RegionWriter:
@@ -50,15 +58,27 @@ class RegionWriter:
         return {region: lanes[region].problem for region in sorted(lanes) if lanes[region].problem}
 
     def start(self, key: Key, region: str, actions: Iterable[plan.Action]) -> None:
-        """Begin to write; must not be called while it is busy there."""
-        lane = self._lanes.setdefault(key, {}).setdefault(region, _Lane())
-        lane.task = asyncio.create_task(self._write(key, region, lane, tuple(actions)), name=f"write {key} {region}")
+        """Begin to write, unless something is being written there or this has just failed: then it is woken for."""
+        lane, wanted = self._lanes.setdefault(key, {}).setdefault(region, _Lane()), tuple(actions)
+        if lane.task is not None:
+            return
+        early = lane.due - asyncio.get_running_loop().time()
+        if early > 0 and lane.failed == wanted:
+            self._wake(key, max(timedelta(seconds=early), SOONEST))
+            return
+        lane.task = asyncio.create_task(self._write(key, region, lane, wanted), name=f"write {key} {region}")
 
     def forget(self, key: Key) -> None:
         """Drop what is known of a Pipeline that is gone; what is being written ends by itself."""
         busy = {region: lane for region, lane in self._lanes.pop(key, {}).items() if lane.task is not None}
         if busy:
             self._lanes[key] = busy
+
+    def keep(self, key: Key, regions: Collection[str]) -> None:
+        """Forget what failed in all other regions: nothing is to be written there any more."""
+        lanes = self._lanes.get(key, {})
+        for region in [name for name, lane in lanes.items() if lane.task is None and name not in regions]:
+            del lanes[region]
 
     async def close(self) -> None:
         """Give up all writes."""
@@ -69,25 +89,34 @@ class RegionWriter:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _write(self, key: Key, region: str, lane: _Lane, actions: tuple[plan.Action, ...]) -> None:
+        problem: str | None = None
         try:
             async with asyncio.timeout(WITHIN.total_seconds()):
                 for action in actions:
                     await self._do(region, action)
+        except _OvertakenError as error:
+            problem = str(error) if lane.failures >= OFTEN else ""
         except (ApiError, TimeoutError) as error:
-            lane.failures += 1
-            told = str(error) or "it took too long"
-            lane.problem = "" if _is_overtaken(error) else told
-            log.info("writes to a region failed", namespace=key[0], pipeline=key[1], region=region, error=told)
+            problem = str(error) or "it took too long"
+            log.info("writes to a region failed", namespace=key[0], pipeline=key[1], region=region, error=problem)
         except Exception as error:
             # A mistake of ours about one region must not end the hub.
-            lane.failures += 1
-            lane.problem = repr(error)
+            problem = repr(error)
             log.exception("writes to a region failed", namespace=key[0], pipeline=key[1], region=region)
-        else:
-            lane.failures, lane.problem = 0, ""
         finally:
             lane.task = None
-        self._wake(key, AGAIN.delay(lane.failures, self._rng) if lane.failures else timedelta(0))
+        self._wake(key, self._ended(lane, actions, problem))
+
+    def _ended(self, lane: _Lane, actions: tuple[plan.Action, ...], problem: str | None) -> timedelta:
+        """Note how writes ended (None: well); returns after which time to decide again."""
+        if problem is None:
+            lane.failures, lane.problem, lane.failed = 0, "", ()
+            return timedelta(0)
+        lane.failures += 1
+        lane.problem, lane.failed = problem, actions
+        pause = AGAIN.delay(lane.failures, self._rng)
+        lane.due = asyncio.get_running_loop().time() + pause.total_seconds()
+        return pause
 
     async def _do(self, region: str, action: plan.Action) -> None:
         match action:
@@ -104,17 +133,27 @@ class RegionWriter:
                 raise AssertionError(f"no write of a region: {action}")
 
     async def _rollout(self, region: str, action: plan.ApplyRollout) -> None:
-        """Write it, provided it is as it was seen; if it is not, read it, so that the next decision sees it."""
+        """Write it, provided it is as it was seen; if it is not, read it, so that the next decision sees it.
+
+        With its uid, which keeps one that was deleted meanwhile from being made anew without its size.
+        """
         log.info("writing a rollout", region=region, namespace=action.namespace, rollout=action.name, why=action.why)
         try:
             if not action.resource_version:
                 await self._regions.create(region, action.manifest)
                 return
-            meta = {**action.manifest["metadata"], "resourceVersion": action.resource_version}
+            seen = {"uid": self._uid(region, action), "resourceVersion": action.resource_version}
+            meta = {**action.manifest["metadata"], **{k: v for k, v in seen.items() if v}}
             await self._regions.apply(region, {**action.manifest, "metadata": meta}, force=True)
-        except _OVERTAKEN:
+        except (AlreadyExists, Conflict, NotFound) as error:
             await self._look(region, action)
+            if _is_overtaken(error, action):
+                raise _OvertakenError(str(error)) from error
             raise
+
+    def _uid(self, region: str, action: plan.ApplyRollout) -> str:
+        view = self._regions.view(region, (action.namespace, action.name))
+        return view.rollout.uid if view is not None and view.rollout is not None else ""
 
     async def _look(self, region: str, action: plan.ApplyRollout) -> Object | None:
         try:
@@ -123,6 +162,8 @@ class RegionWriter:
             return None
 
 
-def _is_overtaken(error: Exception) -> bool:
-    """The Rollout changed since it was seen, which is nobody's fault and over at once."""
-    return isinstance(error, AlreadyExists) or (isinstance(error, Conflict) and "modified" in error.message)
+def _is_overtaken(error: ApiError, action: plan.ApplyRollout) -> bool:
+    """It was created, changed or deleted since it was seen; where it never was, `NotFound` is of the namespace."""
+    if isinstance(error, NotFound):
+        return bool(action.resource_version)
+    return isinstance(error, AlreadyExists) or "modified" in error.message

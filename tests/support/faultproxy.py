@@ -210,11 +210,15 @@ class FaultProxy:
         answer = await self._forward(request, body)
         if counts:
             self.writes.append(Write(request.method, request.path, answer[0]))
+            self.note(answer[0])
             good = sum(w.status < 300 for w in self.writes)
             if self.faults.stop_after_write and good >= self.faults.stop_after_write:
                 self._open.clear()
                 self.reached.set()
         return answer
+
+    def note(self, status: int) -> None:
+        """Told of each write that the API server answered; for who counts those of several proxies."""
 
     async def _forward(self, request: web.Request, body: bytes) -> tuple[int, dict[str, str], bytes]:
         async with self._session.request(
