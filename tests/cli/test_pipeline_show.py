@@ -147,7 +147,7 @@ def test_the_end_of_a_log_stays_in_its_lines() -> None:
 
     assert lines[1:4] == [f"  {line}" for line in what.splitlines()]
     assert lines[-4:] == [
-        "  the Pipeline: another version: the test smoke failed; its log ends:, for 1m",
+        "  the Pipeline: another version: the test smoke failed; its log ends, for 1m",
         "    | 2 of 3 passed",
         "    | 3 of 3 failed",
         "    lifted by whoever owns it",

@@ -99,7 +99,8 @@ def retry(scene: Scene) -> None:
 def settle(scene: Scene) -> None:
     """Bring every region back from what was rejected, as far as the verdict reaches, and its spec in line."""
     for facts in scene.ours():
-        rejection, target = scene.rejection(facts.version), target_of(scene, facts)
+        rejection = scene.rejection(facts.version)
+        target = target_of(scene, facts) if rejection is not None else None
         if rejection is None or target is None or not target.region.is_reached:
             continue
         write = _write_of(scene, facts, target, rejection)
@@ -245,7 +246,7 @@ def tell(scene: Scene) -> None:
     for facts in scene.ours():
         if facts.claimed_by not in ("", scene.s.hub):
             waits.claimed(scene, facts)
-        target = target_of(scene, facts)
+        target = target_of(scene, facts) if scene.rejection(facts.version) is not None else None
         if target is None or not is_going_back(scene, target):
             continue
         told = waits.going_back(scene, target, facts)

@@ -50,6 +50,11 @@ class Merged:
         return tuple(self.raw.get("values") or ())
 
     @functools.cached_property
+    def route(self) -> str:
+        """Its stages as one text: where it goes, to tell it from others."""
+        return canonical_json(self.raw.get("stages"))
+
+    @functools.cached_property
     def wish(self) -> str:
         """The hash of all that is delivered, and how."""
         return content.short_hash({k: v for k, v in self.raw.items() if k not in _NOT_DELIVERED}) if self.spec else ""

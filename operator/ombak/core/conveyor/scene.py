@@ -35,7 +35,7 @@ class Scene:
         self.touched: set[Key] = set()
         """Places that are written to in this decision: what was seen of them is no longer how they are."""
         self._merged: dict[tuple[str, str], Merged] = {}
-        self._placed: dict[int, Placement] = {}
+        self._placed: dict[str, Placement] = {}
         self._places: tuple[tuple[int, ...], dict[Key, list[Target]]] = (), {}
         self._orders: dict[tuple[int, str, str, str, str], manifests.Order] = {}
 
@@ -64,10 +64,10 @@ class Scene:
         """Return which stage of a plan has which regions, as they are now."""
         if made.spec is None:
             return Placement({})
-        key = id(made)
-        if key not in self._placed:
-            self._placed[key] = place(made.spec, self.s.pipeline.namespace, self.s.regions)
-        return self._placed[key]
+        # Today's plan and the one by which a change travels mostly have the same stages.
+        if made.route not in self._placed:
+            self._placed[made.route] = place(made.spec, self.s.pipeline.namespace, self.s.regions)
+        return self._placed[made.route]
 
     def places(self, key: Key) -> Sequence[Target]:
         """Return a place as a target of the stages that have it: of today's plan, and of those that items travel by."""

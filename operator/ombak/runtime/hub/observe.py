@@ -47,6 +47,7 @@ class Observer:
         """`hub` tells this hub from all others."""
         self._hub, self._stores, self._regions = hub, stores, regions
         self._gating = Gating(gates, regions)
+        self._regions_told: dict[str, tuple[RegionRecord, RegionFacts]] = {}
         self._read: dict[tuple[str, Key], tuple[RegionRollout, tuple[RegionArtifact, ...], RolloutFacts]] = {}
         """What was read of a region's Rollout, as long as it stays the same: most do from one pass to the next."""
 
@@ -96,10 +97,16 @@ class Observer:
         is_reached = contact is not None and contact.is_reachable and view is not None and view.is_known
         is_new = contact is None or (contact.last is None and now - contact.since < LOOKS_FIRST)
         return dataclasses.replace(
-            region_facts(record) if record is not None else RegionFacts(name),
+            self._told(record) if record is not None else RegionFacts(name),
             reachable=None if is_new and not is_reached else is_reached,
             last_contact=(contact.last if contact is not None else None) or _written(record),
         )
+
+    def _told(self, record: RegionRecord) -> RegionFacts:
+        known = self._regions_told.get(record.meta.name)
+        if known is None or known[0] is not record:
+            known = self._regions_told[record.meta.name] = record, region_facts(record)
+        return known[1]
 
     def _rollouts(self, name: str, namespaces: Iterable[str]) -> Iterator[RolloutFacts]:
         for namespace in namespaces:
