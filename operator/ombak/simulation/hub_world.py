@@ -15,7 +15,7 @@ from ombak.core.conveyor.model import RegionModel, RolloutModel
 from ombak.core.conveyor.snapshot import RegionFacts
 from ombak.runtime.gate_book import GateBook
 from ombak.runtime.hub.engine import HubEngine
-from ombak.runtime.kube_port import AlreadyExists, Conflict, Kind, KubeClient, NotFound, Object
+from ombak.runtime.kube_port import AlreadyExists, Conflict, Kind, LogReader, NotFound, Object
 from ombak.runtime.records import decode_rollout
 from ombak.runtime.region_records import (
     RegionArtifact,
@@ -248,7 +248,7 @@ def engine_and_regions(kube: MemoryKube, regions: list[Object]) -> tuple[HubEngi
     """Return the hub's own engine over a server in memory, and the regions of these manifests."""
     gates = GateBook(Store(decode_rollout), lambda _key: None)
     records = Store(decode_region)
-    engine = HubEngine(cast("KubeClient", kube), records, gates, LoopClock(), random.Random(1))  # noqa: S311 - repeatable
+    engine = HubEngine(cast("LogReader", kube), records, gates, LoopClock(), random.Random(1))  # noqa: S311 - repeatable
     made = MemoryRegions(engine.rollout_changed)
     for manifest in regions:
         records.observe(manifest)
