@@ -143,7 +143,7 @@ async def test_what_the_hub_itself_refuses_keeps_no_region_from_going_back(refus
         rig.kube.fail(refused, Forbidden(403, "Forbidden", "quota exceeded"), times=10**6)
         rig.push("v2")
         if tests:
-            await rig.until(lambda: "quota exceeded" in rig.condition("Applied").get("message", ""))
+            await rig.until(lambda: any("quota exceeded" in w["what"] for w in rig.waits()))
             rig.annotate(ABORT, V2)
             await rig.until(lambda: set(rig.runs().values()) == {"v1"})
         else:

@@ -212,6 +212,12 @@ class RigRegions:
         rollout, artifacts = found.seen.get(key, (None, ()))
         return RegionView(region, found.contact, rollout, artifacts, is_known=found.contact.last is not None)
 
+    def alarm(self, _region: str, _key: Key) -> None:
+        """No alarm is known."""
+
+    def client(self, region: str) -> RigClient:
+        return RigClient(self, region)
+
     async def get(self, region: str, kind: Kind, namespace: str, name: str) -> Object:
         def effect(found: RigRegion) -> Object:
             if kind == kinds.ROLLOUTS:
@@ -290,6 +296,25 @@ class RigRegions:
             raise Unreachable("timed out")
         answer: Object = await self._wire.carry(arrive, is_write=is_write)
         return answer
+
+
+class RigClient:
+    """What tests as Jobs need of a region's API server."""
+
+    def __init__(self, regions: RigRegions, region: str) -> None:
+        self._regions, self._region = regions, region
+
+    async def create(self, kind: Kind, namespace: str, body: Object) -> Object:
+        return await self._regions.create(
+            self._region, {**body, "kind": kind.kind, "metadata": {**body["metadata"], "namespace": namespace}}
+        )
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Object:
+        return await self._regions.get(self._region, kind, namespace, name)
+
+    async def list(self, _kind: Kind, _namespace: str, _selector: str = "") -> Object:
+        """No pod of a Job is left."""
+        return {"metadata": {}, "items": []}
 
 
 def job_status(state: JobState) -> Object:
