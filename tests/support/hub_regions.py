@@ -312,7 +312,7 @@ class RigClient:
     async def get(self, kind: Kind, namespace: str, name: str) -> Object:
         return await self._regions.get(self._region, kind, namespace, name)
 
-    async def list(self, _kind: Kind, _namespace: str, _selector: str = "") -> Object:
+    async def list(self, _kind: Kind, _namespace: str, _selector: str = "", **_: str) -> Object:
         """No pod of a Job is left."""
         return {"metadata": {}, "items": []}
 

@@ -191,7 +191,7 @@ def _overridden(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -
     told = waits.held("override", what, "nobody, it goes by itself")
     waits.of_item(scene, item, target.stage.name, "Override", told, target.region.name)
     if target.key not in scene.touched:
-        back.apply(scene, target, facts, manifests.overridden(scene.s, order, facts), (), by)
+        back.apply(scene, target, facts, fastlane.overridden(scene.s, order, facts), (), by)
         scene.note("Overridden", f"Region {target.region.name}: {what}.", is_warning=bool(order.override))
     return Outcome.UNDER_WAY
 

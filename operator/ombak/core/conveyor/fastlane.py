@@ -1,9 +1,11 @@
 """An approved Override for a Pipeline: who waits meanwhile, and whose place its version takes (R80-R84, R88)."""
 
-from ombak.core.conveyor import queue
+import dataclasses
+
+from ombak.core.conveyor import manifests, queue
 from ombak.core.conveyor.memory import Item
 from ombak.core.conveyor.scene import Scene
-from ombak.core.conveyor.snapshot import RolloutFacts
+from ombak.core.conveyor.snapshot import HubSnapshot, RolloutFacts
 from ombak.core.gates.gate import Context, Held, Moment
 from ombak.core.gates.overrides import OverrideGate
 
@@ -38,6 +40,14 @@ def give_up(scene: Scene, old: Item, new: Item) -> None:
     scene.note("Superseded", told, is_warning=True)
     scene.drop(old)
     scene.waits = [wait for wait in scene.waits if not wait.key.startswith(f"{old.sequence}/")]
+
+
+def overridden(s: HubSnapshot, order: manifests.Order, seen: RolloutFacts) -> manifests.Manifest:
+    """Return a region's Rollout as it is, but for what an Override changes, or changes no more."""
+    told = {k: v for k, v in seen.annotations.items() if k != manifests.OVERRIDE}
+    by = {manifests.OVERRIDE: order.override} if order.override else {}
+    changed = {"strategy": order.spec["strategy"]}
+    return manifests.amended(s, order.target, dataclasses.replace(seen, annotations=told), changed, by)
 
 
 def flying(facts: RolloutFacts) -> str:

@@ -42,7 +42,6 @@ _KEPT_S = 7 * 24 * 3600
 """A finished Job of a test is kept for a week, where its template does not say how long."""
 _KEPT_AT_LEAST_S = 3600
 _PEOPLES = ("replicas", "paused")
-_OVERRIDDEN = ("strategy",)
 _FIRST_KINDS = ("Alarm", "ConfigMap")
 _TRACKING = ("kubectl.kubernetes.io/", "argocd.argoproj.io/", "meta.helm.sh/", "helm.sh/")
 _HELM = ("app.kubernetes.io/managed-by", "Helm")
@@ -228,15 +227,6 @@ def amended(s: HubSnapshot, target: Target, seen: RolloutFacts, changed: Raw, to
     spec = {k: v for k, v in copy.deepcopy(dict(seen.spec)).items() if k not in _PEOPLES} | dict(changed)
     annotations = {**seen.annotations, HUB: s.hub, PIPELINE: s.pipeline.key, **told}
     return whole(s, target, annotations, spec)
-
-
-def overridden(s: HubSnapshot, order: Order, seen: RolloutFacts) -> Manifest:
-    """Return a region's Rollout as it is, but for what an Override changes, or changes no more."""
-    kept = {k: v for k, v in seen.spec.items() if k not in _OVERRIDDEN}
-    told = {k: v for k, v in seen.annotations.items() if k != OVERRIDE}
-    changed = {k: v for k, v in order.spec.items() if k in _OVERRIDDEN}
-    before = dataclasses.replace(seen, spec=kept, annotations=told)
-    return amended(s, order.target, before, changed, {OVERRIDE: order.override} if order.override else {})
 
 
 def whole(s: HubSnapshot, target: Target, annotations: Mapping[str, str], spec: Manifest) -> Manifest:
