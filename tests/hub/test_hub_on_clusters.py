@@ -15,7 +15,7 @@ from support.hub_planes import OMBAK, Line, World, enter, running, stage
 from support.hub_tally import Tally, proxied
 from support.region_planes import SECRETS
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 FIVE = [
     stage("alpha", "region-3", namespace="shop-alpha", phase="PreProd"),
