@@ -5,7 +5,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from importlib import resources
 from pathlib import Path
@@ -81,15 +81,25 @@ def _demonstrate(planes: Sequence[Region], keep: bool, console: Console, stack: 
     return outcome
 
 
-def register(hub: Region, regions: Mapping[str, Region], labels: Mapping[str, Mapping[str, str]]) -> None:
+def service_account_token(region: Region) -> str:
+    """Return a token of the ServiceAccount that a region gives to the hub."""
+    return region.kubectl("create", "token", "hub", "-n", "ombak-hub", "--duration=2h").strip()
+
+
+def register(
+    hub: Region,
+    regions: Mapping[str, Region],
+    labels: Mapping[str, Mapping[str, str]],
+    token_of: Callable[[Region], str] = service_account_token,
+) -> None:
     """Do what a platform team does once: let the hub into each region, and write the central list."""
     hub.kubectl("create", "namespace", _SECRETS)
     with resources.as_file(manifests() / "hub-rbac.yaml") as rbac:
         hub.grant(USER, rbac)
     for name, region in regions.items():
         region.kubectl("apply", "-f", "-", input=(manifests() / "region-rbac.yaml").read_text())
-        token = region.kubectl("create", "token", "hub", "-n", "ombak-hub", "--duration=2h").strip()
-        data = base64.b64encode(kubeconfig_of(region.plane.url, region.plane.ca_file, token).encode()).decode()
+        text = kubeconfig_of(region.plane.url, region.plane.ca_file, token_of(region))
+        data = base64.b64encode(text.encode()).decode()
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": _SECRETS}}
         hub.kubectl("apply", "-f", "-", input=json.dumps(secret | {"data": {"kubeconfig": data}}))
         hub.kubectl("apply", "-f", "-", input=json.dumps(region_manifest(name, labels[name])))
