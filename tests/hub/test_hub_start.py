@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -26,6 +26,7 @@ from ombak.runtime.records import decode_rollout
 from ombak.runtime.store import Store
 from support.clusters import eventually, write_kubeconfig
 from support.fake_apiserver import FakeApiServer, Fault, answer, cut, hang, text
+from support.own_logs import own_logs
 from support.regions import QUICK, Followed, kubeconfig, region
 
 OMBAK = "/apis/ombak.dev/v1alpha1"
@@ -60,9 +61,11 @@ async def server() -> AsyncIterator[HubServer]:
 
 
 @pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is tried again is tried again soon."""
+def soon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What is tried again is tried again soon, and loggers keep nothing that another test configured."""
     monkeypatch.setattr(cli_hub, "_PATIENCE", SOON)
+    with own_logs():
+        yield
 
 
 @asynccontextmanager
@@ -153,10 +156,9 @@ async def test_a_region_is_known_as_soon_as_it_was_listed() -> None:
             return known[-1]
 
         await eventually(told)
-        looks = eu.counts()["version"]
-        assert looks == 1
-        assert followed.contacts[-1] == ("eu", "Answering")
-        assert len(followed.contacts) >= 3, "not looked at yet, answering, known"
+        # Not looked at yet, answering, known; the lists may also have come before the answer.
+        await eventually(lambda: len(followed.contacts) >= 3)
+        assert eu.counts()["version"] == 1
 
 
 async def test_of_a_region_that_is_back_everything_is_read_at_once() -> None:

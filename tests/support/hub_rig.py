@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from datetime import timedelta
 from typing import Any, ParamSpec
 
+from structlog.testing import capture_logs
+
 from ombak.api.common import API_VERSION
 from ombak.core import naming
 from ombak.core.conveyor import manifests
@@ -29,6 +31,7 @@ from support.fake_kube import FakeKube
 from support.fake_metrics import LoopClock
 from support.hub_promises import Promises
 from support.hub_regions import LOOK_EVERY_S, RigRegion, RigRegions, Wire, job_status, now
+from support.own_logs import own_logs
 
 NAMESPACE, NAME = "shop", conveyor.NAME
 KEY = (NAMESPACE, NAME)
@@ -47,7 +50,8 @@ def in_virtual_time(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
         async def main() -> None:
             await test(*args, **kwargs)
 
-        run_virtual(main())
+        with own_logs(), capture_logs():
+            run_virtual(main())
 
     return run
 
