@@ -39,7 +39,6 @@ def configure_logging(level: str = "INFO", json: bool | None = None, stream: Tex
         processors=[*before, *after],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.WriteLoggerFactory(stream),
-        cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
