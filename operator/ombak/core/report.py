@@ -9,6 +9,7 @@ from ombak.api.rollout import Phase
 from ombak.core import keeping
 from ombak.core.alarm_views import alarm_views, has_news
 from ombak.core.capacity import floor_of
+from ombak.core.conditions import condition, stamp
 from ombak.core.converge import serving_all
 from ombak.core.memory import ZERO, Memory, Release, dump_memory, load_memory
 from ombak.core.plan import Plan
@@ -79,18 +80,18 @@ def report(s: Snapshot, plan: Plan, old: Mapping[str, Any], now: datetime, failu
         status["waitingFor"] = waiting
     if plan.memory.queued is not None:
         queued = plan.memory.queued
-        status["queue"] = {"since": _stamp(queued.since), "superseded": queued.superseded}
+        status["queue"] = {"since": stamp(queued.since), "superseded": queued.superseded}
     if plan.override is not None:
         status["override"] = plan.override.status
     if plan.is_watched or plan.phase is Phase.REVERTING:
-        status |= alarm_views(s, old, _stamp(now))
+        status |= alarm_views(s, old, stamp(now))
     return status
 
 
 def _progress(plan: Plan) -> dict[str, str]:
     moments = {"bakeSince": plan.bake_began_at, "bakeEnds": plan.bake_ends_at}
     told = {"boxes": plan.boxes, "step": plan.step, "bake": plan.bake}
-    return _filled(told | {name: _stamp(moment) for name, moment in moments.items() if moment is not None})
+    return _filled(told | {name: stamp(moment) for name, moment in moments.items() if moment is not None})
 
 
 def _filled(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,7 +100,7 @@ def _filled(found: Mapping[str, Any]) -> dict[str, Any]:
 
 def _refusal(failure: Failure, old: Mapping[str, Any], now: datetime) -> dict[str, str]:
     before = old.get("waitingFor") or {}
-    since = before["since"] if before.get("what") == failure.message else _stamp(now)
+    since = before["since"] if before.get("what") == failure.message else stamp(now)
     return _filled({"what": failure.message, "since": since, "who": failure.who, "command": failure.command})
 
 
@@ -110,39 +111,19 @@ def _waiting(plan: Plan) -> dict[str, str]:
     return _filled(
         {
             "what": waiting.what,
-            "since": _stamp(plan.memory.wait.since),
+            "since": stamp(plan.memory.wait.since),
             "who": waiting.who,
             "command": waiting.command,
-            "expected": _stamp(waiting.expected) if waiting.expected else "",
+            "expected": stamp(waiting.expected) if waiting.expected else "",
         }
     )
 
 
-def _stamp(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _conditions(s: Snapshot, plan: Plan, old: Mapping[str, Any], now: datetime, failure: Failure) -> list[Status]:
-    before = {c.get("type"): c for c in old.get("conditions") or [] if isinstance(c, Mapping)}
     return [
-        _condition(kind, value, reason, message, before.get(kind), s.rollout.generation, now)
+        condition((kind, str(value), reason, message), old, s.rollout.generation, now)
         for kind, value, reason, message in _facts(s, plan, failure)
     ]
-
-
-def _condition(
-    kind: str, value: bool, reason: str, message: str, before: Mapping[str, Any] | None, generation: int, now: datetime
-) -> Status:
-    state = "True" if value else "False"
-    since = before.get("lastTransitionTime") if before and before.get("status") == state else None
-    return {
-        "type": kind,
-        "status": state,
-        "reason": reason,
-        "message": message[:1024],
-        "observedGeneration": generation,
-        "lastTransitionTime": since or _stamp(now),
-    }
 
 
 def _facts(s: Snapshot, plan: Plan, failure: Failure) -> list[tuple[str, bool, str, str]]:
@@ -286,5 +267,8 @@ def failure_of(status: Mapping[str, Any]) -> Failure:
 def _amended(old: Mapping[str, Any], facts: list[tuple[str, bool, str, str]], generation: int, now: datetime) -> Status:
     """Return a status with some conditions changed and everything else as it was."""
     before = {c.get("type"): c for c in old.get("conditions") or [] if isinstance(c, Mapping)}
-    after = {fact[0]: _condition(*fact, before.get(fact[0]), generation, now) for fact in facts}
+    after = {
+        kind: condition((kind, str(value), reason, message), old, generation, now)
+        for kind, value, reason, message in facts
+    }
     return {**old, "observedGeneration": generation, "conditions": list((before | after).values())}

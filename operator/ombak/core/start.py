@@ -9,7 +9,6 @@ from ombak.api.wording import clause
 from ombak.core import commands, keeping, naming, verdicts
 from ombak.core.course import newest_good
 from ombak.core.evidence import Evidence
-from ombak.core.gates import blockers, overrides, windows
 from ombak.core.gates.alarms import AlarmGate, unknown_held
 from ombak.core.gates.gate import ZERO, Context, Held, Moment
 from ombak.core.gates.horizon import detection_horizon
@@ -92,11 +91,6 @@ def what_permit_lacks(s: Snapshot, artifact: str) -> Waiting | None:
     what = f"the permit to leave the one box: the annotation {naming.PERMIT} names {artifact}"
     who = "the hub, once its tests of coexistence have passed; or whoever may annotate the Rollout"
     return Waiting("permit", what, who, commands.permit(s.rollout, artifact))
-
-
-def is_gated(key: str) -> bool:
-    """Tell from the key of a wait whether it is for a gate that opens by itself, and not for alarms."""
-    return key.split(" ")[0] in (windows.KIND, blockers.KIND, overrides.KIND)
 
 
 def _waiting(held: Held) -> Waiting:

@@ -10,7 +10,6 @@ from ombak.alarms.verdict import Verdict
 
 EVALUABLE, RESOLVED, ACYCLIC = "Evaluable", "ChildrenResolved", "AcyclicRule"
 UNAMBIGUOUS, SOUND = "Unambiguous", "QuerySound"
-_LONGEST = 1024
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -89,26 +88,3 @@ def _about_expression(definition: ExpressionAlarm, resolution: Resolution | None
 def _check(kind: str, fine: str, not_fine: str, problems: Iterable[str]) -> Said:
     text = "; ".join(problems)
     return Said(kind, "False", not_fine, text) if text else Said(kind, "True", fine)
-
-
-def write_conditions(
-    said: Iterable[Said], before: Iterable[Mapping[str, Any]], generation: int, stamp: str
-) -> list[dict[str, Any]]:
-    """As they stand in a status; the time of each stays while its status does."""
-    old = {condition.get("type"): condition for condition in before}
-    return [
-        {
-            "type": each.type,
-            "status": each.status,
-            "reason": each.reason,
-            "message": each.message[:_LONGEST],
-            "observedGeneration": generation,
-            "lastTransitionTime": _since(old.get(each.type), each.status, stamp),
-        }
-        for each in said
-    ]
-
-
-def _since(before: Mapping[str, Any] | None, status: str, stamp: str) -> str:
-    same = before is not None and before.get("status") == status
-    return str(before["lastTransitionTime"]) if same and before and before.get("lastTransitionTime") else stamp

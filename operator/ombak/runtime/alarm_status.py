@@ -10,7 +10,8 @@ from ombak.alarms.resolve import AlarmKey
 from ombak.alarms.verdict import State, Verdict
 from ombak.api.alarm import AlarmSpec
 from ombak.api.duration import format_duration
-from ombak.runtime.alarm_conditions import SOUND, Facts, conditions_of, told, write_conditions
+from ombak.core.conditions import condition, stamp
+from ombak.runtime.alarm_conditions import SOUND, Facts, conditions_of, told
 from ombak.runtime.alarm_interest import MetricLeaf, Wanted
 from ombak.runtime.alarm_service import AlarmService
 from ombak.runtime.alarm_traps import Findings, TrapInspector
@@ -157,13 +158,13 @@ def _first_warm_at(record: AlarmRecord, warm_up: timedelta, now: datetime) -> da
 
 def alarm_status(record: AlarmRecord, report: Report, now: datetime) -> Status:
     """Return the status of an Alarm; `since` and the conditions' times stay while what they speak of does."""
-    old, verdict, stamp = record.status, report.facts.verdict, _stamp(now)
+    old, verdict = record.status, report.facts.verdict
     is_same = old.get("state") == verdict.state.value and old.get("since")
     status: Status = {
         "observedGeneration": record.meta.generation,
         "state": verdict.state.value,
         "certainty": verdict.certainty.value,
-        "since": old["since"] if is_same else stamp,
+        "since": old["since"] if is_same else stamp(now),
         "contributors": list(verdict.contributors[:_MOST]),
         "unknownChildren": list(verdict.unknown[:_MOST]),
         "message": verdict.message[:_LONGEST],
@@ -171,16 +172,10 @@ def alarm_status(record: AlarmRecord, report: Report, now: datetime) -> Status:
     if report.detection_latency:
         status["detectionLatency"] = report.detection_latency
     if report.warm_at is not None:
-        status["warmUpUntil"] = _stamp(report.warm_at)
-    said = conditions_of(report.facts)
-    status["conditions"] = write_conditions(
-        said, map(mapping, listed(old.get("conditions"))), record.meta.generation, stamp
-    )
+        status["warmUpUntil"] = stamp(report.warm_at)
+    said = ((each.type, each.status, each.reason, each.message) for each in conditions_of(report.facts))
+    status["conditions"] = [condition(fact, old, record.meta.generation, now) for fact in said]
     return status
-
-
-def _stamp(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _essence(status: Mapping[str, Any]) -> object:

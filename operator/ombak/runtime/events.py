@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import structlog
 
 from ombak.api.common import API_VERSION
+from ombak.core.conditions import stamp
 from ombak.core.plan import Note
 from ombak.runtime.clock import Clock
 from ombak.runtime.kinds import EVENTS
@@ -58,7 +59,7 @@ class EventRecorder:
 
     def _body(self, subject: Subject, note: Note, kind: str) -> dict[str, Any]:
         now = self._clock.now()
-        stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        at = stamp(now)
         return {
             "apiVersion": "v1",
             "kind": "Event",
@@ -79,8 +80,8 @@ class EventRecorder:
             "source": {"component": _COMPONENT},
             "reportingComponent": _COMPONENT,
             "reportingInstance": _COMPONENT,
-            "firstTimestamp": stamp,
-            "lastTimestamp": stamp,
+            "firstTimestamp": at,
+            "lastTimestamp": at,
             "count": 1,
         }
 

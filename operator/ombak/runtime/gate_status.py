@@ -3,12 +3,12 @@
 No decision reads it. What it says changes with time alone, so each object is looked at again at its next turn.
 """
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from ombak.api.blocker import BlockerState
 from ombak.api.window import ConfigMapKey, WindowState
+from ombak.core.conditions import condition, stamp
 from ombak.core.gates.localtime import local_time
 from ombak.core.gates.schedule import Schedule
 from ombak.core.gates.windows import WindowView
@@ -16,7 +16,7 @@ from ombak.runtime import kinds
 from ombak.runtime.clock import Clock
 from ombak.runtime.gate_book import CalendarText, GateBook, calendar_places
 from ombak.runtime.gate_records import BlockerRecord, WindowRecord
-from ombak.runtime.kube_port import ApiError, Forbidden, Kind, KubeClient, NotFound, listed, mapping
+from ombak.runtime.kube_port import ApiError, Forbidden, Kind, KubeClient, NotFound, mapping
 from ombak.runtime.records import Meta
 from ombak.runtime.store import Key, Store
 
@@ -115,7 +115,7 @@ def window_status(record: WindowRecord, view: WindowView, now: datetime) -> Stat
         "conditions": [_readable(record, view.problem if view.schedule is None else "", now)],
     }
     if until is not None:
-        status["until"] = _stamp(until)
+        status["until"] = stamp(until)
     if view.schedule is not None:
         status["timeZone"] = view.schedule.zone.key
     return status
@@ -129,19 +129,5 @@ def _told(schedule: Schedule, now: datetime, until: datetime | None) -> tuple[Wi
 
 
 def _readable(record: WindowRecord, problem: str, now: datetime) -> Status:
-    state = "False" if problem else "True"
-    old = (each for each in map(mapping, listed(record.status.get("conditions"))) if each.get("type") == READABLE)
-    before: Mapping[str, Any] = next(old, {})
-    since = before.get("lastTransitionTime") if before.get("status") == state else None
-    return {
-        "type": READABLE,
-        "status": state,
-        "reason": "Unreadable" if problem else "Readable",
-        "message": problem[:1024],
-        "observedGeneration": record.meta.generation,
-        "lastTransitionTime": since or _stamp(now),
-    }
-
-
-def _stamp(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    fact = (READABLE, str(not problem), "Unreadable" if problem else "Readable", problem)
+    return condition(fact, record.status, record.meta.generation, now)

@@ -5,7 +5,6 @@ time: it is never judged by what was known of the policy before.
 """
 
 import asyncio
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -13,6 +12,7 @@ from ombak.api import override_policy
 from ombak.api.duration import format_duration
 from ombak.api.override import ACTIVE, VALID, OverrideState
 from ombak.api.wording import clause, sentence
+from ombak.core.conditions import condition, written
 from ombak.core.overrides.facts import OverrideFacts
 from ombak.core.overrides.guard import Guard, GuardObject, flaw
 from ombak.core.overrides.view import OverrideView, Permit, permit_of
@@ -20,7 +20,7 @@ from ombak.core.plan import Note
 from ombak.runtime import kinds
 from ombak.runtime.clock import Clock
 from ombak.runtime.events import Subject
-from ombak.runtime.kube_port import ApiError, Forbidden, Kind, KubeClient, NotFound, listed, mapping
+from ombak.runtime.kube_port import ApiError, Forbidden, Kind, KubeClient, NotFound
 from ombak.runtime.override_book import OverrideBook
 from ombak.runtime.override_records import OverrideRecord, guard_object
 from ombak.runtime.store import Key
@@ -106,13 +106,13 @@ def override_status(record: OverrideRecord, view: OverrideView, facts: OverrideF
         "message": message,
         "approvedBy": list(view.approvers),
     }
-    is_valid = state is not OverrideState.VOID
+    is_valid, generation = state is not OverrideState.VOID, record.meta.generation
     conditions = [
-        _condition(record, ACTIVE, state is OverrideState.ACTIVE, state.value, message, now),
-        _condition(record, VALID, is_valid, "Guarded" if is_valid else "Void", void, now),
+        condition((ACTIVE, str(state is OverrideState.ACTIVE), state.value, message), record.status, generation, now),
+        condition((VALID, str(is_valid), "Guarded" if is_valid else "Void", void), record.status, generation, now),
     ]
     if state is OverrideState.EXPIRED:  # nobody looks any more; what was found then stays
-        conditions[1] = _before(record, VALID) or conditions[1]
+        conditions[1] = dict(written(record.status, VALID)) or conditions[1]
     return status | {"conditions": conditions}
 
 
@@ -149,23 +149,3 @@ def _allowed(permit: Permit) -> list[str]:
     told = [f"bakes no longer than {', '.join(shorter)}"] if shorter else []
     told += [f"passes {kind} {name}" for kind, name in sorted(permit.passes)]
     return told + (["takes the place of what is on its way"] if permit.supersedes else [])
-
-
-def _before(record: OverrideRecord, kind: str) -> Mapping[str, Any]:
-    old = (each for each in map(mapping, listed(record.status.get("conditions"))) if each.get("type") == kind)
-    return next(old, {})
-
-
-def _condition(
-    record: OverrideRecord, kind: str, holds: bool, reason: str, message: str, now: datetime
-) -> Mapping[str, Any]:
-    state, before = "True" if holds else "False", _before(record, kind)
-    since = before.get("lastTransitionTime") if before.get("status") == state else None
-    return {
-        "type": kind,
-        "status": state,
-        "reason": reason,
-        "message": message[:1024],
-        "observedGeneration": record.meta.generation,
-        "lastTransitionTime": since or now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-    }

@@ -1,17 +1,17 @@
 """The status of Region objects, written seldom: when `Reachable` changes, and every few minutes for `lastContact`."""
 
 import asyncio
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 import structlog
 
 from ombak.api.region import REACHABLE
+from ombak.core.conditions import condition, stamp, written
 from ombak.runtime.clock import Clock
 from ombak.runtime.decode_alarm import moment_of
 from ombak.runtime.kinds import REGIONS
-from ombak.runtime.kube_port import ApiError, KubeClient, listed, mapping
+from ombak.runtime.kube_port import ApiError, KubeClient
 from ombak.runtime.region_records import RegionRecord
 from ombak.runtime.regions import Contact, Regions
 from ombak.runtime.store import Store
@@ -21,7 +21,6 @@ log = structlog.get_logger(__name__)
 CONTACT_EVERY = timedelta(minutes=5)
 """How old a written `lastContact` may get while the region answers; twice that means that no hub is looking."""
 SWEEP_EVERY = timedelta(seconds=30)
-_LONGEST = 1024
 
 Status = dict[str, Any]
 
@@ -74,36 +73,17 @@ class RegionReporter:
 def region_status(record: RegionRecord, contact: Contact) -> Status:
     """The status from what is known; what an earlier hub knew of the last contact and the version is kept."""
     old = record.status
-    last = contact.last.strftime("%Y-%m-%dT%H:%M:%SZ") if contact.last is not None else old.get("lastContact")
+    last = stamp(contact.last) if contact.last is not None else old.get("lastContact")
     version = contact.server_version or old.get("serverVersion")
-    condition = {
-        "type": REACHABLE,
-        "status": contact.reach.value,
-        "reason": contact.reason,
-        "message": contact.message[:_LONGEST],
-        "observedGeneration": record.meta.generation,
-        "lastTransitionTime": _since(record, contact),
-    }
-    status: Status = {"observedGeneration": record.meta.generation, "conditions": [condition]}
+    fact = (REACHABLE, contact.reach.value, contact.reason, contact.message)
+    reachable = condition(fact, old, record.meta.generation, contact.since)  # a restart of the hub does not turn it
+    status: Status = {"observedGeneration": record.meta.generation, "conditions": [reachable]}
     return status | ({"lastContact": last} if last else {}) | ({"serverVersion": version} if version else {})
-
-
-def _since(record: RegionRecord, contact: Contact) -> str:
-    """When the status turned; a restart of the hub does not turn it."""
-    old = _condition(record.status)
-    if old.get("status") == contact.reach.value and old.get("lastTransitionTime"):
-        return str(old["lastTransitionTime"])
-    return contact.since.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _condition(status: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = map(mapping, listed(status.get("conditions")))
-    return next((each for each in found if each.get("type") == REACHABLE), {})
 
 
 def is_worth_a_write(record: RegionRecord, status: Status) -> bool:
     """Whether anything but the words is different, or `lastContact` has become too old."""
-    before, after = _condition(record.status), _condition(status)
+    before, after = written(record.status, REACHABLE), written(status, REACHABLE)
     names = ("status", "reason", "observedGeneration")
     if any(before.get(name) != after.get(name) for name in names):
         # Right after its start a hub knows nothing yet, and that is no news about the region.

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from ombak.core.conditions import condition, stamp
 from ombak.core.conveyor import back, content, plan, queue
 from ombak.core.conveyor.memory import Item, dump_memory
 from ombak.core.conveyor.placement import Target
@@ -107,7 +108,7 @@ def _filled(found: Mapping[str, Any]) -> Status:
 
 
 def _stamp(moment: datetime | None) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment else ""
+    return stamp(moment) if moment else ""
 
 
 def _travelling(item: Item) -> Status:
@@ -139,8 +140,7 @@ def _wait(wait: plan.HubWait) -> Status:
 
 
 def _conditions(s: HubSnapshot, made: plan.HubPlan, old: Mapping[str, Any], now: datetime) -> list[Status]:
-    before = {c.get("type"): c for c in old.get("conditions") or [] if isinstance(c, Mapping)}
-    return [_condition(*fact, before.get(fact[0]), s.pipeline.generation, now) for fact in _facts(made)]
+    return [condition(fact, old, s.pipeline.generation, now) for fact in _facts(made)]
 
 
 def _facts(made: plan.HubPlan) -> list[tuple[str, str, str, str]]:
@@ -162,17 +162,3 @@ def _facts(made: plan.HubPlan) -> list[tuple[str, str, str, str]]:
         ("Delivered", str(delivered), made.reason or "Idle", told),
         ("SpecValid", str(not made.problem), "Invalid" if made.problem else "Valid", made.problem),
     ]
-
-
-def _condition(
-    kind: str, state: str, reason: str, message: str, before: Mapping[str, Any] | None, generation: int, now: datetime
-) -> Status:
-    since = before.get("lastTransitionTime") if before and before.get("status") == state else None
-    return {
-        "type": kind,
-        "status": state,
-        "reason": reason,
-        "message": message[:1024],
-        "observedGeneration": generation,
-        "lastTransitionTime": since or _stamp(now),
-    }

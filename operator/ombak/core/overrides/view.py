@@ -6,6 +6,7 @@ from typing import Any
 
 from ombak.api.duration import format_duration
 from ombak.api.override import LONGEST, OverrideSpec, OverrideState, TargetKind
+from ombak.core.conditions import stamp
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ class Permit:
             "requestedBy": self.requested_by,
             "approvedBy": list(self.approved_by),
             "reason": self.reason,
-            "until": self.until.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "until": stamp(self.until),
         }
 
     @property

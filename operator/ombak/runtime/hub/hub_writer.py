@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from ombak.core import naming
+from ombak.core.conditions import stamp
 from ombak.core.conveyor import plan
 from ombak.core.conveyor.snapshot import PipelineView
 from ombak.runtime import kinds
@@ -23,7 +24,7 @@ class HubWriter:
                 await self._ensure(pipeline.namespace, manifest)
             case plan.RecordRejected():
                 rejected = {
-                    "at": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                    "at": stamp(now),
                     "reason": action.reason,
                     "message": action.message,
                     "stage": action.stage,

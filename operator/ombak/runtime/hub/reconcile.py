@@ -2,11 +2,11 @@
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import structlog
 
+from ombak.core.conditions import condition
 from ombak.core.conveyor import plan
 from ombak.core.conveyor.decide import decide
 from ombak.core.conveyor.plan import HubPlan
@@ -130,7 +130,7 @@ class PipelineReconciler:
             "details."
         )
         kept = [c for c in listed(record.status.get("conditions")) if mapping(c).get("type") != "Stalled"]
-        stalled = _condition(record, "Stalled", "True", DEFECT, message, now)
+        stalled = condition(("Stalled", "True", DEFECT, message), record.status, record.meta.generation, now)
         found = {**record.status, "reason": DEFECT, "message": message, "conditions": [*kept, stalled]}
         if found != record.status:
             await self._write(record, found)
@@ -150,7 +150,8 @@ class PipelineReconciler:
         if refused := self._refused.get(key):
             found.append(f"the hub: {refused}")
         reason = "WriteFailed" if found else "Written"
-        return _condition(record, APPLIED, str(not found), reason, "; ".join(found), now)
+        fact = (APPLIED, str(not found), reason, "; ".join(found))
+        return condition(fact, record.status, record.meta.generation, now)
 
     async def _write(self, record: PipelineRecord, found: Status) -> None:
         meta = record.meta
@@ -190,22 +191,6 @@ def _parted(made: HubPlan) -> tuple[list[plan.Action], dict[str, list[plan.Actio
         else:
             by_region[action.region].append(action)
     return on_hub, dict(by_region)
-
-
-def _condition(record: PipelineRecord, name: str, state: str, reason: str, message: str, now: datetime) -> Status:
-    """One condition; its time stays while its state does."""
-    before: Mapping[str, object] = next(
-        (c for c in map(mapping, listed(record.status.get("conditions"))) if c.get("type") == name), {}
-    )
-    since = before.get("lastTransitionTime") if before.get("status") == state else None
-    return {
-        "type": name,
-        "status": state,
-        "reason": reason,
-        "message": message[:1024],
-        "observedGeneration": record.meta.generation,
-        "lastTransitionTime": since or now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-    }
 
 
 def _log(made: HubPlan) -> None:
