@@ -152,3 +152,25 @@ def test_the_end_of_a_log_stays_in_its_lines() -> None:
         "    | 3 of 3 failed",
         "    lifted by whoever owns it",
     ]
+
+
+def test_an_override_that_counts_is_told_with_the_way_to_end_it() -> None:
+    """Whoever wonders why everything else waits, and bakes are short, reads it here."""
+    override = {
+        "name": "fix",
+        "artifact": "a1two",
+        "requestedBy": "alice",
+        "approvedBy": ["bob"],
+        "reason": "CVE-2026-1",
+        "until": "2026-01-05T20:00:00Z",
+    }
+    found = {"metadata": {"name": "front-end", "namespace": "shop", "generation": 2}}
+    lines = list(pipeline_lines(found | {"status": STATUS | {"override": override}}, NOW, context="hub"))
+
+    assert lines[-6:-1] == [
+        "",
+        "Override fix for a1two, of alice, approved by bob, until 2026-01-05T20:00:00Z",
+        "  CVE-2026-1",
+        "  every other change waits meanwhile; to end it:",
+        "    $ kubectl --context hub -n shop delete override fix",
+    ]

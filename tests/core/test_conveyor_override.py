@@ -206,3 +206,21 @@ def test_a_fix_that_is_held_takes_nobodys_slot() -> None:
     w.run(w.now + hours(1))
 
     assert inside(w) == {"prod": V2}
+
+
+def test_floors_that_are_raised_in_the_middle_of_a_bake_are_written_and_no_edit() -> None:
+    """Nobody edited anything: the Region says something else, and the hub writes it, once."""
+    w = small()
+    push(w, "v2")
+    w.run(w.now + hours(4))
+    assert inside(w) == {"prod": V2}
+    facts = w.regions["p-1"].facts
+    w.regions["p-1"].facts = dataclasses.replace(facts, floors=Floors(one_box=hours(1), bake=hours(20)))
+    made = w.step()
+
+    assert [(note.reason, "floors" in note.message) for note in made.notes] == [("Overridden", True)]
+    last = w.settle()
+    assert strategies(w)["p-1"] == ORDINARY | {"bake": "20h"}
+    assert all(region.state == "Moving" for s in last.stages if s.name == "prod" for region in s.regions)
+    w.run(w.now + hours(40))
+    assert set(running(w).values()) == {V2}

@@ -46,6 +46,7 @@ def pipeline_lines(found: Part, now: datetime, context: str = "") -> Iterator[st
     last = stages[-1].get("name") if stages else ""
     yield from _travelling([t for t in _parts(status, "travelling") if not _is_done(t, last)], now)
     yield from _waits(waits, now, context)
+    yield from _override(mapping(status.get("override")), meta, context)
     applied = next((c for c in _parts(status, "conditions") if c.get("type") == "Applied"), {})
     if applied.get("status") == "False":
         yield f"could not be written: {applied.get('message')}"
@@ -124,6 +125,19 @@ def _wait(same: Sequence[Part], now: datetime, context: str) -> Iterator[str]:
         yield f"    lifted by {wait['who']}"
     if wait.get("command"):
         yield f"    $ {_with_context(str(wait['command']), context)}"
+
+
+def _override(found: Part, meta: Part, context: str) -> Iterator[str]:
+    """The Override that counts: what it lets through faster, by whom, until when, and how to end it."""
+    if not found:
+        return
+    who = f"of {found.get('requestedBy')}, approved by {', '.join(map(str, listed(found.get('approvedBy'))))}"
+    yield ""
+    yield f"Override {found.get('name')} for {found.get('artifact')}, {who}, until {found.get('until')}"
+    yield from textwrap.wrap(f"{found.get('reason')}", _WIDTH, initial_indent="  ", subsequent_indent="  ")
+    yield "  every other change waits meanwhile; to end it:"
+    command = f"kubectl -n {meta.get('namespace')} delete override {found.get('name')}"
+    yield f"    $ {_with_context(command, context)}"
 
 
 def _with_context(command: str, context: str) -> str:

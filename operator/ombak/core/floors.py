@@ -3,6 +3,7 @@
 import dataclasses
 from datetime import timedelta
 
+from ombak.api.duration import format_duration
 from ombak.api.rollout import Bake, Strategy
 
 ZERO = timedelta(0)
@@ -15,6 +16,12 @@ class Floors:
     one_box: timedelta = ZERO
     batch: timedelta = ZERO
     bake: timedelta = ZERO
+
+    @property
+    def text(self) -> str:
+        """Return them in one word, empty where there are none."""
+        parts = self.one_box, self.batch, self.bake
+        return "/".join(map(format_duration, parts)) if any(parts) else ""
 
 
 NO_FLOORS = Floors()

@@ -183,10 +183,10 @@ def _write(scene: Scene, order: manifests.Order, facts: RolloutFacts | None, why
 
 
 def _overridden(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> Outcome:
-    """Write what an Override changes, or changes no more, and leave all else as it is."""
+    """Write the bakes as an Override and the floors of the Region have them now, and leave all else as it is."""
     order = scene.order(item, target)
     assert order is not None
-    by = f"Override {order.override} counts" if order.override else "no Override counts any more"
+    by = _why_other_bakes(order, facts)
     what = f"the bakes of {item.version} to be written to Region {target.region.name}: {by}"
     told = waits.held("override", what, "nobody, it goes by itself")
     waits.of_item(scene, item, target.stage.name, "Override", told, target.region.name)
@@ -194,6 +194,12 @@ def _overridden(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -
         back.apply(scene, target, facts, fastlane.overridden(scene.s, order, facts), (), by)
         scene.note("Overridden", f"Region {target.region.name}: {what}.", is_warning=bool(order.override))
     return Outcome.UNDER_WAY
+
+
+def _why_other_bakes(order: manifests.Order, facts: RolloutFacts) -> str:
+    if facts.annotations.get(manifests.OVERRIDE, "") == order.override:
+        return "the floors of the Region are others now"
+    return f"Override {order.override} counts" if order.override else "no Override counts any more"
 
 
 def _go_on(

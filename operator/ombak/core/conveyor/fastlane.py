@@ -43,11 +43,10 @@ def give_up(scene: Scene, old: Item, new: Item) -> None:
 
 
 def overridden(s: HubSnapshot, order: manifests.Order, seen: RolloutFacts) -> manifests.Manifest:
-    """Return a region's Rollout as it is, but for what an Override changes, or changes no more."""
-    told = {k: v for k, v in seen.annotations.items() if k != manifests.OVERRIDE}
-    by = {manifests.OVERRIDE: order.override} if order.override else {}
+    """Return a region's Rollout as it is, but for its bakes, as an Override and the Region's floors have them now."""
+    told = {k: v for k, v in seen.annotations.items() if k not in (manifests.OVERRIDE, manifests.FLOORS)}
     changed = {"strategy": order.spec["strategy"]}
-    return manifests.amended(s, order.target, dataclasses.replace(seen, annotations=told), changed, by)
+    return manifests.amended(s, order.target, dataclasses.replace(seen, annotations=told), changed, order.bakes)
 
 
 def flying(facts: RolloutFacts) -> str:

@@ -32,6 +32,8 @@ VALUES = f"{GROUP}/values"
 OBJECTS = f"{GROUP}/objects"
 OVERRIDE = f"{GROUP}/override"
 """`namespace/name` of the Override on the hub by which a Rollout has the bakes that it has."""
+FLOORS = f"{GROUP}/floors"
+"""The Region's shortest bakes as they were when a Rollout was written."""
 TEST = f"{GROUP}/test"
 PROVENANCE = tuple(f"{GROUP}/{name}" for name in ("author", "commit", "build", "reviewer"))
 """Annotations of the Pipeline that travel along, so that every region can tell who, what and when."""
@@ -170,6 +172,12 @@ class Order:
         """What is written of the Override, empty without one."""
         return self.permit.reference if self.permit is not None else ""
 
+    @property
+    def bakes(self) -> dict[str, str]:
+        """What decides on the bakes beside the plan: annotations, so that a later look can tell what changed."""
+        told = {OVERRIDE: self.override, FLOORS: self.target.region.floors.text}
+        return {name: value for name, value in told.items() if value}
+
     @functools.cached_property
     def delivery(self) -> Delivery:
         """What the version is in this region."""
@@ -212,7 +220,7 @@ def rollout(s: HubSnapshot, order: Order, seen: RolloutFacts | None, *, objects:
         STAGE: order.target.stage.name,
         **({VALUES: made.env} if made.env else {}),
         **({OBJECTS: known} if known else {}),
-        **({OVERRIDE: order.override} if order.override else {}),
+        **order.bakes,
         **({naming.RETRY: f"{made.id}.{order.sequence}"} if order.retry else {}),
         **order.provenance,
     }

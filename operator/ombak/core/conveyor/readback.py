@@ -20,6 +20,7 @@ _OURS = (
     manifests.OBJECTS,
     naming.PERMIT,
     manifests.OVERRIDE,
+    manifests.FLOORS,
     *manifests.PROVENANCE,
 )
 _PHASES = {phase.value: phase for phase in Phase}

@@ -24,7 +24,7 @@ class State(StrEnum):
     LATER = "Later"
     """It was given a later change already."""
     OVERRIDDEN = "Overridden"
-    """What was delivered is to be written anew: another Override counts than when it was, or none any more."""
+    """Its bakes are to be written anew: another Override counts than when it was, or none, or the floors are others."""
     EDITED = "Edited"
     """Somebody changed what was delivered."""
     MOVING = "Moving"
@@ -35,6 +35,9 @@ class State(StrEnum):
     """It runs exactly that content and has finished its bake."""
     BACK = "TakenBack"
     """It took the change back, or failed to install it."""
+
+
+_OF_BAKES = (manifests.OVERRIDE, manifests.FLOORS)
 
 
 def standing(scene: Scene, order: manifests.Order) -> tuple[State, RolloutFacts | None]:
@@ -60,7 +63,7 @@ def _before(facts: RolloutFacts, order: manifests.Order) -> State:
 def _told(order: manifests.Order, facts: RolloutFacts) -> State:
     if is_taken_back(facts):
         return State.BACK
-    if facts.annotations.get(manifests.OVERRIDE, "") != order.override:
+    if {n: v for n in _OF_BAKES if (v := facts.annotations.get(n))} != order.bakes:
         return State.OVERRIDDEN
     if manifests.edited(order, facts):
         return State.EDITED
