@@ -38,6 +38,8 @@ class Known:
     written_at: float | None = None
     counts_at: float | None = None
     """When it is the turn of its counts to be written, if nothing else is before; None until they are due."""
+    is_behind: bool = False
+    """Counts or texts of the status are other ones by now, and wait for their turn to be written."""
     gaps: Gaps = dataclasses.field(default_factory=Gaps)
     """Times of the bake that are not in its ledger, of which nothing is known yet."""
     proof: Proof | None = None

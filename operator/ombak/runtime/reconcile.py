@@ -15,9 +15,7 @@ from ombak.core.report import (
     NO_FAILURE,
     Failure,
     defective,
-    is_stale,
     refused,
-    report,
     unreadable,
 )
 from ombak.core.snapshot import RolloutView, Snapshot, TemplateCheck
@@ -297,9 +295,7 @@ class Reconciler:
         delays = list(self._putbacks.resting(key).values())
         if made.plan.wake_at is not None:
             delays.append(max(timedelta(0), made.plan.wake_at - self._clock.now()))
-        stored = self._stores.rollouts.get(key)
-        told = made.record.status if stored is None else stored.value.status
-        if is_stale(told, report(made.s, made.plan, told, self._clock.now())):
+        if known.is_behind:
             delays.append(max(timedelta(milliseconds=100), self._status.counts_wait(known)))
         return min(delays, default=None)
 

@@ -2,9 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
 
 from ombak.core.plan import Plan
 from ombak.core.report import Status, is_stale, is_urgent, report
@@ -48,7 +46,9 @@ class StatusWriter:
         s, plan, old = made.s, made.plan, made.record.status
         known.has_heard = known.has_heard or _knows_alarms(s)
         status = report(s, plan, old, self._clock.now(), known.failure)
-        if not is_urgent(old, status, plan.bake_length) and not self._may_write_counts(known, old, status):
+        known.is_behind = is_stale(old, status)
+        may_write_counts = known.is_behind and self.counts_wait(known) <= timedelta(0)
+        if not is_urgent(old, status, plan.bake_length) and not may_write_counts:
             return None
         is_same = not plan.actions and not known.failure and status["phase"] == old.get("phase")
         if is_same and self._is_new_to_alarms(s, known):
@@ -72,9 +72,6 @@ class StatusWriter:
             known.counts_at = self._last_turn = min(turn, latest)
         return timedelta(seconds=(due if known.counts_at is None else known.counts_at) - now)
 
-    def _may_write_counts(self, known: Known, old: Mapping[str, Any], status: Status) -> bool:
-        return is_stale(old, status) and self.counts_wait(known) <= timedelta(0)
-
     def _is_new_to_alarms(self, s: Snapshot, known: Known) -> bool:
         """The process has just begun: that it knows nothing of the alarms yet is not worth telling."""
         is_new = self._clock.monotonic() - self._began_at < FIRST_WORDS_AFTER.total_seconds()
@@ -90,7 +87,7 @@ class StatusWriter:
         }
         answer = await self._client.replace(kinds.ROLLOUTS, meta.namespace, meta.name, body, subresource="status")
         known.recorded = (answer.get("status") or {}).get("memory") or {}
-        known.written_at, known.counts_at = self._clock.monotonic(), None
+        known.written_at, known.counts_at, known.is_behind = self._clock.monotonic(), None, False
         return answer
 
 

@@ -1,0 +1,54 @@
+"""How soon after its last turn a Rollout gets another one for news of its boxes.
+
+A batch comes up pod by pod, and each pod is news of a ReplicaSet. One release at a time is to see them all at once.
+Of a thousand releases each would then be looked at forty times, for what ten looks tell as well: the more Rollouts
+are in motion, the longer news of one is gathered. News of people and of alarms never waits (see `Operator`).
+"""
+
+import asyncio
+from collections.abc import Hashable
+from datetime import timedelta
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+EACH = timedelta(milliseconds=1)
+"""For every Rollout in motion news of one is gathered so long ..."""
+LONGEST = timedelta(milliseconds=500)
+"""... and never longer than this: what a release loses by it in each of its steps."""
+IN_MOTION = timedelta(seconds=10)
+"""Who had no turn for so long is not in motion, and its news does not wait."""
+
+
+class Pacing(Generic[K]):
+    """Remembers who had a turn lately. To be used from one event loop."""
+
+    def __init__(self) -> None:
+        self._turns: dict[K, float] = {}
+        """When the last turn of each began, the latest at the end; who is not in motion is dropped."""
+
+    def took_turn(self, key: K) -> None:
+        """A turn of `key` begins."""
+        self._turns.pop(key, None)
+        self._turns[key] = self._now()
+        self._drop_idle()
+
+    def pause(self, key: K) -> timedelta:
+        """Return for how long news of `key` is still gathered; zero if it gets its turn at once."""
+        self._drop_idle()
+        last = self._turns.get(key)
+        if last is None:
+            return timedelta(0)
+        gathered = min(LONGEST, EACH * len(self._turns))
+        return max(timedelta(0), timedelta(seconds=last - self._now()) + gathered)
+
+    def _drop_idle(self) -> None:
+        oldest = self._now() - IN_MOTION.total_seconds()
+        while self._turns:
+            key, last = next(iter(self._turns.items()))
+            if last > oldest:
+                return
+            del self._turns[key]
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()

@@ -1,0 +1,48 @@
+"""News of boxes waits the longer the more Rollouts are in motion, and never without an end."""
+
+import asyncio
+
+from ombak.runtime.pacing import EACH, IN_MOTION, LONGEST, Pacing
+from ombak.simulation.agenda import run_virtual
+
+
+def test_news_of_one_release_does_not_wait() -> None:
+    """One Rollout in motion: a millisecond, which is as good as none; and none at all for one that had no turn."""
+
+    async def scenario() -> None:
+        pacing: Pacing[str] = Pacing()
+        assert not pacing.pause("a")
+        pacing.took_turn("a")
+        assert pacing.pause("a") == EACH
+        assert not pacing.pause("b")
+        await asyncio.sleep(EACH.total_seconds())
+        assert not pacing.pause("a")
+
+    run_virtual(scenario())
+
+
+def test_news_of_a_crowd_is_gathered_for_half_a_second_at_most() -> None:
+    """A thousand in motion: each is looked at twice a second, however much happens to it."""
+
+    async def scenario() -> None:
+        pacing: Pacing[int] = Pacing()
+        for key in range(1000):
+            pacing.took_turn(key)
+        assert {pacing.pause(key) for key in range(1000)} == {LONGEST}
+
+    run_virtual(scenario())
+
+
+def test_who_is_not_in_motion_is_forgotten() -> None:
+    """Those of long ago neither count nor take room."""
+
+    async def scenario() -> None:
+        pacing: Pacing[int] = Pacing()
+        for key in range(1000):
+            pacing.took_turn(key)
+        await asyncio.sleep(IN_MOTION.total_seconds())
+        pacing.took_turn(1)
+        assert pacing.pause(1) == EACH
+        assert len(pacing._turns) == 1
+
+    run_virtual(scenario())
