@@ -24,7 +24,7 @@ def test_the_shipped_policy_is_the_one_that_the_operator_looks_for() -> None:
 
 def test_the_operator_may_read_it_and_nobody_needs_more() -> None:
     """By name, so no other policy."""
-    rules = yaml.safe_load((CHARTS / "rbac.yaml").read_text(encoding="utf-8"))["rules"]
+    rules = next(yaml.safe_load_all((CHARTS / "rbac.yaml").read_text(encoding="utf-8")))["rules"]
     found = [rule for rule in rules if rule["apiGroups"] == ["admissionregistration.k8s.io"]]
 
     assert [(rule["resourceNames"], rule["verbs"]) for rule in found] == [([override_policy.NAME], ["get"])]

@@ -18,6 +18,7 @@ from ombak.runtime import kinds
 from ombak.runtime.gate_book import GateBook
 from ombak.runtime.hub.gating import Gating
 from ombak.runtime.hub.records import decode_pipeline
+from ombak.runtime.pulse import ALIVE, UNASKED, Sign
 from ombak.runtime.records import RolloutRecord, decode_rollout
 from ombak.runtime.region_records import RegionAlarm, decode_region_alarm, decode_region_rollout
 from ombak.runtime.regions import Contact, Reach, RegionView
@@ -39,6 +40,10 @@ class Regions:
     def __init__(self) -> None:
         self.alarms: dict[tuple[str, Key], RegionAlarm] = {}
         self.versions: dict[tuple[str, Key], str] = {}
+        self.signs: dict[str, Sign] = {}
+
+    def contact(self, name: str) -> Contact:
+        return Contact(Reach.YES, "Answering", "", NOW, operator=self.signs.get(name, ALIVE))
 
     def alarm(self, name: str, key: Key) -> RegionAlarm | None:
         return self.alarms.get((name, key))
@@ -48,7 +53,7 @@ class Regions:
         annotations = {"ombak.dev/version": found}
         obj = {"metadata": {"namespace": key[0], "name": key[1], "annotations": annotations}}
         rollout = decode_region_rollout(obj, "ombak-hub") if found is not None else None
-        return RegionView(name, Contact(Reach.YES, "Answering", "", NOW), rollout)
+        return RegionView(name, self.contact(name), rollout)
 
 
 class Asked:
@@ -211,6 +216,18 @@ def test_a_region_that_does_not_answer_is_unknown(policy: str, minutes: int, clo
     asked.facts[1] = dataclasses.replace(asked.facts[1], **silent)
 
     assert asked.closed() == closed
+
+
+@pytest.mark.parametrize("sign", [Sign(False, "Silent", "no sign of life since then"), UNASKED])
+def test_an_alarm_of_an_operator_that_may_be_dead_is_unknown(sign: Sign) -> None:
+    """It said OK and died: nobody would tell if that turned (B4: what is stale is unknown)."""
+    asked = Asked(alarms=["team"])
+    asked.alarms_everywhere()
+    asked.regions.signs["a-1"] = sign
+    (alpha, *_) = asked.answers()
+
+    assert asked.closed() == {("alpha", ""), ("prod", "")}
+    assert sign.message in alpha.held.what
 
 
 V1 = content.content_id(template("v1"), [ALARM])

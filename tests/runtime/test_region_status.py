@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ombak.runtime.kube_port import Conflict, Object
+from ombak.runtime.pulse import Sign
 from ombak.runtime.region_records import decode_region
 from ombak.runtime.region_status import CONTACT_EVERY, RegionReporter, is_worth_a_write, region_status
 from ombak.runtime.regions import Contact, Reach
@@ -15,6 +16,8 @@ from ombak.simulation.agenda import run_virtual
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 UP = Contact(Reach.YES, "Answering", "it answers", T0, T0, "v1.36.3")
+SILENT = Sign(False, "Silent", "no sign of life")
+LISTENING = Sign(None, "Listening", "no fresh one yet")
 DOWN = Contact(Reach.UNKNOWN, "Timeout", "no answer", T0 + timedelta(minutes=1), T0, "v1.36.3")
 
 
@@ -41,9 +44,30 @@ def test_a_status_tells_reach_reason_and_last_contact() -> None:
                 "message": "it answers",
                 "observedGeneration": 1,
                 "lastTransitionTime": "2026-03-01T12:00:00Z",
-            }
+            },
+            {
+                "type": "Operated",
+                "status": "True",
+                "reason": "Alive",
+                "message": "the operator there gives signs of life",
+                "observedGeneration": 1,
+                "lastTransitionTime": "2026-03-01T12:00:00Z",
+            },
         ],
     }
+
+
+def test_an_operator_that_fell_silent_is_told_and_one_of_a_region_that_does_not_answer_is_unknown() -> None:
+    """The region answers, and yet nobody works there; where it does not answer nobody can tell."""
+    before = written(UP)
+    silent = written(UP.seen("v1.36.3", SILENT), status=before)
+    away = written(DOWN.seen("v1.36.3", SILENT), status=before)
+
+    assert [(c["type"], c["status"], c["reason"]) for c in silent["conditions"]] == [
+        ("Reachable", "True", "Answering"),
+        ("Operated", "False", "Silent"),
+    ]
+    assert (away["conditions"][1]["status"], away["conditions"][1]["reason"]) == ("Unknown", "Timeout")
 
 
 def test_a_restart_of_the_hub_neither_turns_a_condition_nor_forgets() -> None:
@@ -64,6 +88,8 @@ def test_a_restart_of_the_hub_neither_turns_a_condition_nor_forgets() -> None:
         pytest.param(DOWN, 1, True, id="turned"),
         pytest.param(UP.turned(Reach.YES, "Answering", "other words", T0), 1, False, id="only-words"),
         pytest.param(UP.seen("v1.37.0"), 1, True, id="another-version"),
+        pytest.param(UP.seen("v1.36.3", SILENT), 1, True, id="its-operator-fell-silent"),
+        pytest.param(UP.seen("v1.36.3", LISTENING), 1, False, id="the-hub-has-just-begun-to-listen"),
         pytest.param(UP, 2, True, id="another-generation"),
         pytest.param(UP.turned(Reach.YES, "Answering", "", T0 + CONTACT_EVERY), 1, True, id="contact-is-old"),
         pytest.param(

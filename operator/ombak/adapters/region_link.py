@@ -25,6 +25,7 @@ from ombak.runtime import kinds
 from ombak.runtime.backoff import Backoff
 from ombak.runtime.clock import Clock
 from ombak.runtime.kube_port import ApiError, Kind, Unreachable
+from ombak.runtime.pulse import UNASKED, PulseListener, Sign
 from ombak.runtime.region_records import (
     RegionAlarm,
     RegionArtifact,
@@ -88,7 +89,11 @@ class RegionLink:
     ) -> None:
         """Nothing happens before `run`."""
         self.name = name
-        self.contact = Contact(Reach.UNKNOWN, "NotLookedAtYet", "the hub has not looked at it yet", clock.now())
+        now = clock.now()
+        self.contact = Contact(
+            Reach.UNKNOWN, "NotLookedAtYet", "the hub has not looked at it yet", now, operator=UNASKED
+        )
+        self._pulse = PulseListener()
         self._entrance = entrance
         self._clock = clock
         self._rng = rng
@@ -187,7 +192,10 @@ class RegionLink:
         while True:
             finding = await self._look(client)
             self._failures = 0 if finding.reach is Reach.YES else self._failures + 1
-            self._take(finding)
+            sign = self.contact.operator
+            if finding.reach is Reach.YES:
+                sign = await self._pulse.listen(client, asyncio.get_running_loop().time(), self._clock.now())
+            self._take(finding, sign)
             await asyncio.sleep(self._pause().total_seconds())
 
     def _pause(self) -> timedelta:
@@ -195,13 +203,13 @@ class RegionLink:
             return self._pace.again.delay(self._failures, self._rng)
         return self._pace.every * self._rng.uniform(0.8, 1.2)
 
-    def _take(self, finding: Finding) -> None:
+    def _take(self, finding: Finding, sign: Sign) -> None:
         before, now = self.contact, self._clock.now()
         is_doubt = finding.reach is Reach.UNKNOWN and before.reach is Reach.YES
         if is_doubt and self._failures < DOUBT_AFTER:
             return
         turned = before.turned(finding.reach, finding.reason, finding.message, now)
-        self.contact = turned if not finding.version else turned.seen(finding.version)
+        self.contact = turned.seen(finding.version or turned.server_version, sign)
         if (before.reach, before.reason) != (finding.reach, finding.reason):
             log.info("region", region=self.name, reachable=finding.reach, reason=finding.reason, why=finding.message)
         if finding.reach is Reach.YES and before.reach is not Reach.YES and before.last is not None:

@@ -12,6 +12,8 @@ from ombak.api.duration import Duration
 
 REACHABLE = "Reachable"
 """The condition of a Region: True while it answers, False when it or its credentials are refused, else Unknown."""
+OPERATED = "Operated"
+"""The condition of a Region: True while the operator there gives signs of life, False when it is silent."""
 ANY_NAMESPACE = "*"
 
 _LABEL = r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
@@ -208,4 +210,4 @@ class RegionStatus(StatusModel):
     server_version: str = ""
     """What its API server calls itself."""
     conditions: tuple[Condition, ...] = ()
-    """`Reachable`: True, False with the reason, or Unknown."""
+    """`Reachable`, and `Operated`: whether the operator there gives signs of life."""

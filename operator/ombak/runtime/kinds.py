@@ -18,15 +18,14 @@ REPLICA_SETS = Kind("apps", "v1", "replicasets", "ReplicaSet")
 CONFIG_MAPS = Kind("", "v1", "configmaps", "ConfigMap")
 PODS = Kind("", "v1", "pods", "Pod")
 NAMESPACES = Kind("", "v1", "namespaces", "Namespace")
-CONFIG_MAPS = Kind("", "v1", "configmaps", "ConfigMap")
 EVENTS = Kind("", "v1", "events", "Event")
 SECRETS = Kind("", "v1", "secrets", "Secret")
-CONFIG_MAPS = Kind("", "v1", "configmaps", "ConfigMap")
 SERVICES = Kind("", "v1", "services", "Service")
 POLICIES = Kind("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies", POLICY_KIND, namespaced=False)
 POLICY_BINDINGS = Kind(
     "admissionregistration.k8s.io", "v1", "validatingadmissionpolicybindings", BINDING_KIND, namespaced=False
 )
+LEASES = Kind("coordination.k8s.io", "v1", "leases", "Lease")
 JOBS = Kind("batch", "v1", "jobs", "Job")
 
 BY_NAME = {k.kind: k for k in (ROLLOUTS, ALARMS, ARTIFACTS, DEPLOYMENTS, REPLICA_SETS)}

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import platform
 import random
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import timedelta
@@ -30,6 +31,8 @@ from ombak.runtime.kube_port import ApiError, Kind, KubeClient, TooManyRequests
 from ombak.runtime.metrics_port import MetricsSource
 from ombak.runtime.observe import Stores
 from ombak.runtime.override_status import OverrideReporter
+from ombak.runtime.pacing import Pacing
+from ombak.runtime.pulse import Pulse
 from ombak.runtime.reconcile import Reconciler
 from ombak.runtime.records import decode_artifact, decode_rollout, decode_workload, owner_of
 from ombak.runtime.store import Key, Store
@@ -76,11 +79,13 @@ class Operator:
         """`sources` by the name that Alarms give them, the region's own Prometheus under ""."""
         self._queue: WorkQueue[Work] = WorkQueue(rng, PATIENCE)
         self._workers = workers
+        self._pacing: Pacing[Key] = Pacing()
+        self._pulse = Pulse(client, clock, self._queue, f"{platform.node()}_{rng.getrandbits(32):08x}")
         self.stores = Stores(
             rollouts=Store(decode_rollout, on_event=self._add_rollout),
             artifacts=Store(decode_artifact, owner=owner_of, on_event=self._add_rollout),
-            deployments=Store(decode_workload, owner=owner_of, on_event=self._add_rollout),
-            replica_sets=Store(decode_workload, owner=owner_of, on_event=self._add_rollout),
+            deployments=Store(decode_workload, owner=owner_of, on_event=self._boxes_changed),
+            replica_sets=Store(decode_workload, owner=owner_of, on_event=self._boxes_changed),
             config_maps=LiveConfig(on_event=self._config_changed),
             copies=Copies(on_event=self._add_rollout),
         )
@@ -106,6 +111,9 @@ class Operator:
 
     def _add_rollout(self, key: Key) -> None:
         self._queue.add(Work(kinds.ROLLOUTS.kind, key))
+
+    def _boxes_changed(self, key: Key) -> None:
+        self._queue.add_after(Work(kinds.ROLLOUTS.kind, key), self._pacing.pause(key))
 
     @property
     def config_needed(self) -> asyncio.Event:
@@ -163,6 +171,7 @@ class Operator:
             log.info("synced", rollouts=len(self.stores.rollouts), alarms=len(self.alarms))
             group.create_task(self._queue.run(self._handle, self._workers), name="workers")
             group.create_task(self._first_round(), name="first round")
+            group.create_task(self._pulse.run(), name="sign of life")
 
     async def _first_round(self) -> None:
         """Say when everything that was there at the start was looked at: from then on it is on its own."""
@@ -207,4 +216,5 @@ class Operator:
             return await self._override_reporter.reconcile(work.key)
         if work.kind in _GATES:
             return await self._gate_reporter.reconcile(_GATES[work.kind], work.key)
+        self._pacing.took_turn(work.key)
         return await self._rollouts.reconcile(work.key)

@@ -6,12 +6,13 @@ from typing import Any, NoReturn
 
 import structlog
 
-from ombak.api.region import REACHABLE
+from ombak.api.region import OPERATED, REACHABLE
 from ombak.core.conditions import condition, stamp, written
 from ombak.runtime.clock import Clock
 from ombak.runtime.decode_alarm import moment_of
 from ombak.runtime.kinds import REGIONS
 from ombak.runtime.kube_port import ApiError, KubeClient
+from ombak.runtime.pulse import Sign
 from ombak.runtime.region_records import RegionRecord
 from ombak.runtime.regions import Contact, Regions
 from ombak.runtime.store import Store
@@ -21,6 +22,7 @@ log = structlog.get_logger(__name__)
 CONTACT_EVERY = timedelta(minutes=5)
 """How old a written `lastContact` may get while the region answers; twice that means that no hub is looking."""
 SWEEP_EVERY = timedelta(seconds=30)
+_NO_NEWS = ("NotLookedAtYet", "Listening")
 
 Status = dict[str, Any]
 
@@ -77,17 +79,29 @@ def region_status(record: RegionRecord, contact: Contact) -> Status:
     version = contact.server_version or old.get("serverVersion")
     fact = (REACHABLE, contact.reach.value, contact.reason, contact.message)
     reachable = condition(fact, old, record.meta.generation, contact.since)  # a restart of the hub does not turn it
-    status: Status = {"observedGeneration": record.meta.generation, "conditions": [reachable]}
+    conditions = [reachable, _operated(record, contact)]
+    status: Status = {"observedGeneration": record.meta.generation, "conditions": conditions}
     return status | ({"lastContact": last} if last else {}) | ({"serverVersion": version} if version else {})
+
+
+def _operated(record: RegionRecord, contact: Contact) -> Status:
+    """Whether the operator there lives; of a region that does not answer nobody can tell."""
+    sign = contact.operator
+    if not contact.is_reachable:
+        sign = Sign(None, contact.reason, "the region does not answer, so nobody can tell")
+    value = "Unknown" if sign.lives is None else str(sign.lives)
+    fact = (OPERATED, value, sign.reason, sign.message)
+    return condition(fact, record.status, record.meta.generation, contact.last or contact.since)
 
 
 def is_worth_a_write(record: RegionRecord, status: Status) -> bool:
     """Whether anything but the words is different, or `lastContact` has become too old."""
-    before, after = written(record.status, REACHABLE), written(status, REACHABLE)
-    names = ("status", "reason", "observedGeneration")
-    if any(before.get(name) != after.get(name) for name in names):
-        # Right after its start a hub knows nothing yet, and that is no news about the region.
-        return after.get("reason") != "NotLookedAtYet" or not before
+    for kind in (REACHABLE, OPERATED):
+        before, after = written(record.status, kind), written(status, kind)
+        names = ("status", "reason", "observedGeneration")
+        if any(before.get(name) != after.get(name) for name in names):
+            # Right after its start a hub knows nothing yet, and that is no news about the region.
+            return after.get("reason") not in _NO_NEWS or not before
     if record.status.get("serverVersion") != status.get("serverVersion"):
         return True
     old, new = moment_of(record.status.get("lastContact")), moment_of(status.get("lastContact"))

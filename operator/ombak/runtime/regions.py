@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Protocol
 
 from ombak.runtime.kube_port import ApiError, Kind, LogReader, Object, Unreachable
+from ombak.runtime.pulse import ALIVE, Sign
 from ombak.runtime.region_records import RegionAlarm, RegionArtifact, RegionRollout
 from ombak.runtime.store import Key
 
@@ -42,15 +43,17 @@ class Contact:
     since: datetime
     last: datetime | None = None
     server_version: str = ""
+    operator: Sign = ALIVE
+    """Whether the region's own operator lives, where it was asked for; what it said counts only while it does."""
 
     @property
     def is_reachable(self) -> bool:
         """Whether it answers, and lets us in."""
         return self.reach is Reach.YES
 
-    def seen(self, version: str) -> Contact:
-        """The same, of a server of this version."""
-        return dataclasses.replace(self, server_version=version)
+    def seen(self, version: str, operator: Sign = ALIVE) -> Contact:
+        """The same, of a server of this version and with this sign of life of the operator there."""
+        return dataclasses.replace(self, server_version=version, operator=operator)
 
     def turned(self, reach: Reach, reason: str, message: str, now: datetime) -> Contact:
         """The contact after another look; `since` stays while reach and reason do."""

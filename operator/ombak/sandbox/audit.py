@@ -20,9 +20,11 @@ class RequestCounts:
     """
 
     writes: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Persisted writes except events."""
+    """Persisted writes except events and signs of life."""
     events: int = 0
     """Writes of events."""
+    signs_of_life: int = 0
+    """Renewals of Leases: they come by the clock, whatever happens."""
     dry_run: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Writes with dryRun=All, which persist nothing."""
     gets: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -97,6 +99,8 @@ def _count_write(key: tuple[str, str], query: dict[str, list[str]], counts: Requ
         counts.dry_run[key] += 1
     elif key[1] == "events":
         counts.events += 1
+    elif key[1] == "leases":
+        counts.signs_of_life += 1
     else:
         counts.writes[key] += 1
 

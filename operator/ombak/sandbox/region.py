@@ -121,7 +121,7 @@ class Region:
         return self.plane.kubectl(*args, input=input)
 
     def grant(self, user: str, manifest: Path, namespace: str | None = None) -> None:
-        """Gives `user` the rights of the ClusterRoles and Roles in a manifest file; the rest is ignored.
+        """Gives `user` the rights of the ClusterRoles and Roles in a manifest file, and makes the Namespaces in it.
 
         ClusterRoles are bound cluster-wide, or in `namespace` alone if given; Roles in their own namespace.
         Returns when the API server's authorizer knows them, a moment after the writes. Raises KeyError for an
@@ -134,6 +134,8 @@ class Region:
         }
         documents = [document for document in yaml.safe_load_all(manifest.read_text()) if document]
         for role in documents:
+            if role["kind"] == "Namespace":
+                self.kubectl("apply", "-f", "-", input=yaml.safe_dump(role))
             if role["kind"] in ("ClusterRole", "Role"):
                 binding = _binding(role, subject, namespace)
                 self.kubectl("apply", "-f", "-", input=yaml.safe_dump_all([role, binding]))

@@ -75,7 +75,7 @@ async def without_prometheus(lab: Lab, server: Server) -> None:
 
 def rights_without(folder: Path, plural: str, verb: str) -> Path:
     """The chart's rights less one verb on one resource, as a role of its own name."""
-    role = yaml.safe_load((ROOT / "charts" / "rbac.yaml").read_text())
+    role = next(yaml.safe_load_all((ROOT / "charts" / "rbac.yaml").read_text()))
     role["metadata"]["name"] = f"without-{verb}-{plural.replace('/', '-')}"
     role["rules"] = [
         rule | {"resources": [resource], "verbs": [v for v in rule["verbs"] if (resource, v) != (plural, verb)]}

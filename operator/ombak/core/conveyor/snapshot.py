@@ -33,6 +33,8 @@ class RegionFacts:
     reachable: bool | None = None
     last_contact: datetime | None = None
     """By the hub's own clock."""
+    silence: str = ""
+    """Why nobody works there, as far as the hub can tell; empty while its operator gives signs of life."""
     time_zone: str = ""
     """For Windows in the time of the Region; empty where it says none."""
     context: str = ""

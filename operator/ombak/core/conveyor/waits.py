@@ -104,6 +104,9 @@ def moving(scene: Scene, target: Target, facts: RolloutFacts, version: str) -> H
     """Return what a region itself says that it waits for, with the command that helps there."""
     told = facts.wait
     where = f"Region {target.region.name}"
+    if target.region.silence:
+        what = f"{where} to finish {version}: {target.region.silence}"
+        return held("silent", what, "whoever runs Ombak there", f"kubectl describe omreg {target.region.name}")
     if told is None or not facts.is_told:
         phase = facts.phase.value if facts.phase and facts.is_told else "not begun"
         show = _on_rollout(scene, target, "get", "-o wide")

@@ -138,8 +138,10 @@ class _TeamAlarms:
         if not region.is_reached:
             yield PlacedAlarm(region.name, namespace, bare, None, is_certain=False, told="the region does not answer")
             return
-        found = self._regions.alarm(region.name, (namespace, bare))
-        if found is not None:
+        found, contact = self._regions.alarm(region.name, (namespace, bare)), self._regions.contact(region.name)
+        if found is not None and contact is not None and not contact.operator.lives:
+            yield PlacedAlarm(region.name, namespace, bare, None, is_certain=False, told=contact.operator.message)
+        elif found is not None:
             yield PlacedAlarm(region.name, namespace, bare, found.state, found.is_certain, found.told, found.since)
         elif not self._comes_with_it(asked, target, (namespace, bare)):
             yield PlacedAlarm(region.name, namespace, bare, None, is_certain=False, told="there is no such Alarm")

@@ -99,6 +99,7 @@ class Observer:
         return dataclasses.replace(
             self._told(record) if record is not None else RegionFacts(name),
             reachable=None if is_new and not is_reached else is_reached,
+            silence=contact.operator.message if contact is not None and contact.operator.lives is False else "",
             last_contact=(contact.last if contact is not None else None) or _written(record),
         )
 
