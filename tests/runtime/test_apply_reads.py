@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ombak.core import plan
+from ombak.core.snapshot import TemplateCheck
 from ombak.runtime import kinds
 from ombak.runtime.apply import dry_run, read_live
 from ombak.runtime.kube_port import ApiError, NotFound, Unreachable
@@ -21,26 +22,57 @@ async def bench() -> Bench:
 
 
 async def test_the_template_is_checked_by_a_dry_run(bench: Bench) -> None:
-    """A ReplicaSet of no boxes, under a name that nobody has."""
-    assert await dry_run(bench.rig.kube, bench.s, "a1c0ffee0000") == ""
-    [request] = bench.rig.kube.take()
-    assert (request.told, request.dry_run) == (f"check ReplicaSet {NAME}-a1c0ffee0000-check", True)
-    assert request.body["spec"]["replicas"] == 0
-    assert request.body["spec"]["template"]["spec"] == template()["spec"]
+    """A Deployment and a ReplicaSet of no boxes, under names that nobody has."""
+    assert await dry_run(bench.rig.kube, bench.s, "a1c0ffee0000") == TemplateCheck("a1c0ffee0000")
+    requests = bench.rig.kube.take()
+    assert [(request.told, request.dry_run) for request in requests] == [
+        (f"check Deployment {NAME}-onebox-check", True),
+        (f"check ReplicaSet {NAME}-a1c0ffee0000-check", True),
+    ]
+    for request in requests:
+        assert request.body["spec"]["replicas"] == 0
+        assert request.body["spec"]["template"]["spec"] == template()["spec"]
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "ReplicaSet"])
+async def test_a_policy_about_either_kind_refuses_the_template(bench: Bench, kind: str) -> None:
+    """A version of which only the one box or only the fleet may run would get stuck."""
+    bench.rig.kube.fail(f"check {kind}", ApiError.of(403, "Forbidden", "denied: images must be signed"))
+    assert await dry_run(bench.rig.kube, bench.s, "a1") == TemplateCheck("a1", "denied: images must be signed")
+
+
+@pytest.mark.parametrize(
+    ("said", "who"),
+    [
+        ('User "ombak" cannot create resource "deployments"', "whoever gives Ombak its rights (charts/rbac.yaml)"),
+        ("exceeded quota: few", "whoever owns the ResourceQuota of the namespace"),
+        ("namespace shop because it is being terminated", "whoever deleted the namespace"),
+    ],
+)
+async def test_nobody_is_sent_to_edit_a_template_that_is_not_at_fault(bench: Bench, said: str, who: str) -> None:
+    """Rights, a quota, a namespace that goes: others can lift that, and the phase is not Invalid."""
+    rig = bench.rig
+    rig.change(template=template("2.0.0"))
+    rig.kube.fail("check", ApiError.of(403, "Forbidden", said))
+    await rig.reconcile()
+    assert (rig.phase, rig.status["waitingFor"]["who"]) == ("Blocked", who)
+    assert said in rig.status["waitingFor"]["what"]
+    await rig.go_on()
+    assert rig.stable == rig.wanted
 
 
 @pytest.mark.parametrize("code", [400, 403, 422])
 async def test_what_the_dry_run_refuses_is_quoted(bench: Bench, code: int) -> None:
     """In the server's own words, which name the field."""
     bench.rig.kube.fail("check", ApiError.of(code, "Invalid", "spec.containers[0].image: Required value"))
-    assert await dry_run(bench.rig.kube, bench.s, "a1") == "spec.containers[0].image: Required value"
+    assert (await dry_run(bench.rig.kube, bench.s, "a1")).problem == "spec.containers[0].image: Required value"
 
 
 async def test_an_admission_of_the_server_refuses_the_template_too(bench: Bench) -> None:
     """The check is a whole creation but for the storing."""
     bench.rig.change(template=template("2.0.0", **{REFUSED: "no such class"}))
     bench.again()
-    assert await dry_run(bench.rig.kube, bench.s, "a1") == "no such class"
+    assert (await dry_run(bench.rig.kube, bench.s, "a1")).problem == "no such class"
 
 
 @pytest.mark.parametrize("error", [Unreachable("cut"), ApiError.of(500), ApiError.of(404)], ids=["cut", "500", "404"])

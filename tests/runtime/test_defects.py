@@ -10,7 +10,7 @@ import pytest
 from test_operator import World, run
 
 from ombak.runtime import kinds, reconcile
-from ombak.runtime.kube_port import Unreachable
+from ombak.runtime.kube_port import ApiError, Unreachable
 from support.rig import KEY, NAME, Rig, spec, template
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -124,7 +124,7 @@ def test_the_operator_tells_and_goes_on() -> None:
 
         world.create(kinds.ROLLOUTS, NAME, spec=spec())
         world.synced.set()
-        await asyncio.sleep(60)
+        await asyncio.sleep(61)  # between two looks
         world.stub(broken)
         world.kube.fail("replace Rollout/status", Unreachable("cut"))
         world.server.patch("kubectl", kinds.ROLLOUTS, *KEY, {"metadata": {"labels": {"x": "y"}}})
@@ -133,5 +133,36 @@ def test_the_operator_tells_and_goes_on() -> None:
         await asyncio.sleep(60)
         assert "Defect" in str(world.rollout["status"])
         assert len(world.passes) == 4
+
+    run(body)
+
+
+def test_an_api_server_that_goes_on_failing_is_told_and_taken_back() -> None:
+    """A webhook that is down may be so for hours: the status says it, once, and no longer than it lasts."""
+    down = ApiError.of(500, "InternalError", "failed calling webhook: no endpoints available")
+
+    async def body(world: World) -> None:
+        world.create(kinds.ROLLOUTS, NAME, spec=spec(alarms=None, unwatched="no need"))
+        world.synced.set()
+        await asyncio.sleep(61)
+        assert world.phase == "Stable"
+        world.kube.fail("check Deployment", down, times=10_000)
+        changed = {**world.rollout, "spec": spec(alarms=None, unwatched="no need", template=template("2.0.0"))}
+        world.server.replace("kubectl", kinds.ROLLOUTS, *KEY, changed)
+        await asyncio.sleep(120)
+        status = world.rollout["status"]
+        stalled = next(c for c in status["conditions"] if c["type"] == "Stalled")
+        assert (stalled["status"], stalled["reason"]) == ("True", "ApiError")
+        assert "no endpoints available" in status["waitingFor"]["what"]
+        assert status["waitingFor"]["who"] == "whoever runs the API server, or the webhook that it asks"
+        told = world.kube.told.count(f"replace Rollout/status {NAME}")
+        await asyncio.sleep(300)
+        assert world.kube.told.count(f"replace Rollout/status {NAME}") == told
+        world.kube.heal()
+        await asyncio.sleep(120)
+        status = world.rollout["status"]
+        assert next(c for c in status["conditions"] if c["type"] == "Stalled")["status"] == "False"
+        assert status["phase"] == "Stable"
+        assert status["artifacts"]["stable"] != ""
 
     run(body)

@@ -24,6 +24,7 @@ async def test_facts_come_first_then_the_status_then_boxes() -> None:
     await rig.reconcile()
     artifact = rig.wanted
     assert rig.kube.told == [
+        f"check Deployment {NAME}-onebox-check",
         f"check ReplicaSet {NAME}-{artifact}-check",
         f"patch Rollout {NAME}",
         f"create Artifact {NAME}-{artifact}",

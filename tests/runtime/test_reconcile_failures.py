@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -239,3 +240,59 @@ def _crash_after(rig: Rig, number: int) -> None:
         return answer
 
     rig.kube._call = counted  # type: ignore[method-assign]
+
+
+async def test_a_way_back_goes_on_around_what_is_refused(rig: Rig) -> None:
+    """A policy that came later refuses the old one box: every other box goes back all the same, and it is told (P3)."""
+    old = rig.stable
+    rig.change(template=template("2.0.0"), strategy=baking())
+    await rig.go_on("Bake")
+    rig.alarms.state = State.ALARM
+    rig.kube.fail("replace Deployment", ApiError.of(403, "Forbidden", "images must be signed"), times=1000)
+    for _ in range(40):
+        await rig.reconcile()
+        rig.settle()
+        rig.clock.advance(60)
+    assert rig.boxes() == {old: 3, rig.wanted: 1}
+    assert (rig.phase, rig.condition("Stalled")["reason"]) == ("Reverting", "ApplyFailed")
+    assert "images must be signed" in rig.status["message"]
+    rig.kube.heal()
+    await rig.go_on("Reverted")
+    assert rig.boxes() == {old: 4}
+
+
+async def test_a_way_back_goes_on_around_a_webhook_that_is_down(rig: Rig) -> None:
+    """The same for what the API server cannot answer."""
+    old = rig.stable
+    rig.change(template=template("2.0.0"), strategy=baking())
+    await rig.go_on("Bake")
+    rig.alarms.state = State.ALARM
+    rig.kube.fail("replace Deployment", ApiError.of(500, "InternalError", "failed calling webhook"), times=1000)
+    for _ in range(40):
+        with pytest.raises(ApiError) if rig.boxes().get(rig.wanted) == 1 else contextlib.suppress(ApiError):
+            await rig.reconcile()
+        rig.settle()
+        rig.clock.advance(60)
+    assert rig.boxes() == {old: 3, rig.wanted: 1}
+
+
+async def test_a_version_that_the_api_server_does_not_let_in_goes_back_and_lets_its_fix_in(rig: Rig) -> None:
+    """A release none of whose boxes may exist misses its deadline like one whose boxes never come up."""
+    rig.change(template=template("2.0.0"))
+    bad = rig.wanted
+    rig.kube.fail("replace Deployment", ApiError.of(403, "Forbidden", "images must be signed"), times=1000)
+    for _ in range(4):
+        await rig.reconcile()
+        rig.settle()
+        rig.clock.advance(60)
+    assert (rig.phase, rig.status["artifacts"]["current"]) == ("OneBox", bad)
+    rig.change(template=template("3.0.0"))
+    for _ in range(12):
+        await rig.reconcile()
+        rig.settle()
+        rig.clock.advance(60)
+    assert rig.recorder.reasons.count("ProgressDeadlineExceeded") == 1
+    assert any("images must be signed" in note.message for note in rig.recorder.notes)
+    rig.kube.heal()
+    await rig.go_on()
+    assert rig.stable == rig.wanted != bad

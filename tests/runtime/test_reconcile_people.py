@@ -66,12 +66,12 @@ async def test_a_template_is_checked_once(rig: Rig) -> None:
     rig.change(template=template("2.0.0", **{REFUSED: "spec.containers[0].image: Required value"}))
     for _ in range(3):
         await rig.reconcile()
-    assert rig.kube.told.count(f"check ReplicaSet {NAME}-{rig.wanted}-check") == 1
+    assert rig.kube.told.count(f"check Deployment {NAME}-onebox-check") == 1
     assert (rig.phase, rig.boxes()) == ("Invalid", {rig.stable: 4})
     assert "Required value" in rig.status["message"]
     rig.clock.advance(60)
     await rig.reconcile()
-    assert rig.kube.told.count(f"check ReplicaSet {NAME}-{rig.wanted}-check") == 2
+    assert rig.kube.told.count(f"check Deployment {NAME}-onebox-check") == 2
 
 
 async def test_pods_are_asked_only_when_boxes_stay_down(rig: Rig) -> None:

@@ -75,12 +75,17 @@ def observe(
     is_up = is_up and need > 0
     if is_up:
         step = dataclasses.replace(step, ledger=bakes.backfilled(step.ledger, s, release))
-    step = _moved(step, s, have, is_up, asked_of(s, release.artifact) > have, now)
+    step = _moved(step, s, have, is_up, _is_lacking(s, release, have), now)
     ledger = bakes.tick(step.ledger, s, is_up and evidence.is_ok and not s.rollout.problem, now)
     # After a restart nothing was evaluated yet, and whether it was unknown in between nobody knows.
     before = release.unknown_since if s.elapsed is not None else None
     unknown_since = (before or now) if evidence.unknown else None
     return dataclasses.replace(release, step=dataclasses.replace(step, ledger=ledger), unknown_since=unknown_since)
+
+
+def _is_lacking(s: Snapshot, release: Release, have: int) -> bool:
+    """Boxes are asked for and do not serve, or the API server does not let them be asked for: a deadline runs."""
+    return asked_of(s, release.artifact) > have or bool(s.refusal)
 
 
 def _moved(step: Step, s: Snapshot, have: int, is_up: bool, is_lacking: bool, now: datetime) -> Step:
@@ -120,7 +125,8 @@ def _bad(s: Snapshot, release: Release, evidence: Evidence, now: datetime) -> Re
         return Reject("AlarmFired", sentence(told_by(evidence.alarm)))
     late = _lateness(s, release, now)
     if late:
-        return Reject("ProgressDeadlineExceeded", f"{late} {sentence(s.boxes_trouble)}".strip())
+        why = s.refusal or s.boxes_trouble
+        return Reject("ProgressDeadlineExceeded", f"{late} {sentence(why)}".strip())
     return None
 
 
@@ -128,7 +134,7 @@ def _lateness(s: Snapshot, release: Release, now: datetime) -> str:
     """Return why the step missed its deadline, empty if it did not. Boxes not yet asked for are nobody's fault."""
     step, limit = release.step, s.rollout.spec.progress_deadline
     have = serving_of(s, release.artifact)
-    if step.down_since is None or asked_of(s, release.artifact) <= have:
+    if step.down_since is None or not _is_lacking(s, release, have):
         return ""
     since = step.progress_at if step.arrived_at is None else step.down_since
     told = f"{have} of {step.goal} boxes of {release.artifact} serve"

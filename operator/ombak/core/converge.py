@@ -146,6 +146,9 @@ def converge(
     cells = _cells(s, wanted)
     zone = _active_zone(s, cells, wanted, zones)
     active = {c.zone for c in cells} if forced else ({zone} if zone is not None else set())
+    if plan.WriteOneBox in s.refused:  # it must not use up, again and again, what the fleet can go on with
+        fleet = _fleet_actions(cells, _grow(cells, _shrink(cells, room, active), room, active))
+        return (*fleet, *_one_box_actions(s, wanted, room, active))
     boxes = _one_box_actions(s, wanted, room, active)
     sizes = _grow(cells, _shrink(cells, room, active), room, active)
     return (*boxes, *_fleet_actions(cells, sizes))

@@ -39,7 +39,7 @@ def _blocked(scene: Scene, waiting: Waiting, actions: tuple[plan.Action, ...], c
     s = scene.s
     problem = start.template_problem(s)
     return Plan(
-        phase=Phase.INVALID if problem or waiting.key == "spec" else Phase.BLOCKED,
+        phase=Phase.INVALID if start.is_invalid(s) or waiting.key == "spec" else Phase.BLOCKED,
         memory=Memory(),
         actions=actions,
         waiting=waiting,

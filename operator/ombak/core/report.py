@@ -30,7 +30,8 @@ _STALLED = {Phase.REVERTED, Phase.FAILED, Phase.INVALID}
 REFUSED = "ApplyFailed"
 CONFLICT = "Conflict"
 DEFECT = "Defect"
-_FAILURES = (REFUSED, CONFLICT, DEFECT)
+TROUBLE = "ApiError"
+_FAILURES = (REFUSED, CONFLICT, DEFECT, TROUBLE)
 _LATER = "Changes of strategy, minReadySeconds, signals and alarms hold for the next version."
 """What a person who edits these under a version that is delivered should know; always true, so it costs no write."""
 _COUNTS = ("replicas", "readyReplicas", "availableReplicas", "updatedReplicas", "selector")
@@ -234,6 +235,16 @@ def refused(generation: int, failure: Failure, old: Mapping[str, Any], now: date
     """Return the status when the API server took no record of what was to be done, and so nothing was done."""
     delivered = ("Delivered", False, failure.reason, failure.message)
     return _failed(generation, failure, old, now, delivered)
+
+
+def trouble(error: Exception, at_most: str) -> Failure:
+    """Return what people are told of an API server that again and again fails to do what is asked."""
+    told = str(error) or "it takes too long"
+    message = (
+        f"The API server does not do what is asked: {told[:600]}. Nothing that runs is touched by that; "
+        f"it is tried again by itself, {at_most} later at most."
+    )
+    return Failure(message, TROUBLE, "whoever runs the API server, or the webhook that it asks")
 
 
 def defective(generation: int, failure: Failure, old: Mapping[str, Any], now: datetime) -> Status:

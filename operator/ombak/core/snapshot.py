@@ -181,6 +181,8 @@ class TemplateCheck:
 
     artifact: str
     problem: str = ""
+    who: str = ""
+    """Who can lift it, where it is not about the template: rights, a quota. Empty: whoever edits the template."""
     is_stale: bool = False
     """It is old enough to ask again."""
 
@@ -255,6 +257,10 @@ class Snapshot:
     samples: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
     """What the sample quotas count so far, by name; None or absent where it could not be read."""
     template_check: TemplateCheck | None = None
+    refusal: str = ""
+    """What the API server had against a write of the last pass, if it says so for good."""
+    refused: frozenset[type] = frozenset()
+    """Actions of a plan, by their types, that the API server did not carry out when they were asked for last."""
     elapsed: timedelta | None = None
     """Monotonic time since the decision before this one; None for the first one of a process."""
     proof: Proof | None = None

@@ -149,6 +149,11 @@ def template_problem(s: Snapshot) -> str:
     return check.problem if check is not None and check.artifact == s.rollout.artifact else ""
 
 
+def is_invalid(s: Snapshot) -> bool:
+    """The API server refuses the wanted template for what is in it."""
+    return bool(template_problem(s)) and s.template_check is not None and not s.template_check.who
+
+
 def must_ask(s: Snapshot) -> bool:
     """The API server was not asked about the wanted template, or so long ago that it may say something else now."""
     check = s.template_check
@@ -159,11 +164,12 @@ def _template(s: Snapshot) -> Waiting | None:
     """The template is asked about first, so that its author hears at once, whatever else is in the way."""
     if s.artifact(s.rollout.artifact) is not None:
         return None
-    problem = template_problem(s)
+    problem, check = template_problem(s), s.template_check
+    if problem and check is not None and check.who:
+        return Waiting("template", f"the API server to take boxes of it: {clause(problem)}", check.who)
     if problem:
         what = f"a pod template that the API server takes: {clause(problem)}"
         return Waiting("template", what, "whoever edits spec.template", commands.edit(s.rollout))
-    check = s.template_check
     return None if check is not None and check.artifact == s.rollout.artifact else _dry_run()
 
 

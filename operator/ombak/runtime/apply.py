@@ -11,7 +11,7 @@ from typing import Any
 from ombak.core import manifests, naming, plan
 from ombak.core.ownership import in_the_way
 from ombak.core.report import CONFLICT, Failure
-from ombak.core.snapshot import RolloutView, Snapshot
+from ombak.core.snapshot import RolloutView, Snapshot, TemplateCheck
 from ombak.runtime import drift, kinds
 from ombak.runtime.config_writer import ConfigWriter
 from ombak.runtime.kube_port import (
@@ -35,6 +35,12 @@ VERDICTS = (plan.RecordStable, plan.RecordRejected, plan.RecordRetry)
 _UNREADABLE = re.compile(r'ReplicaSet in version "[^"]*" cannot be handled as a ReplicaSet: ')
 _GO_FIELD = re.compile(r"json: cannot unmarshal (\w+) into Go struct field \w+\.(spec\.[\w.]+) of type ([\w.*\[\]]+)")
 """What the API server says of a value of the wrong type, in the words of its own sources."""
+_NOT_THE_TEMPLATE = {
+    "cannot create resource": "whoever gives Ombak its rights (charts/rbac.yaml)",
+    "exceeded quota": "whoever owns the ResourceQuota of the namespace",
+    "is being terminated": "whoever deleted the namespace",
+}
+"""Words of the API server's own refusals, and who can lift them."""
 EARLY = (plan.Prepare, plan.Adopt, plan.CreateArtifact, plan.KeepConfig, *VERDICTS)
 """What is done before the status is written: facts that must be on record before anything moves."""
 
@@ -68,6 +74,8 @@ class Applier:
         self.repaired: dict[str, drift.Edits] = {}
         self.applied: list[plan.Action] = []
         """What was carried out, in order."""
+        self.refused: set[type] = set()
+        """What the API server did not carry out."""
 
     @property
     def key(self) -> Key:
@@ -275,18 +283,32 @@ class Applier:
             store.upsert(await self._replace(kinds.REPLICA_SETS, body, action.resource_version))
 
 
-async def dry_run(client: KubeClient, s: Snapshot, artifact: str) -> str:
-    """Return what the API server has against boxes of the wanted template, empty if nothing. Raises `ApiError`."""
+async def dry_run(client: KubeClient, s: Snapshot, artifact: str) -> TemplateCheck:
+    """Ask the API server about boxes of the wanted template, as one box and as fleet. Raises `ApiError`.
+
+    Both, for policies speak of Deployments or of ReplicaSets, and a version of which only one half may run gets stuck.
+    """
     rollout = s.rollout
-    body = manifests.fleet(rollout, rollout.pods, artifact, "", 0)
-    probe = body["metadata"]["name"] = f"{body['metadata']['name']}-check"
-    try:
-        await client.create(kinds.REPLICA_SETS, rollout.namespace, body, dry_run=True)
-    except ApiError as error:
-        if not isinstance(error, Invalid | Forbidden) and error.status != 400:
-            raise
-        return in_users_words(error.message, probe, rollout.name)
-    return ""
+    asked = (
+        (kinds.DEPLOYMENTS, manifests.one_box(rollout, rollout.pods, artifact, "", 0, surge=False)),
+        (kinds.REPLICA_SETS, manifests.fleet(rollout, rollout.pods, artifact, "", 0)),
+    )
+    for kind, body in asked:
+        probe = body["metadata"]["name"] = f"{body['metadata']['name']}-check"
+        try:
+            await client.create(kind, rollout.namespace, body, dry_run=True)
+        except ApiError as error:
+            if not isinstance(error, Invalid | Forbidden) and error.status != 400:
+                raise
+            return TemplateCheck(artifact, in_users_words(error.message, probe, rollout.name), who=_who_else(error))
+    return TemplateCheck(artifact)
+
+
+def _who_else(error: ApiError) -> str:
+    """Return who can lift a refusal that says nothing about the template; empty where it is the template's."""
+    if not isinstance(error, Forbidden):
+        return ""
+    return next((who for words, who in _NOT_THE_TEMPLATE.items() if words in error.message), "")
 
 
 def in_users_words(message: str, probe: str, rollout: str) -> str:
@@ -327,6 +349,11 @@ class Refused:
     def is_for_people(self) -> bool:
         """Trying again will not help: somebody has to change something."""
         return self.error.status in (400, 403, 422) or isinstance(self.error, AlreadyExists)
+
+    @property
+    def is_only_its_own(self) -> bool:
+        """It says nothing about other actions of the plan: not that the plan is outdated, or nobody there."""
+        return self.is_for_people or self.error.status >= 500
 
     @property
     def failure(self) -> Failure:

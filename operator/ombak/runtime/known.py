@@ -35,6 +35,8 @@ class Known:
     check: TemplateCheck | None = None
     checked_at: float = 0.0
     failure: Failure = NO_FAILURE
+    refused: frozenset[type] = frozenset()
+    """Actions that the API server did not carry out when they were asked for last."""
     written_at: float | None = None
     counts_at: float | None = None
     """When it is the turn of its counts to be written, if nothing else is before; None until they are due."""

@@ -50,6 +50,8 @@ class Extras:
     reading: Reading
     template_check: TemplateCheck | None = None
     boxes_trouble: str = ""
+    refusal: str = ""
+    refused: frozenset[type] = frozenset()
     proof: Proof | None = None
     gates: GateFacts = dataclasses.field(default_factory=GateFacts)
     floors: Floors = NO_FLOORS
@@ -104,6 +106,8 @@ def observe(stores: Stores, key: Key, record: RolloutRecord, extras: Extras) -> 
         signals=extras.reading.signals,
         samples=extras.reading.samples,
         template_check=extras.template_check,
+        refusal=extras.refusal,
+        refused=extras.refused,
         elapsed=extras.elapsed,
         proof=extras.proof,
         poll=extras.reading.poll,

@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import platform
 import random
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -43,8 +43,15 @@ log = structlog.get_logger()
 PATIENCE = Backoff(cap=timedelta(seconds=30))
 """Pauses after failed passes; short enough that a revert does not stand still long after an outage."""
 _GATES = {kind.kind: kind for kind in (kinds.WINDOWS, kinds.BLOCKERS, kinds.CLUSTER_BLOCKERS)}
+TELL_AFTER = 6
+"""Failed passes in a row (about fifteen seconds) until the status says so."""
 PASS_WITHIN = timedelta(minutes=2)
 """A pass that takes longer hangs: it is given up and tried again."""
+
+
+def _is_trouble(error: Exception) -> bool:
+    """It does not go by itself, and an API server that can still write a status says it."""
+    return isinstance(error, TimeoutError) or (isinstance(error, ApiError) and error.status >= 500)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -188,25 +195,27 @@ class Operator:
                 least = error.retry_after if isinstance(error, TooManyRequests) and error.retry_after else timedelta(0)
                 delay = self._queue.retry(work, least)
                 log.info("will try again", error=str(error) or "it took too long", after=str(delay))
+                if self._queue.failures(work) >= TELL_AFTER and _is_trouble(error):
+                    await self._tell(work, error, self._rollouts.tell_trouble)
                 return
             except Exception as error:
                 # A mistake of ours in one pass must not end the operator for everybody else.
                 log.exception("a pass failed", after=str(self._queue.retry(work)))
-                await self._tell_defect(work, error)
+                await self._tell(work, error, self._rollouts.tell_defect)
                 return
         self._queue.forget(work)
         if wake is not None:
             self._queue.add_after(work, wake)
 
-    async def _tell_defect(self, work: Work, error: Exception) -> None:
+    async def _tell(self, work: Work, error: Exception, tell: Callable[[Key, Exception, str], Awaitable[None]]) -> None:
         """Put it into the Rollout's status, as well as that goes: the log has it in any case."""
         if work.kind != kinds.ROLLOUTS.kind:
             return
         try:
             async with asyncio.timeout(PASS_WITHIN.total_seconds()):
-                await self._rollouts.tell_defect(work.key, error, format_duration(PATIENCE.cap))
+                await tell(work.key, error, format_duration(PATIENCE.cap))
         except Exception as why:
-            log.warning("the defect is not in the status", error=repr(why))
+            log.warning("what went wrong is not in the status", error=repr(why))
 
     async def _reconcile(self, work: Work) -> timedelta | None:
         if work.kind == kinds.ALARMS.kind:

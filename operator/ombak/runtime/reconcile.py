@@ -13,12 +13,15 @@ from ombak.core.decide import decide
 from ombak.core.plan import Note, Plan
 from ombak.core.report import (
     NO_FAILURE,
+    REFUSED,
+    TROUBLE,
     Failure,
     defective,
     refused,
+    trouble,
     unreadable,
 )
-from ombak.core.snapshot import RolloutView, Snapshot, TemplateCheck
+from ombak.core.snapshot import RolloutView, Snapshot
 from ombak.runtime import kinds, putback
 from ombak.runtime.ailments import Ailments
 from ombak.runtime.alarm_book import AlarmBook
@@ -150,7 +153,7 @@ class Reconciler:
 
         s, plan = look()
         if plan.asks:
-            known.check = TemplateCheck(plan.asks, await dry_run(self._client, s, plan.asks))
+            known.check = await dry_run(self._client, s, plan.asks)
             known.checked_at = mono
             s, plan = look()
         if plan.is_watched != known.is_watched:
@@ -182,6 +185,8 @@ class Reconciler:
             reading=reading,
             template_check=check,
             boxes_trouble=self._ailments.told(key),
+            refusal=known.failure.message if known.failure.reason == REFUSED else "",
+            refused=known.refused,
             proof=known.proof,
             gates=gates,
             floors=self._gates.floors(),
@@ -223,8 +228,9 @@ class Reconciler:
         if not wrote and made.plan.memory.release is not None and _moves_boxes(late):
             await self._confirm(made.record, applier.version)
         try:
-            failure = await self._apply(applier, late)
+            failure = await self._apply(applier, late, is_back=made.plan.memory.reverting is not None)
         finally:
+            known.refused = (known.refused - set(map(type, applier.applied))) | applier.refused
             self._putbacks.done(applier.key, (putback.name_of(made.s, action) for action in applier.applied))
         deleted = {a.name for a in late if isinstance(a, plan_of.Delete)}
         known.children = (known.children | putback.children(made.s)) - deleted
@@ -246,18 +252,29 @@ class Reconciler:
             self._stores.rollouts.upsert(live)
             raise Conflict(409, "Conflict", "the Rollout is not the one that was decided upon")
 
-    async def _apply(self, applier: Applier, actions: Sequence[plan_of.Action]) -> Failure:
-        """Carry out actions; returns what the API server refuses for good."""
+    async def _apply(self, applier: Applier, actions: Sequence[plan_of.Action], *, is_back: bool = False) -> Failure:
+        """Carry out actions; returns what the API server refuses for good.
+
+        The first refusal ends a plan, but that of a way back: there each box that can go back does (P3). What is left
+        out can only leave more boxes than planned, for what is taken away keeps to the floor by itself (P1).
+        """
+        first: Refused | None = None
         for action in actions:
             self._defects.changes(applier.key)
             try:
                 await applier.apply(action)
             except ApiError as error:
                 refusal = Refused(type(action).__name__, error)
-                if not refusal.is_for_people:
+                if refusal.is_only_its_own:
+                    applier.refused.add(type(action))
+                if not (is_back and refusal.is_only_its_own):
+                    if refusal.is_for_people:
+                        return refusal.failure
                     raise
-                return refusal.failure
-        return NO_FAILURE
+                first = first or refusal
+        if first is not None and not first.is_for_people:
+            raise first.error
+        return NO_FAILURE if first is None else first.failure
 
     async def tell_defect(self, key: Key, error: Exception, at_most: str) -> None:
         """Say, once, that a pass ended in a mistake of ours. Raises `ApiError`."""
@@ -271,6 +288,16 @@ class Reconciler:
         known.failure = failure
         await self._status.tell(record, known, status, record.meta.resource_version)
         self._defects.told(key, failure)
+
+    async def tell_trouble(self, key: Key, error: Exception, at_most: str) -> None:
+        """Say, once, that the API server has failed again and again to do what is asked. Raises `ApiError`."""
+        stored, known = self._stores.rollouts.get(key), self._known.get(key)
+        if stored is None or known is None or stored.value.meta.is_deleting or known.failure.reason == TROUBLE:
+            return
+        record, failure = stored.value, trouble(error, at_most)
+        status = defective(record.meta.generation, failure, record.status, self._clock.now())
+        known.failure = failure
+        await self._status.tell(record, known, status, record.meta.resource_version)
 
     def _record(self, made: Decision) -> None:
         """An Event for each transition."""
