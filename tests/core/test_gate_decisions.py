@@ -326,6 +326,7 @@ def test_a_release_whose_steps_are_blocked_is_taken_back_and_aborted() -> None:
     assert (fired.phase, aborted.phase) == (Phase.REVERTING, Phase.REVERTING)
 
 
+@pytest.mark.breadth
 @settings(SLOWLY, max_examples=400)
 @given(snapshots())
 def test_gates_only_ever_hold_starts_and_steps(s: Snapshot) -> None:

@@ -304,6 +304,7 @@ def test_until_somebody_has_looked_nothing_starts_and_nothing_is_allowed() -> No
     assert decide(wanting("v3", gates=gates(override(flaw=None, approvals=[]))), NOW).phase is Phase.ONE_BOX
 
 
+@pytest.mark.breadth
 @settings(SLOWLY, max_examples=300)
 @given(snapshots())
 def test_an_override_for_another_artifact_only_ever_holds_starts_and_steps(s: Snapshot) -> None:
@@ -393,6 +394,7 @@ def ticks(s: Snapshot, count: int, now: datetime) -> Iterator[tuple[Snapshot, Pl
         s = pure.settled(pure.carried_out(s, made, at))
 
 
+@pytest.mark.breadth
 @settings(SLOWLY, max_examples=40)
 @given(
     replicas=st.integers(1, 30),

@@ -78,6 +78,7 @@ def needing(s: Snapshot, permit: str) -> Snapshot:
     return changed(s, rollout=dataclasses.replace(s.rollout, spec=made, permit=permit))
 
 
+@pytest.mark.breadth
 @settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow])
 @given(snapshots())
 def test_a_permit_only_ever_holds_the_step_out_of_the_one_box(s: Snapshot) -> None:

@@ -5,6 +5,7 @@ import random
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -224,6 +225,7 @@ def test_wants_add_up_to_the_replicas(s: Snapshot) -> None:
     assert sum(w.count for w in wanted if w.artifact == id_of("v2")) == goal_of(parts, release.position)
 
 
+@pytest.mark.breadth
 @given(snapshots())
 def test_what_must_time_out_wakes_up(s: Snapshot) -> None:
     """A release or a revert under way is looked at again by itself."""

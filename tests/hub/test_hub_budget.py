@@ -10,6 +10,8 @@ from ombak.simulation.agenda import run_virtual
 from ombak.simulation.hub_world import MemoryKube, engine_and_regions
 from support.conveyor import spec, stage
 
+pytestmark = pytest.mark.breadth
+
 NAMES = ("r-1", "r-2", "r-3", "r-4")
 STAGES = [stage("alpha", "r-1"), stage("wave-1", "r-2"), stage("rest", regions="Unplaced")]
 A_WAY_S = 8 * 3600.0

@@ -26,6 +26,8 @@ from support import conveyor
 from support.hub_chaos import Chaos
 from support.hub_rig import ABORT, CALM, NAME, NAMESPACE, USER, HubRig, in_virtual_time, spec, stage
 
+pytestmark = pytest.mark.breadth
+
 V1, V2, V3 = (conveyor.version_of(tag) for tag in ("v1", "v2", "v3"))
 SMALL = [stage("alpha", "a-1"), stage("prod", "p-1", "p-2")]
 OF_SMALL = ("a-1", "p-1", "p-2")

@@ -53,7 +53,7 @@ class Regions:
         annotations = {"ombak.dev/version": found}
         obj = {"metadata": {"namespace": key[0], "name": key[1], "annotations": annotations}}
         rollout = decode_region_rollout(obj, "ombak-hub") if found is not None else None
-        return RegionView(name, self.contact(name), rollout)
+        return RegionView(name, self.contact(name), rollout, is_known=True)
 
 
 class Asked:
@@ -173,6 +173,7 @@ def test_the_teams_alarms_hold_this_stage_and_those_after_it(
     asked.alarms_everywhere()
     assert asked.closed() == set()
     del asked.regions.alarms[where]
+    asked.regions.versions[where[0], (where[1][0], "front-end")] = "a1-older"
     if found is not None:
         asked.regions.alarms[where] = found
 
@@ -216,6 +217,22 @@ def test_a_region_that_does_not_answer_is_unknown(policy: str, minutes: int, clo
     asked.facts[1] = dataclasses.replace(asked.facts[1], **silent)
 
     assert asked.closed() == closed
+
+
+@pytest.mark.parametrize(
+    ("found", "runs", "is_held"),
+    [(BLIND, False, False), (BLIND, True, True), (BURNS, False, True), (DOUBT, False, True)],
+    ids=["no data, nothing there", "no data, something runs", "in ALARM", "uncertain"],
+)
+def test_an_alarm_without_data_holds_only_where_something_runs(found: RegionAlarm, runs: bool, is_held: bool) -> None:
+    """Before the first delivery its data cannot be there: to wait for it would be for ever."""
+    asked = Asked(alarms=["team"])
+    asked.alarms_everywhere()
+    asked.regions.alarms["a-1", ("shop-alpha", "team")] = found
+    if runs:
+        asked.regions.versions["a-1", ("shop-alpha", "front-end")] = "a1-older"
+
+    assert bool(asked.closed()) is is_held
 
 
 @pytest.mark.parametrize("sign", [Sign(False, "Silent", "no sign of life since then"), UNASKED])

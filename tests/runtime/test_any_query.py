@@ -54,6 +54,7 @@ def _alarm(query: str, samples: str) -> Any:
     return made
 
 
+@pytest.mark.breadth
 @settings(max_examples=25, deadline=None)
 @example(query="rate(x[999999999d])", other="x")
 @example(query="rate(x[99999999d])", other="rate(x[3650d])")

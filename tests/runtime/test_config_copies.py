@@ -328,6 +328,7 @@ async def test_owners_follow_the_boxes_after_a_restart_too() -> None:
     assert kinds_of == {old: {"Artifact", "ReplicaSet"}, rig.stable: {"Artifact", "ReplicaSet", "Deployment"}}
 
 
+@pytest.mark.breadth
 async def test_a_crash_anywhere_ends_the_same() -> None:
     """P4: killed before any single write of a release of configuration, the next process brings it to its end."""
     at = 0

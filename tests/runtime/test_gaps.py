@@ -145,6 +145,7 @@ def outages(draw: st.DrawFn) -> list[Part]:
 PATTERNS = st.lists(st.tuples(st.integers(8, 90), outages()), min_size=1, max_size=4)
 
 
+@pytest.mark.breadth
 @settings(max_examples=40, deadline=None)
 @given(PATTERNS)
 def test_the_ledger_gets_what_is_proven_and_no_more(pattern: list[tuple[int, list[Part]]]) -> None:

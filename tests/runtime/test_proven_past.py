@@ -116,6 +116,7 @@ LINES = st.lists(st.tuples(st.sampled_from([0.0, 1.0, None]), st.integers(1, 40)
 )
 
 
+@pytest.mark.breadth
 @settings(max_examples=60, deadline=None)
 @given(LINES, LINES)
 def test_no_time_is_counted_in_which_an_alarm_was_not_ok(fast: list[float | None], slow: list[float | None]) -> None:

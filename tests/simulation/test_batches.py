@@ -10,6 +10,8 @@ import pytest
 
 from ombak.simulation.batches import batch
 
+pytestmark = pytest.mark.breadth
+
 RUNS = ("--scenario", "good-release", "--engine", "quick", "--runs", "6", "--seed", "3")
 
 

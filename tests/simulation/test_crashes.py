@@ -8,6 +8,8 @@ from ombak.simulation.run import quick_run
 from ombak.simulation.scenario import Scenario, Stage, act
 from ombak.simulation.scenarios import CHANGE_AT, NAMED
 
+pytestmark = pytest.mark.breadth
+
 WRITES = 26
 """More than any of these releases needs, so that the last ones show that nothing happens without a crash."""
 

@@ -24,6 +24,8 @@ from ombak.simulation.region import NAME, NAMESPACE, Region, template
 from ombak.simulation.run import Run
 from ombak.simulation.scenario import Act, Scenario, spec
 
+pytestmark = pytest.mark.breadth
+
 ZONES = ["a", "b", "c"]
 
 

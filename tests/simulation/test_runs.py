@@ -6,6 +6,8 @@ from ombak.simulation.batches import batch, one, replay
 from ombak.simulation.run import Outcome
 from ombak.simulation.scenarios import NAMED
 
+pytestmark = pytest.mark.breadth
+
 
 def told(outcomes: list[Outcome], engine: str) -> list[str]:
     """What broke, and how to see it again."""

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 OMBAK = "/apis/ombak.dev/v1alpha1"
 PATIENCE_S = 180.0
 NAMESPACES = ("shop", "shop-alpha", "shop-beta", "shop-gamma")
-TAGS = ("v1", "v2", "v3", "v4")
+TAGS = ("v1", "v2", "v3", "v4", "bad")
 BAKE = {"bake": {"for": "1s"}}
 Json = dict[str, Any]
 Place = tuple[str, str]
@@ -42,9 +42,12 @@ def stage(name: str, *regions: str, **more: Any) -> Json:
 
 
 def template(name: str, version: str) -> Json:
-    """The boxes of a version; they are ready at once."""
+    """The boxes of a version; they are ready at once. Of what `bad` is asked a third fails, where there is traffic."""
+    annotations = {"sandbox.ombak.dev/ready-after": "200ms"}
+    if version == "bad":
+        annotations["sandbox.ombak.dev/error-rate"] = "0.3"
     return {
-        "metadata": {"labels": {"app": name}, "annotations": {"sandbox.ombak.dev/ready-after": "200ms"}},
+        "metadata": {"labels": {"app": name}, "annotations": annotations},
         "spec": {"containers": [{"name": "app", "image": f"registry.example/{name}:{version}"}]},
     }
 
@@ -112,6 +115,9 @@ class Line:
 
     def __init__(self, world: World, name: str, stages: list[Json], hub: Region, spec: Json) -> None:
         self.world, self.name, self.hub = world, name, hub
+        self._watched = {"unwatched": "what it proves needs no alarm"}
+        if "watched" in spec:
+            self._watched = {"alarms": {"revert": spec.pop("watched")}}
         self._spec = {"stages": stages, "revertScope": "Everywhere", **spec}
         self.places: tuple[Place, ...] = tuple(
             (region, made.get("namespace", "shop"))
@@ -131,7 +137,7 @@ class Line:
             "selector": {"matchLabels": {"app": self.name}},
             "template": template(self.name, tag),
             "strategy": {"oneBox": BAKE, "rolling": BAKE},
-            "unwatched": "what it proves needs no alarm",
+            **self._watched,
         }
         annotations = {"ombak.dev/author": "ada", "ombak.dev/commit": tag}
         body = {
@@ -247,10 +253,10 @@ def enter(hub: Region, region: Region, **spec: Any) -> None:
 
 
 @contextmanager
-def running(logs: Path) -> Iterator[World]:
-    """Everything as a user installs it."""
+def running(logs: Path, *, traffic: bool = False) -> Iterator[World]:
+    """Everything as a user installs it; with `traffic` there are requests, and a Prometheus that sees them."""
     with ExitStack() as stack:
-        planes = stack.enter_context(start_regions(4, zones=("a",), nodes=1, traffic=False))
+        planes = stack.enter_context(start_regions(4, zones=("a",), nodes=1, traffic=traffic))
         hub, *regions = planes
         for plane in planes:
             plane.kubectl("apply", "-f", str(ROOT / "crds"))

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ombak.api.common import GROUP
+from ombak.api.health import State
 from ombak.api.override import TargetKind
 from ombak.api.pipeline import PipelineSpec
 from ombak.api.stage import OnUnreachable, Stage
@@ -21,6 +22,7 @@ from ombak.core.gates.team_alarms import PlacedAlarm, TeamAlarmGate
 from ombak.core.overrides.facts import NO_OVERRIDES, OverrideFacts
 from ombak.runtime.gate_book import GateBook
 from ombak.runtime.hub.records import PipelineRecord
+from ombak.runtime.region_records import RegionAlarm
 from ombak.runtime.regions import Regions
 
 STAGE_LABEL = f"{GROUP}/stage"
@@ -141,10 +143,17 @@ class _TeamAlarms:
         found, contact = self._regions.alarm(region.name, (namespace, bare)), self._regions.contact(region.name)
         if found is not None and contact is not None and not contact.operator.lives:
             yield PlacedAlarm(region.name, namespace, bare, None, is_certain=False, told=contact.operator.message)
-        elif found is not None:
+        elif found is not None and not self._has_nothing_to_judge(asked, target, found):
             yield PlacedAlarm(region.name, namespace, bare, found.state, found.is_certain, found.told, found.since)
-        elif not self._comes_with_it(asked, target, (namespace, bare)):
+        elif found is None and not self._comes_with_it(asked, target, (namespace, bare)):
             yield PlacedAlarm(region.name, namespace, bare, None, is_certain=False, told="there is no such Alarm")
+
+    def _has_nothing_to_judge(self, asked: _Asked, target: Target, found: RegionAlarm) -> bool:
+        """It has no data, where the Pipeline has nothing yet: its data may be that of what is to come."""
+        if found.state is not State.INSUFFICIENT_DATA:
+            return False
+        view = self._regions.view(target.region.name, (target.namespace, asked.record.meta.name))
+        return view is not None and view.is_known and view.rollout is None
 
     def _comes_with_it(self, asked: _Asked, target: Target, key: tuple[str, str]) -> bool:
         """It travels with the change, to where that was not delivered yet: waiting for it would be for ever."""
