@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from support.conveyor_scenarios import NAMESPACES, SCENARIOS, STAGES, Scenario, play
 from support.hub_planes import OMBAK, Line, World, enter, running, stage
 from support.hub_tally import Tally, proxied
 from support.region_planes import SECRETS
@@ -339,3 +340,36 @@ async def test_a_hand_edit_is_reported_and_put_back_only_where_asked(world: Worl
         line.push("v2", handEdits="PutBack")
         await line.delivered("v2")
         assert line.rollout(R3)["spec"]["replicas"] == 4
+
+
+class OnClusters:
+    """A hub and its regions as they are."""
+
+    def __init__(self, world: World, line: Line) -> None:
+        self._world, self._line = world, line
+
+    async def push(self, tag: str) -> None:
+        self._line.push(tag)
+
+    async def fail(self, tag: str) -> None:
+        self._world.hold("region-4")
+        await self._line.begun(R4, tag)
+        self._line.abort_in(R4, tag)
+        self._world.let_go("region-4")
+
+    async def settled(self, tag: str, reason: str) -> None:
+        line = self._line
+        await line.until(
+            f"{tag} everywhere, {reason}", lambda: set(line.everywhere()) == {tag} and line.reason() == reason
+        )
+
+    def entered(self) -> tuple[str, ...]:
+        return tuple(self._line.entered())
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.name)
+async def test_a_story_ends_as_it_is_told_of_regions_in_memory(world: World, scenario: Scenario) -> None:
+    """The same stories as `test_hub_conformance`, so that the models of regions do what real regions do."""
+    stages = [stage(name, *regions, namespace=NAMESPACES[name]) for name, regions in STAGES.items()]
+    with world.line(scenario.name, stages, **scenario.spec) as line:
+        await play(scenario, OnClusters(world, line))

@@ -57,7 +57,7 @@ class PipelineReconciler:
     ) -> None:
         self._client, self._stores, self._observer = client, stores, observer
         self._hands, self._clock, self._recorder = hands, clock, recorder
-        self._told: dict[Key, dict[Note, datetime]] = {}
+        self._told: dict[Key, dict[tuple[Note, int], datetime]] = {}
         self._refused: dict[Key, str] = {}
         """What the hub's own cluster did not take, of the last pass."""
 
@@ -142,7 +142,7 @@ class PipelineReconciler:
         if found != record.status:
             await self._write(record, found)
         for note in made.notes:
-            self._say(key, record, note, now)
+            self._say(key, record, note, made.memory.sequence, now)
 
     def _applied(self, key: Key, record: PipelineRecord, now: datetime) -> Status:
         """The condition of the writes: which of them failed, with the server's own words."""
@@ -171,10 +171,11 @@ class PipelineReconciler:
             raise
         self._stores.pipelines.upsert(answer)
 
-    def _say(self, key: Key, record: PipelineRecord, note: Note, now: datetime) -> None:
-        told = {n: at for n, at in self._told.get(key, {}).items() if now - at < SAID_AGAIN_AFTER}
-        if note not in told:
-            told[note] = now
+    def _say(self, key: Key, record: PipelineRecord, note: Note, last_change: int, now: datetime) -> None:
+        """Post what happened, once: a version that comes again soon, as another change, happens again."""
+        told = {said: at for said, at in self._told.get(key, {}).items() if now - at < SAID_AGAIN_AFTER}
+        if (note, last_change) not in told:
+            told[note, last_change] = now
             self._recorder.record(record.view, note, kinds.PIPELINES.kind)
         self._told[key] = told
 
