@@ -129,6 +129,7 @@ TWICE = [{"name": "a", "phase": "Prod", "regions": "Unplaced"}] * 2
         pytest.param("metadata.name", "f" * 64, ["metadata.name must be at most 63"], id="name"),
         pytest.param("spec.stages.0.phase", ABSENT, ["spec.stages", "write both, or extend"], id="no-phase"),
         pytest.param("spec.stages.0.phase", "Test", ["phase", '"PreProd", "Prod"'], id="phase"),
+        pytest.param("spec.stages.0.namespace", "Foo_Bar", ["spec.stages[0].namespace"], id="stage-namespace"),
         pytest.param("spec.stages", TWICE, ["spec.stages[1]: Duplicate value"], id="stage-twice"),
         pytest.param("spec.stages.0.bakes", {}, ['unknown field "spec.stages[0].bakes"'], id="unknown"),
         pytest.param("spec.stages.1.bake.for", "long", ["bake.for", "write for example 90s"], id="duration"),

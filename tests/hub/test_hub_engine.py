@@ -132,7 +132,7 @@ async def defect(monkeypatch: pytest.MonkeyPatch, decide: Any, broken: Any) -> N
     """One Pipeline meets it beside another one, and then it is mended."""
     async with HubRig(OF_SMALL).running() as rig:
         monkeypatch.setattr(reconcile, "decide", broken)
-        rig.apply(spec("v1", [stage("only", "p-2", namespace="other")]), name="broken")
+        rig.apply(spec("v1", [stage("only", "p-2", namespace="shop-other")]), name="broken")
         await small(rig)
         told = rig.status("broken")
         assert (told["reason"], rig.condition("Stalled", "broken")["status"]) == ("Defect", "True")

@@ -268,7 +268,8 @@ def _unreached(scene: Scene, item: Item, target: Target, *, at_rest: bool) -> Ou
 def _foreign(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> Outcome:
     told = waits.foreign(scene, target, facts)
     waits.of_item(scene, item, target.stage.name, "Conflict", told, target.region.name)
-    if facts.hub and facts.hub != scene.s.hub and facts.claimed_by != scene.s.hub:
+    may_write = target.region.takes(scene.s.pipeline.namespace, target.namespace)
+    if may_write and facts.hub and facts.hub != scene.s.hub and facts.claimed_by != scene.s.hub:
         claim = plan.Claim(*target.key, scene.s.pipeline.name, scene.s.hub, facts.resource_version)
         scene.late.append(claim)
     return Outcome.NOT_BEGUN

@@ -30,6 +30,8 @@ class RegionFacts:
     floors: Floors = NO_FLOORS
     allow: tuple[str, ...] | None = None
     """Namespaces of the hub whose Pipelines may deploy there; None for every one, as `*` is."""
+    into: tuple[str, ...] = ()
+    """Namespaces there into which they may write besides their own."""
     reachable: bool | None = None
     last_contact: datetime | None = None
     """By the hub's own clock."""
@@ -54,6 +56,13 @@ class RegionFacts:
     def admits(self, namespace: str) -> bool:
         """Whether Pipelines of that namespace of the hub may deploy there."""
         return self.allow is None or "*" in self.allow or namespace in self.allow
+
+    def takes(self, namespace: str, into: str) -> bool:
+        """Whether Pipelines of that namespace of the hub may write into this one of the region.
+
+        The hub's own rights reach every namespace there; without this rule they would be those of every Pipeline.
+        """
+        return into == namespace or into.startswith(f"{namespace}-") or bool({"*", into} & set(self.into))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
