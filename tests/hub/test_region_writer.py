@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from ombak.api.pipeline import TRAVELLING
 from ombak.core.conveyor import plan
+from ombak.runtime import kinds
 from ombak.runtime.hub.region_writer import RegionWriter
 from ombak.runtime.kube_port import AlreadyExists, ApiError, Conflict, Kind, NotFound, Object, Unreachable
 from ombak.runtime.region_records import decode_region_rollout
@@ -212,6 +214,13 @@ async def test_a_claim_says_only_whose_it_is(written: Written) -> None:
         "annotations": {"ombak.dev/claimed-by": "hub-2"},
         "resourceVersion": "9",
     }
+
+
+def test_what_a_pipeline_may_carry_is_what_a_hub_may_write() -> None:
+    """Of all that the hub may write in a region, the Rollout alone comes from elsewhere."""
+    brought = {f"{kind.api_version} {kind.kind}" for kind in kinds.TRAVELLING.values() if kind != kinds.ROLLOUTS}
+
+    assert brought == set(TRAVELLING)
 
 
 async def test_a_pipeline_that_is_gone_is_forgotten(written: Written) -> None:
