@@ -56,11 +56,15 @@ class ClearCommand:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ApplyObject:
-    """Apply an object that travels with the artifact."""
+    """Apply an object that travels with the artifact, unless it is somebody else's or was edited by hand."""
 
     region: str
     namespace: str
     manifest: Manifest
+    is_heir: bool = False
+    """The Rollout there is ours, and so is what another hub brought along with it."""
+    takes_back: bool = False
+    """What was edited is put back."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

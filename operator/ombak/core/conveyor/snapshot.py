@@ -181,6 +181,35 @@ class JobFacts:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Refused:
+    """An object that travels along and was not written: it is somebody else's, or somebody edited it."""
+
+    kind: str
+    """As `kubectl` knows it."""
+    namespace: str
+    name: str
+    hub: str = ""
+    pipeline: str = ""
+    """Whose it says it is, empty if nobody's."""
+    edits: str = ""
+    """What was edited, and by whom if that is known; empty where it is somebody else's."""
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """What tells it from all others of a region."""
+        return self.kind, self.namespace, self.name
+
+    @property
+    def what(self) -> str:
+        """The object in words."""
+        return f"{self.kind}/{self.name} in the namespace {self.namespace}"
+
+    def __str__(self) -> str:
+        """Why it was not written."""
+        return f"{self.what} {f'was edited: {self.edits}' if self.edits else 'is not of this Pipeline'}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class GateAnswer:
     """A gate that is closed for a stage, or only for one region of it."""
 
@@ -234,6 +263,8 @@ class HubSnapshot:
     gates: tuple[GateAnswer, ...] = ()
     unwritten: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Regions that did not take the last write, with their words."""
+    refused: Mapping[str, Refused] = dataclasses.field(default_factory=dict)
+    """By region: the object for which the last write was given up."""
     overrides: OverrideFacts = NO_OVERRIDES
     """Those for this Pipeline."""
     skip_after: timedelta = SKIP_AFTER
