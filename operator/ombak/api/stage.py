@@ -81,6 +81,8 @@ class ChosenRegions(RegionSelector):
     @pydantic.model_validator(mode="before")
     @classmethod
     def _word(cls, value: object) -> object:
+        if isinstance(value, str) and value != UNPLACED:
+            raise ValueError(f"{value} is no choice of regions; {_CHOICE}")
         return {"unplaced": True} if value == UNPLACED else value
 
     @pydantic.model_validator(mode="after")
