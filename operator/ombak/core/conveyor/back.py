@@ -209,19 +209,6 @@ def apply(
     scene.late += [*first, plan.ApplyRollout(*target.key, scene.s.pipeline.name, made, version, why)]
 
 
-def release_replicas(scene: Scene) -> None:
-    """Give `spec.replicas` to the region once the Rollout is there: from then on they are its own.
-
-    That write makes what was seen old, so whatever else is to be done there follows in the next decision.
-    """
-    for facts in scene.ours():
-        region, key = scene.regions.get(facts.region), (facts.region, facts.namespace)
-        if facts.holds_replicas and facts.replicas is not None and region is not None and region.is_reached:
-            scene.touched.add(key)
-            name = scene.s.pipeline.name
-            scene.late.append(plan.ReleaseReplicas(*key, name, facts.replicas, facts.resource_version))
-
-
 def is_going_back(scene: Scene, target: Target) -> bool:
     """Whether a place still has to come back from a rejected version: a slot stays taken until then."""
     facts = scene.facts.get(target.key)

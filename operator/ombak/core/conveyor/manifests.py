@@ -20,8 +20,6 @@ from ombak.core.overrides.view import AS_IT_IS, Permit
 
 Manifest = dict[str, Any]
 
-MANAGER = "ombak-hub"
-REPLICAS_MANAGER = "ombak-hub-replicas"
 HUB = f"{GROUP}/hub"
 PIPELINE = f"{GROUP}/pipeline"
 CLAIMED = f"{GROUP}/claimed-by"

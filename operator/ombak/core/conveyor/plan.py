@@ -83,20 +83,6 @@ class ApplyRollout:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class ReleaseReplicas:
-    """Apply nothing but `spec.replicas`, as it is, by the manager `ombak-hub-replicas`, without force.
-
-    Then the next apply of the hub, which does not name it, does not take it away: it is the region's own.
-    """
-
-    region: str
-    namespace: str
-    name: str
-    replicas: int
-    resource_version: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class Claim:
     """Write on a Rollout that another hub owns that this one was told to deliver it too, so that both say so."""
 
@@ -132,7 +118,6 @@ Action = (
     | ClearCommand
     | ApplyObject
     | ApplyRollout
-    | ReleaseReplicas
     | Claim
     | RunTest
     | DeleteArtifact

@@ -39,8 +39,6 @@ class RegionFacts:
     """Why nobody works there, as far as the hub can tell; empty while its operator gives signs of life."""
     time_zone: str = ""
     """For Windows in the time of the Region; empty where it says none."""
-    context: str = ""
-    """The kubectl context by which people reach it; its name where that is empty."""
 
     @property
     def is_reached(self) -> bool:
@@ -111,8 +109,6 @@ class RolloutFacts:
     rejected: str = ""
     message: str = ""
     wait: RegionWait | None = None
-    holds_replicas: bool = False
-    """The hub's own field manager still owns `spec.replicas`."""
     replicas: int | None = None
 
     @property

@@ -141,7 +141,6 @@ class RegionWriter:
                 patch = {"metadata": meta}
                 await self._regions.patch(region, kinds.ROLLOUTS, action.namespace, action.name, patch)
             case _:
-                # `Regions.create` leaves the size to the region already, so there is nothing to release.
                 raise AssertionError(f"no write of a region: {action}")
 
     async def _object(self, region: str, action: plan.ApplyObject) -> None:
