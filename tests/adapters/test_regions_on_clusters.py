@@ -18,10 +18,11 @@ import yaml
 from ombak.adapters.kube_client import HttpKubeClient
 from ombak.adapters.kubernetes import Access
 from ombak.cli.hub import HubRegions
+from ombak.core.conveyor import plan
 from ombak.runtime import kinds, kube_port
+from ombak.runtime.hub.bringing import RefusedError, bring
 from ombak.runtime.kube_port import Kind
-from ombak.runtime.region_fields import edits
-from ombak.runtime.regions import HUB_MANAGER, Reach, RegionView
+from ombak.runtime.regions import Reach, RegionView
 from ombak.sandbox import Process, Region, start_regions
 from support.clusters import eventually
 from support.region_planes import (
@@ -210,7 +211,7 @@ async def test_a_rollout_deleted_meanwhile_is_not_made_anew(planes: list[Region]
 
 
 async def test_a_hand_edit_is_seen_named_and_put_back_only_by_force(planes: list[Region], hub: HubRegions) -> None:
-    """Who did it, which field, what it holds; an apply without force changes nothing."""
+    """Who did it, and which field; an apply without force changes nothing."""
     region, wanted = planes[1], rollout("edited")
     name = region.name
     await hub.regions.create(name, {**wanted, "spec": {**wanted["spec"], "replicas": 2}})
@@ -222,15 +223,48 @@ async def test_a_hand_edit_is_seen_named_and_put_back_only_by_force(planes: list
     seen = view(hub, name, key).rollout
     assert seen is not None
     assert seen.others == (("spec.progressDeadline", ("kubectl-patch",)), ("spec.unwatched", ("kubectl-patch",)))
-    live = await hub.regions.get(name, kinds.ROLLOUTS, *key)
-    assert [str(edit) for edit in edits(live, wanted, HUB_MANAGER)] == [
-        'spec.unwatched was set to "my own reason" by kubectl-patch, the Pipeline says "a test"'
-    ]
     with pytest.raises(kube_port.Conflict, match="kubectl-patch"):
         await hub.regions.apply(name, wanted)
     forced = await hub.regions.apply(name, wanted, force=True)
     assert (forced["spec"]["unwatched"], forced["spec"]["replicas"]) == ("a test", 2)
-    assert edits(forced, wanted, HUB_MANAGER) == ()
+
+
+async def test_what_travels_along_is_never_written_over_others(planes: list[Region], hub: HubRegions) -> None:
+    """Neither another Pipeline's object, nor what a person changed or took out, unless it is to be put back."""
+    region, regions = planes[1], hub.regions
+    marks = {"ombak.dev/hub": "hub-1", "ombak.dev/pipeline": "shop/web", "ombak.dev/content": "c0ffee00"}
+    meta = {"name": "web", "namespace": "shop", "labels": {"ombak.dev/pipeline": "web"}, "annotations": marks}
+    spec = {"ports": [{"port": 80, "name": "http"}], "selector": {"app": "web"}, "publishNotReadyAddresses": False}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec}
+
+    async def brought(marks: dict[str, str], *, takes_back: bool = False) -> str:
+        manifest = {**service, "metadata": {**meta, "annotations": {**meta["annotations"], **marks}}}  # type: ignore[dict-item]
+        try:
+            await bring(regions, region.name, plan.ApplyObject(region.name, "shop", manifest, takes_back=takes_back))
+        except RefusedError as error:
+            return str(error)
+        return ""
+
+    def patch(body: dict[str, object]) -> None:
+        region.kubectl("patch", "service", "web", "-n", "shop", "--type=merge", "-p", json.dumps({"spec": body}))
+
+    assert [await brought({}), await brought({})] == ["", ""], "made, and as it was made"
+    assert "is not of this Pipeline" in await brought({"ombak.dev/pipeline": "shop/other"})
+    patch({"selector": {"app": "mine"}})
+    assert "kubectl-patch" in await brought({})
+    assert await brought({}, takes_back=True) == ""
+    patch({"selector": None})
+    assert "somebody took out spec.selector" in await brought({})
+    assert await brought({}, takes_back=True) == ""
+    live = await regions.get(region.name, kinds.SERVICES, "shop", "web")
+    assert live["spec"]["selector"] == {"app": "web"}
+    region.kubectl("create", "service", "clusterip", "his", "-n", "shop", "--tcp=80")
+    meta["name"] = "his"
+    assert "is not of this Pipeline" in await brought({})
+    give = [f"{name}={value}" for name, value in marks.items() if name != "ombak.dev/content"]
+    region.kubectl("annotate", "service", "his", "-n", "shop", "--overwrite", *give)
+    assert "kubectl-create" in await brought({}), "given over, but not what it is to be"
+    assert await brought({}, takes_back=True) == ""
 
 
 async def test_wrong_expired_and_rotated_credentials(planes: list[Region], hub: HubRegions) -> None:

@@ -19,7 +19,7 @@ def region() -> Manifest:
         },
         "prometheus": {"url": "https://thanos.example/eu", "matchers": {"region": "eu-west-1"}},
         "floors": {"oneBox": "1h", "batch": "5m", "bake": "12h"},
-        "allow": {"namespaces": ["shop", "*"]},
+        "allow": {"namespaces": ["shop", "*"], "into": ["payments"]},
     }
     return {"apiVersion": "ombak.dev/v1alpha1", "kind": "Region", "metadata": {"name": "eu-1"}, "spec": spec}
 
@@ -39,4 +39,5 @@ BAD_REGIONS = [
     pytest.param("spec.prometheus.matchers", {"__name__": "up"}, ["not __name__"], id="matcher-on-the-name"),
     pytest.param("spec.floors.bake", "long", ["spec.floors.bake"], id="floor"),
     pytest.param("spec.allow.namespaces", ["Shop"], ["spec.allow.namespaces[0]"], id="allow"),
+    pytest.param("spec.allow.into", ["kube_system"], ["spec.allow.into[0]"], id="into"),
 ]

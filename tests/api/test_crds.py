@@ -57,6 +57,20 @@ def test_writing_brings_a_folder_up_to_date(tmp_path: pathlib.Path) -> None:
     assert generate.write_files(tmp_path) == []
 
 
+def test_what_a_hub_writes_in_a_field_is_all_that_is_in_it() -> None:
+    """Server-side apply would leave what somebody else adds in a granular one; only `rejected` grows by parts."""
+    kind = next(k for k in kinds.KINDS if k.name == "Rollout")
+    fields = root_of(kind)["properties"]["spec"]["properties"]
+    types = {n: f.get("x-kubernetes-map-type") or f.get("x-kubernetes-list-type") for n, f in fields.items()}
+
+    assert {n for n, f in fields.items() if f.get("type") in ("object", "array") and types[n] != "atomic"} == {
+        "selector",  # it never changes
+        "config",  # a hub brings ConfigMaps along instead
+        "rejected",  # who reads it first hands all of it on
+        "windows",  # a hub asks its own
+    }
+
+
 def test_printing_gives_what_kubectl_applies() -> None:
     """`ombak crds | kubectl apply -f -` installs every kind."""
     printed = CliRunner().invoke(generate.crds_command, []).output

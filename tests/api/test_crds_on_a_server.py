@@ -99,7 +99,7 @@ BAD_ROLLOUTS = [
     ),
     pytest.param("spec.strategy.oneBox.scope", "zone", ["oneBox.scope", '"Region", "Zone"'], id="scope"),
     pytest.param("spec.zones", ABSENT, ["oneBox.scope Zone needs zones; write zones:"], id="zones-missing"),
-    pytest.param("spec.zones", ["a", "a"], ["spec.zones[1]: Duplicate value"], id="zone-twice"),
+    pytest.param("spec.zones", ["a", "a"], ["spec.zones", "a zone is named twice"], id="zone-twice"),
     pytest.param("spec.config", ["App"], ["spec.config[0]", "name of a ConfigMap", "write for example"], id="config"),
     pytest.param("spec.config", ["app", "app"], ["spec.config[1]: Duplicate value"], id="config-twice"),
     pytest.param("spec.config", [], ["spec.config", "at least 1"], id="no-config"),

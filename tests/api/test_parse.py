@@ -144,6 +144,26 @@ def test_a_right_spec_has_no_problem(parse: Callable[[object], ParsedSpec[Any]],
     assert (parsed.spec is not None, parsed.problem) == (True, "")
 
 
+@pytest.mark.parametrize(
+    ("api_version", "kind", "fragment"),
+    [
+        pytest.param("apps/v1", "Deployment", "apps/v1 Deployment does not travel; only these travel", id="workload"),
+        pytest.param("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "does not travel", id="rights"),
+        pytest.param("v2", "Service", "v1 Service", id="version"),
+        pytest.param("v1", "Secret", "a Secret never travels", id="secret"),
+        pytest.param("v1", "Service", "", id="service"),
+    ],
+)
+def test_what_no_region_takes_is_refused_before_anything_is_delivered(
+    api_version: str, kind: str, fragment: str
+) -> None:
+    """Not after the first region has baked it for half a day."""
+    travels = {"apiVersion": api_version, "kind": kind, "metadata": {"name": "a"}}
+    problem = parse_pipeline_spec({"objects": [travels]}).problem
+
+    assert (fragment in problem, bool(problem)) == (True, bool(fragment))
+
+
 def test_the_examples_are_right() -> None:
     """What a user copies first has no problem."""
     parsers: dict[str, Callable[[object], ParsedSpec[Any]]] = {

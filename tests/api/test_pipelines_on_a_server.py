@@ -120,6 +120,9 @@ def test_a_child_says_only_what_differs(served: Region, namespace: str) -> None:
 
 SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}}
 OWN = {"apiVersion": "ombak.dev/v1alpha1", "kind": "Rollout", "metadata": {"name": "a"}}
+SIGNAL = {"name": "errors", "ratio": {"bad": "a", "total": "b"}, "above": "1%"}
+DEPLOYMENT = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"}}
+ALIEN = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": {"name": "a"}}
 TWICE = [{"name": "a", "phase": "Prod", "regions": "Unplaced"}] * 2
 
 
@@ -129,6 +132,7 @@ TWICE = [{"name": "a", "phase": "Prod", "regions": "Unplaced"}] * 2
         pytest.param("metadata.name", "f" * 64, ["metadata.name must be at most 63"], id="name"),
         pytest.param("spec.stages.0.phase", ABSENT, ["spec.stages", "write both, or extend"], id="no-phase"),
         pytest.param("spec.stages.0.phase", "Test", ["phase", '"PreProd", "Prod"'], id="phase"),
+        pytest.param("spec.stages.0.namespace", "Foo_Bar", ["spec.stages[0].namespace"], id="stage-namespace"),
         pytest.param("spec.stages", TWICE, ["spec.stages[1]: Duplicate value"], id="stage-twice"),
         pytest.param("spec.stages.0.bakes", {}, ['unknown field "spec.stages[0].bakes"'], id="unknown"),
         pytest.param("spec.stages.1.bake.for", "long", ["bake.for", "write for example 90s"], id="duration"),
@@ -136,6 +140,8 @@ TWICE = [{"name": "a", "phase": "Prod", "regions": "Unplaced"}] * 2
         pytest.param("spec.stages.0.tests.0.template", {}, ["template.spec: Required"], id="job"),
         pytest.param("spec.objects", [SECRET], ["spec.objects[0].kind", "a Secret never travels"], id="secret"),
         pytest.param("spec.objects", [OWN], ["write the Rollout in rollout"], id="own-kind"),
+        pytest.param("spec.objects", [DEPLOYMENT], ["spec.objects[0].kind", "only these travel"], id="rooted"),
+        pytest.param("spec.objects", [ALIEN], ["spec.objects[0].kind", "only these travel"], id="alien"),
         pytest.param("spec.objects.0.metadata.namespace", "a", ["leave metadata.namespace out"], id="namespace"),
         pytest.param("spec.values.0.env", {}, ["spec.values[0].env", "at least 1"], id="no-env"),
         pytest.param("spec.rollout.spec.strategy.bake", {"for": "1h"}, ["unknown field", "strategy.bake"], id="bake"),
@@ -189,18 +195,36 @@ def test_an_artifact_belongs_to_a_rollout_or_to_a_pipeline(served: Region, names
         apply(served, namespace, both)
 
 
-def test_replicas_given_to_the_region_survive_the_next_apply(served: Region, namespace: str) -> None:
-    """As the conveyor does it: applied at creation, taken over by a second manager, then never named again."""
+ADDED = {
+    "strategy": {"revert": {"batch": "10%"}, "bake": {"for": "1m"}},
+    "alarms": {"revert": 'ALARM("other")', "oneBox": 'ALARM("mine")'},
+    "signals": [SIGNAL, {**SIGNAL, "name": "mine"}],
+    "zones": ["a", "b"],
+}
+
+
+@pytest.mark.parametrize("field", sorted(ADDED))
+def test_what_somebody_adds_in_a_field_goes_when_the_hub_puts_it_back(
+    served: Region, namespace: str, field: str
+) -> None:
+    """A field that it writes is its own whole: else `handEdits: PutBack` would write the same again and again."""
     rollout = {k: v for k, v in pipeline()["spec"]["rollout"]["spec"].items() if k != "replicas"}
+    rollout |= {"alarms": {"revert": 'ALARM("ours")'}, "zones": ["a"]}
     whole = {"apiVersion": "ombak.dev/v1alpha1", "kind": "Rollout", "metadata": {"name": "front-end"}, "spec": rollout}
-    alone = {"apiVersion": "ombak.dev/v1alpha1", "kind": "Rollout", "metadata": {"name": "front-end"}}
-    hub = ("--server-side", "--field-manager=ombak-hub")
-    apply(served, namespace, with_field(whole, "spec.replicas", 3), *hub)
-    apply(served, namespace, alone | {"spec": {"replicas": 3}}, "--server-side", "--field-manager=ombak-hub-replicas")
+    hub = ("--server-side", "--field-manager=ombak-hub", "--force-conflicts")
     apply(served, namespace, whole, *hub)
-    assert stored(served, namespace, "omr/front-end")["replicas"] == 3
+    patch = json.dumps({"spec": {field: ADDED[field]}})
+    served.kubectl("patch", "-n", namespace, "omr/front-end", "--type=merge", "-p", patch)
+    assert stored(served, namespace, "omr/front-end")[field] != rollout[field]
 
-    served.kubectl("scale", "-n", namespace, "omr/front-end", "--replicas=7")
-    apply(served, namespace, with_field(whole, "spec.minReadySeconds", 9), *hub)
+    apply(served, namespace, whole, *hub)
 
-    assert stored(served, namespace, "omr/front-end")["replicas"] == 7
+    assert stored(served, namespace, "omr/front-end") == rollout
+
+
+def test_a_signal_has_its_name_alone(served: Region, namespace: str) -> None:
+    """Though the list is one value for server-side apply."""
+    rollout = {**pipeline()["spec"]["rollout"]["spec"], "signals": [SIGNAL, SIGNAL]}
+    whole = {"apiVersion": "ombak.dev/v1alpha1", "kind": "Rollout", "metadata": {"name": "front-end"}, "spec": rollout}
+    with pytest.raises(KubectlError, match="two signals have the same name"):
+        apply(served, namespace, whole)

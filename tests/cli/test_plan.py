@@ -147,6 +147,13 @@ def test_what_would_not_get_everywhere_says_what_it_waits_for(tmp_path: Path) ->
             "Window odd: there is no time zone 'Mars/Olympus'",
             id="time-zone",
         ),
+        pytest.param(
+            manifest("Pipeline", "front-end", spec("v1", [stage("alpha", regions="unplaced")]), "shop"),
+            "spec.stages[0].regions: unplaced is no choice of regions; write names: [eu-1], or matchLabels and "
+            "matchExpressions, or Unplaced",
+            id="word",
+        ),
+        pytest.param({**pipeline(), "spec": []}, "Pipeline front-end: spec must be a mapping of fields", id="spec"),
         pytest.param(manifest("Pipline", "front-end", {}), "did you mean Pipeline?", id="kind"),
         pytest.param(
             {**pipeline(), "apiVersion": "ombak.dev/v1"},
@@ -161,6 +168,39 @@ def test_a_wrong_manifest_is_told_as_the_cluster_tells_it(tmp_path: Path, wrong:
 
     assert found.exit_code == 2
     assert told in found.stderr
+
+
+def test_what_stands_twice_and_differs_is_told(tmp_path: Path) -> None:
+    """Nobody knows which of them is meant; the same one twice is no question."""
+    regions = region("r-1"), region("r-2")
+
+    assert plan(tmp_path, *regions, pipeline(), pipeline()).exit_code == 0
+    found = plan(tmp_path, *regions, pipeline(), pipeline(windows=["office"]))
+    assert found.exit_code == 2
+    assert "Pipeline shop/front-end: it stands in the files twice, and they differ" in found.stderr
+
+
+@pytest.mark.parametrize("days", [100, 200])
+def test_a_change_that_takes_longer_than_a_plan_looks_ahead_says_so(tmp_path: Path, days: int) -> None:
+    """Not only where it is then."""
+    stages = [stage("alpha", "r-1", bake={"for": f"{days}d"}), stage("rest", "r-2")]
+    long = manifest("Pipeline", "front-end", spec("v1", stages), "shop")
+    found = plan(tmp_path, region("r-1"), region("r-2"), long)
+
+    assert found.exit_code == 1
+    assert "more than 90 days to pass, and a plan looks no further ahead; shorten the bakes" in found.stdout
+
+
+def test_without_regions_and_without_a_hub_both_ways_out_are_told(tmp_path: Path) -> None:
+    """And what is wrong in the files besides."""
+    slip = manifest("Pipline", "other", {})
+    nowhere = write_kubeconfig(tmp_path / "config", "http://127.0.0.1:9", "good")
+    found = plan(tmp_path, pipeline(), slip, options=("--kubeconfig", str(nowhere)))
+
+    assert found.exit_code == 1
+    assert "FILES hold no Region" in found.stderr
+    assert "--regions" in found.stderr
+    assert "did you mean Pipeline?" in found.stderr
 
 
 def test_a_calendar_of_a_config_map_is_looked_for_in_the_files(tmp_path: Path) -> None:

@@ -69,6 +69,14 @@ def test_unplaced_takes_what_no_other_stage_has() -> None:
         pytest.param([stage("a", "eu-1"), stage("b", "eu-1")], ["stages a and b", "another namespace"], id="twice"),
         pytest.param([stage("a", "eu-9")], ["names eu-9, which is no Region", "register it"], id="unknown"),
         pytest.param([stage("a", "us-2")], ["us-2 does not let the namespace shop in", "spec.allow"], id="barred"),
+        pytest.param(
+            [stage("a", "eu-1", namespace="kube-system")],
+            ["stages[a].namespace is kube-system", "Region eu-1", "shop and shop-* only", "spec.allow.into"],
+            id="strange",
+        ),
+        pytest.param(
+            [stage("a", regions="Unplaced", namespace="shopping")], ["stages[a].namespace is shopping"], id="prefix"
+        ),
         pytest.param([stage("a", regions={"matchLabels": {"x": "y"}})], ["selects no Region"], id="empty"),
     ],
 )
@@ -85,6 +93,14 @@ def test_a_region_may_be_in_two_stages_of_different_namespaces() -> None:
 
     assert found.slips == ()
     assert found.keys == {("eu-1", "shop-a"), ("eu-1", "shop-b")}
+
+
+@pytest.mark.parametrize("into", [("payments",), ("*",)])
+def test_a_region_may_let_pipelines_into_other_namespaces(into: tuple[str, ...]) -> None:
+    """Where its owner says so; nobody else can."""
+    found = placed(stage("a", "x-1", namespace="payments"), regions=[region("x-1", into=into)])
+
+    assert found.slips == ()
 
 
 def test_bakes_that_nobody_wrote_are_long_in_the_first_wave() -> None:

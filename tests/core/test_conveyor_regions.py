@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from ombak.core.conveyor.decide import decide
-from ombak.core.conveyor.plan import ApplyObject, ApplyRollout, Claim, HubPlan, HubWait, ReleaseReplicas, RunTest
-from ombak.core.conveyor.snapshot import GateAnswer
+from ombak.core.conveyor.plan import ApplyObject, ApplyRollout, Claim, HubPlan, HubWait, RunTest
+from ombak.core.conveyor.snapshot import GateAnswer, Refused
 from ombak.core.conveyor.world import World
 from ombak.core.floors import Floors
 from ombak.core.gates.gate import Held
@@ -147,6 +147,17 @@ def test_regions_take_their_turns() -> None:
     assert set(running(w).values()) == {V2}
 
 
+def test_nothing_is_written_into_a_namespace_that_is_not_the_teams() -> None:
+    """Whoever may write a Pipeline must not get the hub's rights in every region by it."""
+    w = small([stage("alpha", "a-1", namespace="shop-alpha"), stage("prod", "p-1", "p-2")])
+    push(w, "v2", stages=[stage("alpha", "a-1", namespace="kube-system"), stage("prod", "p-1", "p-2")])
+    last = w.run(w.now + hours(12))
+
+    assert set(w.regions["a-1"].rollouts) == {"shop-alpha"}
+    assert running(w)["p-1"] == V1
+    assert "spec.allow.into" in next(wait.what for wait in last.waits)
+
+
 HELD = Held("window", "Window office-hours to open", "its owner", "kubectl get windows", None, NOW + hours(60))
 
 
@@ -180,13 +191,12 @@ def test_a_paused_pipeline_starts_nothing() -> None:
 def test_replicas_are_written_once_and_then_given_to_the_region() -> None:
     """An autoscaler there is never fought."""
     w = world(spec("v1", [stage("alpha", "a-1", replicas=3)]), [region("a-1")])
-    first, second, third = w.step(), w.step(), w.step()
+    first, second = w.step(), w.step()
     w.run(w.now + hours(3))
     push(w, "v2")
 
     assert written(first)[0].manifest["spec"]["replicas"] == 3
-    assert [type(a) for a in second.actions] == [ReleaseReplicas]
-    assert third.actions == ()
+    assert second.actions == ()
     assert "replicas" not in written(w.step())[0].manifest["spec"]
 
 
@@ -273,6 +283,97 @@ def test_what_watches_travels_first_and_the_rest_follows_when_it_is_stable() -> 
     maps = [name for (_, kind, name) in found if kind == "ConfigMap"]
     assert len(maps) == 2
     assert all(found["shop", "ConfigMap", name]["immutable"] for name in maps)
+
+
+@pytest.mark.parametrize(
+    ("refused", "reason", "what", "command"),
+    [
+        pytest.param(
+            Refused("alarms.ombak.dev", "shop", "errors", "hub-2", "shop/front-end"),
+            "Conflict",
+            "alarms.ombak.dev/errors in the namespace shop of Region a-1 to be given over: it belongs to the hub hub-2",
+            "kubectl --context a-1 -n shop annotate alarms.ombak.dev/errors --overwrite ombak.dev/hub=hub-1 "
+            "ombak.dev/pipeline=shop/front-end",
+            id="another-hub",
+        ),
+        pytest.param(
+            Refused("services", "shop", "front-end", "hub-1", "shop/settings"),
+            "Conflict",
+            "it belongs to the Pipeline shop/settings",
+            "annotate services/front-end",
+            id="another-pipeline",
+        ),
+        pytest.param(
+            Refused("services", "shop", "front-end"), "Conflict", "nobody that the hub knows", "annotate", id="nobody"
+        ),
+        pytest.param(
+            Refused("services", "shop", "front-end", "hub-1", "shop/front-end", "somebody took out spec.ports"),
+            "Edited",
+            "to be as it was delivered: somebody took out spec.ports",
+            """kubectl -n shop patch ompl front-end --type merge -p '{"spec":{"handEdits":"PutBack"}}'""",
+            id="edited",
+        ),
+    ],
+)
+def test_an_object_that_is_left_alone_is_told(refused: Refused, reason: str, what: str, command: str) -> None:
+    """At the start as well as when the rest follows: whose it is, or what was edited, and what to do."""
+    w = small([stage("alpha", "a-1")], ("a-1",), objects=objects(80))
+    push(w, "v1", objects=objects(81))
+    starting = dataclasses.replace(w.snapshot(), refused={"a-1": refused}, unwritten={"a-1": str(refused)})
+    w.step()
+    w.run(w.now + hours(1))
+    w.regions["a-1"].rollouts["shop"].manifest["metadata"]["annotations"]["ombak.dev/objects"] = "01d"
+    w.look()
+    resting = dataclasses.replace(w.snapshot(), refused={"a-1": refused}, unwritten={"a-1": str(refused)})
+
+    for snapshot in (starting, resting):
+        found = wait_of(decide(snapshot, w.now), reason)
+        assert (what in found.what, command in found.command) == (True, True), found
+        assert (found.region, found.stage) == ("a-1", "alpha")
+
+
+@pytest.mark.parametrize(("hand_edits", "expected"), [("PutBack", ["front-end"]), ("Report", [])])
+def test_an_edited_object_is_put_back_only_where_the_pipeline_says_so(hand_edits: str, expected: list[str]) -> None:
+    """Only the one that was edited, and people are told."""
+    w = small([stage("alpha", "a-1")], ("a-1",), objects=objects(80), handEdits=hand_edits)
+    w.regions["a-1"].rollouts["shop"].manifest["metadata"]["annotations"]["ombak.dev/objects"] = "01d"
+    w.look()
+    refused = Refused("services", "shop", "front-end", "hub-1", "shop/front-end", "spec.ports")
+    made = decide(dataclasses.replace(w.snapshot(), refused={"a-1": refused}), w.now)
+
+    brought = [a for a in made.actions if isinstance(a, ApplyObject)]
+    assert [a.manifest["metadata"]["name"] for a in brought if a.takes_back] == expected
+    assert len(brought) == 3
+    assert all(a.is_heir for a in brought)
+    assert ["PutBack"] * len(expected) == [n.reason for n in made.notes if n.reason == "PutBack"]
+
+
+def test_what_another_pipeline_of_the_same_name_brings_is_told_apart() -> None:
+    """By namespace and name, on every object."""
+    w = world(spec("v1", [stage("alpha", "a-1")], objects=objects(80)), [region("a-1")])
+    told = [a.manifest["metadata"]["annotations"] for a in w.step().actions if isinstance(a, ApplyObject)]
+
+    assert [t["ombak.dev/pipeline"] for t in told] == ["shop/front-end"] * 3
+    assert len({t["ombak.dev/content"] for t in told}) == 3
+
+
+@pytest.mark.parametrize("rest", [slice(1, 2), slice(0, 0)], ids=["some", "none"])
+def test_what_is_delivered_no_longer_is_told_with_the_command_that_removes_it(rest: slice) -> None:
+    """The hub may delete nothing in a region, so somebody has to know; when nothing needs it there any more."""
+    w = small([stage("alpha", "a-1")], ("a-1",), objects=objects(80))
+    push(w, "v1", objects=objects(80)[rest])
+    notes = []
+    for _ in range(200):
+        made = w.step()
+        notes += [(n.message, w.regions["a-1"].rollouts["shop"].phase) for n in made.notes if n.reason == "LeftBehind"]
+        w.tick(hours(0.05))
+
+    alarm = "" if objects(80)[rest] else " alarms.ombak.dev/errors"
+    ((told, phase),) = dict.fromkeys(notes)
+    assert phase == "Stable"
+    assert "Region a-1 keeps" in told
+    assert f"kubectl --context a-1 -n shop delete services/front-end{alarm} configmaps/settings-" in told
+    assert "A revert to" in told
 
 
 def test_a_change_of_configuration_is_a_change_of_every_box() -> None:

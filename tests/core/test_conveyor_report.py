@@ -99,9 +99,8 @@ def test_an_empty_memory_is_written_as_nothing() -> None:
 
 def test_a_region_is_read_for_what_it_says() -> None:
     """The hub's own words beside the spec, the region's in the status."""
-    entry = {"manager": "ombak-hub", "operation": "Apply", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
     metadata = {
-        "namespace": "shop", "generation": 4, "resourceVersion": "9", "managedFields": [entry],
+        "namespace": "shop", "generation": 4, "resourceVersion": "9",
         "annotations": {"ombak.dev/hub": "h", "ombak.dev/sequence": "7", "ombak.dev/version": V1, "team": "x"},
     }  # fmt: skip
     told = {"what": "the bake", "since": "2026-01-05T12:00:00Z", "who": "time", "expected": "2026-01-05T13:00:00Z"}
@@ -115,7 +114,7 @@ def test_a_region_is_read_for_what_it_says() -> None:
         {V2: "sha256:2"},
     )
 
-    assert (found.hub, found.sequence, found.version, found.replicas, found.holds_replicas) == ("h", 7, V1, 5, True)
+    assert (found.hub, found.sequence, found.version, found.replicas) == ("h", 7, V1, 5)
     assert (found.artifact, found.phase, found.stable_digest) == (artifact_id(template("v1")), Phase.BAKE, "sha256:2")
     assert found.wait is not None
     assert (found.wait.since, found.wait.expected) == (NOW, NOW + hours(1))

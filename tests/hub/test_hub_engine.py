@@ -114,6 +114,27 @@ async def test_a_region_may_be_passed_over_after_a_silence_and_catches_up() -> N
 
 
 @in_virtual_time
+async def test_an_object_of_somebody_else_stays_his_until_he_gives_it_over() -> None:
+    """Nor is the Rollout that needs it delivered; with the command that was told, everything goes on by itself."""
+    ports = {"ports": [{"port": 80}]}
+    his = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "shop"}, "spec": ports}
+    ours = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {"ports": [{"port": 81}]}}
+    async with HubRig(OF_SMALL).running() as rig:
+        found = rig["p-1"].objects
+        found["Service", "shop", "web"] = his
+        rig.apply(spec("v1", SMALL, objects=[ours]))
+        await rig.until(lambda: rig.status().get("reason") == "Conflict")
+        told = next(wait for wait in rig.waits() if "nobody that the hub knows" in wait["what"])
+        assert found["Service", "shop", "web"] is his
+        assert (rig.condition("Stalled")["status"], rig.condition("Applied")["status"]) == ("True", "False")
+
+        marks = dict(word.split("=") for word in told["command"].split() if "=" in word)
+        found["Service", "shop", "web"] = {**his, "metadata": {**his["metadata"], "annotations": marks}}  # type: ignore[dict-item]
+        await rig.delivered("v1")
+        assert found["Service", "shop", "web"]["spec"] == ours["spec"]
+
+
+@in_virtual_time
 async def test_a_defect_in_one_pipeline_is_told_there_and_disturbs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everybody else is delivered; it goes on when it is mended."""
     decide = reconcile.decide
@@ -132,7 +153,7 @@ async def defect(monkeypatch: pytest.MonkeyPatch, decide: Any, broken: Any) -> N
     """One Pipeline meets it beside another one, and then it is mended."""
     async with HubRig(OF_SMALL).running() as rig:
         monkeypatch.setattr(reconcile, "decide", broken)
-        rig.apply(spec("v1", [stage("only", "p-2", namespace="other")]), name="broken")
+        rig.apply(spec("v1", [stage("only", "p-2", namespace="shop-other")]), name="broken")
         await small(rig)
         told = rig.status("broken")
         assert (told["reason"], rig.condition("Stalled", "broken")["status"]) == ("Defect", "True")

@@ -156,6 +156,15 @@ def test_a_blocker_selects_by_name_label_stage_and_region(labels: dict[str, str]
     assert asked.closed() == closed
 
 
+@pytest.mark.parametrize("stops", ["Starts", "Steps"])
+def test_a_blocker_of_steps_holds_no_less_than_one_of_starts(stops: str) -> None:
+    """On a hub it is the same: a region where a change is under way goes on by itself."""
+    asked = Asked()
+    asked.write(kinds.CLUSTER_BLOCKERS, "event", {"owner": "sre", "reason": "an incident", "stops": stops})
+
+    assert asked.closed() == {("alpha", ""), ("prod", "")}
+
+
 @pytest.mark.parametrize("found", [BURNS, DOUBT, BLIND, None], ids=["in ALARM", "uncertain", "no data", "missing"])
 @pytest.mark.parametrize(
     ("where", "closed"),

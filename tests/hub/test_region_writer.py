@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from ombak.api.pipeline import TRAVELLING
 from ombak.core.conveyor import plan
+from ombak.runtime import kinds
 from ombak.runtime.hub.region_writer import RegionWriter
 from ombak.runtime.kube_port import AlreadyExists, ApiError, Conflict, Kind, NotFound, Object, Unreachable
 from ombak.runtime.region_records import decode_region_rollout
@@ -18,7 +20,18 @@ from ombak.runtime.regions import Contact, Reach, RegionView
 from ombak.runtime.store import Key
 
 KEY = ("shop", "front-end")
-OBJECT = {"kind": "Service", "metadata": {"name": "front-end", "namespace": "shop"}}
+OURS = {"ombak.dev/hub": "hub-1", "ombak.dev/pipeline": "shop/front-end", "ombak.dev/content": "c0ffee00"}
+OBJECT: Object = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {
+        "name": "front-end",
+        "namespace": "shop",
+        "labels": {"ombak.dev/pipeline": "front-end"},
+        "annotations": OURS,
+    },
+    "spec": {"ports": [{"port": 80}], "selector": {"app": "front-end"}, "publishNotReadyAddresses": False},
+}
 ROLLOUT = {"kind": "Rollout", "metadata": {"name": "front-end", "namespace": "shop"}, "spec": {"replicas": 2}}
 
 
@@ -33,6 +46,8 @@ class FakeRegions:
         self.bodies: list[Object] = []
         self.errors: dict[str, ApiError] = {}
         self.hanging: set[str] = set()
+        self.live: Object | None = None
+        """What a travelling object is there, None if there is none."""
 
     async def _take(self, verb: str, region: str, body: Object) -> Object:
         if region in self.hanging:
@@ -60,7 +75,9 @@ class FakeRegions:
 
     async def get(self, region: str, kind: Kind, namespace: str, name: str) -> Object:
         self.told.append((region, "get", kind.kind))
-        return {}
+        if kind != kinds.ROLLOUTS and self.live is None:
+            raise NotFound(404, "NotFound", "it is not there")
+        return self.live or {}
 
 
 class Written:
@@ -90,16 +107,31 @@ def rollout(version: str = "", region: str = "eu-1") -> plan.ApplyRollout:
     return plan.ApplyRollout(region, "shop", "front-end", dict(ROLLOUT), version, "it starts")
 
 
-def service() -> plan.ApplyObject:
+def service(**more: Any) -> plan.ApplyObject:
     """A Service that travels along."""
-    return plan.ApplyObject("eu-1", "shop", OBJECT)
+    return plan.ApplyObject("eu-1", "shop", OBJECT, **more)
+
+
+def live(spec: Object | None = None, labels: dict[str, str] | None = None, **annotations: str) -> Object:
+    """The Service as it is there, with the marks of this Pipeline but for those that are said; empty ones are not."""
+    marks = OURS | {f"ombak.dev/{name}": value for name, value in annotations.items()}
+    told = {name: value for name, value in marks.items() if value}
+    ports = [{"port": 80, "protocol": "TCP", "targetPort": 80}]
+    return {
+        "metadata": {"name": "front-end", "resourceVersion": "7", "annotations": told, "labels": labels or {}},
+        "spec": {"ports": ports, "selector": {"app": "front-end"}, "clusterIP": "10.0.0.1"} if spec is None else spec,
+    }
 
 
 async def test_what_is_not_there_is_created_after_what_it_needs(written: Written) -> None:
     """In the order of the plan."""
     await written.write("eu-1", service(), rollout())
 
-    assert written.regions.told == [("eu-1", "apply", "Service"), ("eu-1", "create", "Rollout")]
+    assert written.regions.told == [
+        ("eu-1", "get", "Service"),
+        ("eu-1", "create", "Service"),
+        ("eu-1", "create", "Rollout"),
+    ]
     assert (written.woken, written.writer.problems(KEY)) == ([(KEY, timedelta(0))], {})
 
 
@@ -127,7 +159,7 @@ async def test_after_a_failure_nothing_that_follows_is_written(written: Written)
     written.regions.errors["eu-1"] = Unreachable("no answer")
     await written.write("eu-1", service(), rollout())
 
-    assert written.regions.told == [("eu-1", "apply", "Service")]
+    assert written.regions.told == [("eu-1", "get", "Service"), ("eu-1", "create", "Service")]
     assert "no answer" in written.writer.problems(KEY)["eu-1"]
     assert written.woken[0][1] > timedelta(0)
     written.regions.errors.clear()
@@ -196,12 +228,104 @@ async def test_a_namespace_that_is_not_there_is_told(written: Written) -> None:
     assert "namespaces" in written.writer.problems(KEY)["eu-1"]
 
 
+async def test_what_is_there_and_ours_is_applied_as_it_was_read(written: Written) -> None:
+    """With its resource version and without force; what the server adds or leaves out is no edit."""
+    written.regions.live = live()
+    await written.write("eu-1", service(), rollout("7"))
+
+    assert [verb for _, verb, _ in written.regions.told] == ["get", "apply", "force"]
+    assert written.regions.bodies[0]["metadata"]["resourceVersion"] == "7"
+    assert written.writer.refused(KEY) == {}
+
+
+@pytest.mark.parametrize(
+    ("found", "owner"),
+    [
+        pytest.param(live(hub="hub-2"), ("hub-2", "shop/front-end"), id="another-hub"),
+        pytest.param(live(pipeline="shop/settings"), ("hub-1", "shop/settings"), id="another-pipeline"),
+        pytest.param(live(hub="", pipeline="", content=""), ("", ""), id="nobody"),
+        pytest.param(live(pipeline="", labels={"ombak.dev/pipeline": "other"}), ("hub-1", ""), id="before-marks"),
+    ],
+)
+async def test_what_is_somebody_elses_is_not_touched(written: Written, found: Object, owner: tuple[str, str]) -> None:
+    """Nor is the Rollout that needs it; whose it is, is told."""
+    written.regions.live = found
+    await written.write("eu-1", service(), rollout())
+
+    refused = written.writer.refused(KEY)["eu-1"]
+    assert [verb for _, verb, _ in written.regions.told] == ["get"]
+    assert ((refused.hub, refused.pipeline), refused.edits) == (owner, "")
+    assert (refused.kind, refused.namespace, refused.name) == ("services", "shop", "front-end")
+    written.regions.live = live()
+    await written.write("eu-1", service(), rollout("8"))
+    assert written.writer.refused(KEY) == {}
+
+
+@pytest.mark.parametrize(
+    ("found", "more"),
+    [
+        pytest.param(live(pipeline="", labels={"ombak.dev/pipeline": "front-end"}), {}, id="brought-by-an-older-hub"),
+        pytest.param(live(hub="hub-2"), {"is_heir": True}, id="came-with-the-rollout"),
+    ],
+)
+async def test_what_is_ours_by_other_signs_is_taken(written: Written, found: Object, more: dict[str, bool]) -> None:
+    """Who was given the Rollout has what travelled with it."""
+    written.regions.live = found
+    await written.write("eu-1", service(**more))
+
+    assert [verb for _, verb, _ in written.regions.told] == ["get", "apply"]
+
+
+async def test_a_copy_of_a_config_map_serves_whoever_needs_it(written: Written) -> None:
+    """It never changes, and its name tells its content; only another content under that name is a conflict."""
+    meta = {**OBJECT["metadata"], "name": "settings-1"}
+    made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"a": "b"}, "immutable": True}
+    written.regions.live = live(pipeline="shop/settings") | {"data": {"a": "b"}, "immutable": True}
+    await written.write("eu-1", plan.ApplyObject("eu-1", "shop", made))
+    assert (written.regions.bodies, written.writer.refused(KEY)) == ([], {})
+
+    written.regions.live |= {"data": {"a": "c"}}
+    await written.write("eu-1", plan.ApplyObject("eu-1", "shop", made))
+    assert written.writer.refused(KEY)["eu-1"].pipeline == "shop/settings"
+
+
 async def test_a_field_that_somebody_else_owns_is_told(written: Written) -> None:
-    """An object that travels takes nothing from anybody by force."""
-    written.regions.errors["eu-1"] = Conflict(409, "Conflict", 'conflict with "helm": .spec.ports')
+    """An object that travels takes nothing from anybody by force; the server says what was edited, and by whom."""
+    written.regions.live = live()
+    written.regions.errors["eu-1"] = Conflict(409, "Conflict", 'conflict with "kubectl-edit": .spec.ports')
     await written.write("eu-1", service())
 
-    assert "helm" in written.writer.problems(KEY)["eu-1"]
+    assert "kubectl-edit" in written.writer.problems(KEY)["eu-1"]
+    assert written.writer.refused(KEY)["eu-1"].edits == 'conflict with "kubectl-edit": .spec.ports'
+
+
+async def test_a_field_that_somebody_took_out_is_told(written: Written) -> None:
+    """It has no owner that the server could name, and an apply would bring it back without a word."""
+    written.regions.live = live({"ports": [{"port": 80}]})
+    await written.write("eu-1", service())
+    assert written.writer.refused(KEY)["eu-1"].edits == "somebody took out spec.selector"
+
+    written.regions.live = live({"ports": [{"port": 80}]}, content="01dc0de0")
+    await written.write("eu-1", service(), rollout("7"))
+    assert written.writer.refused(KEY) == {}, "it is to become another one, so it may well be new"
+
+
+async def test_what_was_edited_is_put_back_where_that_is_asked_for(written: Written) -> None:
+    """By force, whatever was done to it."""
+    written.regions.live = live({"ports": [{"port": 80}]})
+    await written.write("eu-1", service(takes_back=True))
+
+    assert [verb for _, verb, _ in written.regions.told] == ["get", "force"]
+
+
+async def test_an_object_that_changes_meanwhile_is_read_again(written: Written) -> None:
+    """That is nobody's fault, and no edit."""
+    written.regions.live = live()
+    written.regions.errors["eu-1"] = Conflict(409, "Conflict", "the object has been modified")
+    await written.write("eu-1", service())
+
+    assert (written.writer.problems(KEY), written.writer.refused(KEY)) == ({}, {})
+    assert len(written.woken) == 1
 
 
 async def test_a_claim_says_only_whose_it_is(written: Written) -> None:
@@ -212,6 +336,13 @@ async def test_a_claim_says_only_whose_it_is(written: Written) -> None:
         "annotations": {"ombak.dev/claimed-by": "hub-2"},
         "resourceVersion": "9",
     }
+
+
+def test_what_a_pipeline_may_carry_is_what_a_hub_may_write() -> None:
+    """Of all that the hub may write in a region, the Rollout alone comes from elsewhere."""
+    brought = {f"{kind.api_version} {kind.kind}" for kind in kinds.TRAVELLING.values() if kind != kinds.ROLLOUTS}
+
+    assert brought == set(TRAVELLING)
 
 
 async def test_a_pipeline_that_is_gone_is_forgotten(written: Written) -> None:

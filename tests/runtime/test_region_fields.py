@@ -1,9 +1,8 @@
 """Who owns which field of an object in a region."""
 
-import json
 from typing import Any
 
-from ombak.runtime.region_fields import Edit, edits, others, taken_over
+from ombak.runtime.region_fields import others, taken_over
 
 
 def entry(manager: str, fields: dict[str, Any], operation: str = "Apply", subresource: str = "") -> dict[str, Any]:
@@ -42,27 +41,6 @@ def test_strangers_in_the_spec_are_named() -> None:
         ("spec.paused", ("kubectl-edit",)),
         ("spec.ports[port=80].name", ("helm",)),
         ('spec.zones["a"]', ("helm",)),
-    )
-
-
-def test_edits_are_where_the_object_is_not_what_was_said() -> None:
-    """A changed one, a removed one; what the manifest leaves out is nobody's edit, nor is what the server adds."""
-    manifest = {
-        "apiVersion": "v1",
-        "kind": "A",
-        "metadata": {"name": "a", "labels": {"x": "y"}},
-        "spec": {"template": {"a": [1]}, "deadline": "5m", "same": 1},
-    }
-    live = obj(
-        entry("ombak-hub", spec("same", "deadline")),
-        entry("kubectl-edit", spec("template", "extra"), "Update"),
-        spec={"template": {"a": [2]}, "same": 1, "extra": 1, "replicas": 3},
-    )
-
-    assert edits(live, manifest, "ombak-hub") == (
-        Edit("metadata.labels", (), json.dumps({"x": "y"}), "nothing"),
-        Edit("spec.template.a", ("kubectl-edit",), "[1]", "[2]"),
-        Edit("spec.deadline", (), '"5m"', "nothing"),
     )
 
 

@@ -33,6 +33,9 @@ _CONFIDENTIAL = "a Secret never travels, an artifact is readable by many; put it
 _OWN_KIND = "a Rollout, Pipeline or Artifact does not travel in objects; write the Rollout in rollout"
 _PLACED = "the stage says in which namespace an object lands; leave metadata.namespace out"
 _OWN_KINDS = ("Rollout", "Pipeline", "Artifact", "Region")
+TRAVELLING = ("ombak.dev/v1alpha1 Alarm", "v1 ConfigMap", "v1 Service", "batch/v1 Job")
+"""What may be in `objects`: as much as a region lets the hub write there."""
+_ROOTED = f"only these travel: {', '.join(TRAVELLING)}; put anything else into each region by other means"
 
 
 class HandEdits(StrEnum):
@@ -133,6 +136,12 @@ _OBJECT_SCHEMA = {
     **rules(
         rule("self.kind != 'Secret'", _CONFIDENTIAL, ".kind"),
         rule(f"!(self.kind in {list(_OWN_KINDS)} && self.apiVersion.startsWith('ombak.dev/'))", _OWN_KIND, ".kind"),
+        rule(
+            f"self.kind == 'Secret' || self.kind in {list(_OWN_KINDS)} && self.apiVersion.startsWith('ombak.dev/')"
+            f" || self.apiVersion + ' ' + self.kind in {list(TRAVELLING)}",
+            _ROOTED,
+            ".kind",
+        ),
         rule("!has(self.metadata.__namespace__)", _PLACED, ".metadata"),
     ),
 }
@@ -217,6 +226,8 @@ class PipelineSpec(Model):
                 raise ValueError(_CONFIDENTIAL)
             if found["kind"] in _OWN_KINDS and str(found["apiVersion"]).startswith("ombak.dev/"):
                 raise ValueError(_OWN_KIND)
+            if f"{found['apiVersion']} {found['kind']}" not in TRAVELLING:
+                raise ValueError(f"{found['apiVersion']} {found['kind']} does not travel; {_ROOTED}")
             if "namespace" in metadata:
                 raise ValueError(_PLACED)
         return value

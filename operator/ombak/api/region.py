@@ -140,20 +140,25 @@ class Floors(Model):
     """After the last batch."""
 
 
+_Namespaces = Annotated[
+    list[Annotated[str, pydantic.Field(min_length=1, max_length=63, pattern=rf"^(\*|{_DNS_LABEL})$")]],
+    pydantic.Field(max_length=1024, json_schema_extra={"x-kubernetes-list-type": "set"}),
+]
+
+
 class Allow(Model):
     """Which namespaces may deploy here (R99); `*` is any. An empty list is none: nothing new comes in."""
 
-    namespaces: Annotated[
-        list[Annotated[str, pydantic.Field(min_length=1, max_length=63, pattern=rf"^(\*|{_DNS_LABEL})$")]],
-        pydantic.Field(max_length=1024, json_schema_extra={"x-kubernetes-list-type": "set"}),
-    ]
+    namespaces: _Namespaces
     """Their names on the hub."""
+    into: _Namespaces = pydantic.Field(default_factory=list)
+    """Namespaces here into which they all may write, besides their own, and those that begin with it and a dash."""
 
 
 class RegionSpec(Model):
     """One cluster. `cloud`, `region`, `tier` and the name can be asked for by selectors, as can all labels.
 
-    Without `allow` every namespace of the hub may deploy here.
+    Without `allow` every namespace of the hub may deploy here: into its own, and those that begin with it and a dash.
     """
 
     cloud: LabelText | None = None

@@ -22,7 +22,7 @@ from ombak.api.rollout_status import (
     SignalView,
     WaitingFor,
 )
-from ombak.api.signal import Signal, Signals
+from ombak.api.signal import Signal, SignalList
 from ombak.api.strategy import (
     MAX_BATCH_PERCENT,
     MIN_AVAILABLE_PERCENT,
@@ -70,6 +70,12 @@ UNWATCHED = (
     "a bake that watches nothing is no bake: write alarms.revert (an expression such as 'ALARM(\"errors\")'), "
     "signals, or both, or unwatched (the reason why nothing is watched), one of the two"
 )
+# A hub writes these by server-side apply, whole: what somebody adds in one must not stay beside what it says.
+_WHOLE: dict[str, Any] = {"x-kubernetes-map-type": "atomic"}
+_EACH_ONCE = "self.all(a, self.exists_one(b, b == a))"
+_EACH_NAME_ONCE = "self.all(a, self.exists_one(b, b.name == a.name))"
+_ZONE_TWICE = "a zone is named twice; name each once"
+_SIGNAL_TWICE = "two signals have the same name; give each its own"
 ZONELESS = "strategy.oneBox.scope Zone needs zones; write zones: [zone-a, zone-b], or scope: Region"
 UNSELECTED = "template.metadata.labels must contain every label of selector.matchLabels; add them there"
 _OWN_LABELS = "labels of ombak.dev are the operator's own; select by a label of yours, such as app"
@@ -228,13 +234,18 @@ class RolloutSpec(Model):
         Annotated[list[Zone], pydantic.Field(min_length=1, max_length=16)] | None,
         pydantic.Field(
             description="The zones over which the boxes are spread; changed one at a time.",
-            json_schema_extra={"x-kubernetes-list-type": "set"},
+            json_schema_extra={"x-kubernetes-list-type": "atomic"} | rules(rule(_EACH_ONCE, _ZONE_TWICE)),
         ),
     ] = None
-    strategy: Strategy = Strategy()
+    strategy: Annotated[Strategy, pydantic.Field(json_schema_extra=_WHOLE)] = Strategy()
     """How a change travels through the boxes; a change of it holds for the next version, and for the one on its way."""
-    signals: Signals | None = None
-    alarms: Alarms | None = None
+    signals: Annotated[
+        SignalList | None,
+        pydantic.Field(
+            json_schema_extra={"x-kubernetes-list-type": "atomic"} | rules(rule(_EACH_NAME_ONCE, _SIGNAL_TWICE))
+        ),
+    ] = None
+    alarms: Annotated[Alarms | None, pydantic.Field(json_schema_extra=_WHOLE)] = None
     unwatched: Annotated[
         Annotated[str, pydantic.Field(min_length=3, max_length=512)] | None,
         pydantic.Field(description="Instead of signals and alarms: the reason why nothing is watched."),

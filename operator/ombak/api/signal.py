@@ -164,13 +164,17 @@ def _names_differ(value: "tuple[Signal, ...]") -> "tuple[Signal, ...]":
     return value
 
 
-Signals = Annotated[
+SignalList = Annotated[
     tuple[Signal, ...],
     pydantic.Field(
         min_length=1,
         max_length=MAX_SIGNALS,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         description="Measures of health; each becomes two alarms, that of all boxes and that of the one box.",
     ),
     pydantic.AfterValidator(_names_differ),
 ]
+Signals = Annotated[
+    SignalList,
+    pydantic.Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
+]
+"""The same, each of which may be applied by somebody else."""

@@ -81,6 +81,8 @@ class ChosenRegions(RegionSelector):
     @pydantic.model_validator(mode="before")
     @classmethod
     def _word(cls, value: object) -> object:
+        if isinstance(value, str) and value != UNPLACED:
+            raise ValueError(f"{value} is no choice of regions; {_CHOICE}")
         return {"unplaced": True} if value == UNPLACED else value
 
     @pydantic.model_validator(mode="after")
@@ -184,8 +186,11 @@ class Stage(Model):
         pydantic.Field(description="names, matchLabels and matchExpressions, or the word Unplaced."),
     ] = None
     namespace: Annotated[
-        Annotated[str, pydantic.Field(min_length=1, max_length=63)] | None,
-        pydantic.Field(description="Where it runs in these regions; the Pipeline's own where left out."),
+        Annotated[str, pydantic.Field(min_length=1, max_length=63, pattern=rf"^{_DNS}$")] | None,
+        pydantic.Field(
+            description="Where it runs in these regions; the Pipeline's own where left out. One that does not begin "
+            "with that and a dash must be in allow.into of the Regions."
+        ),
     ] = None
     replicas: Annotated[
         Annotated[int, pydantic.Field(ge=0, le=2_147_483_647)] | None,

@@ -71,13 +71,18 @@ def plan_command(
     book = Book(zone.key)
     documents = [document for path in (*files, *more) for document in read_documents(path)]
     if all(document.get("kind") != "Region" for document in documents):
-        book.take_cluster(kubeconfig, context)
+        try:
+            book.take_cluster(kubeconfig, context)
+        except click.ClickException as error:
+            book.take_files(documents)
+            _tell(book)
+            told = "FILES hold no Region, so those of a hub are needed; add files with Regions (--regions), or"
+            raise click.ClickException(f"{told} mend this: {error.message}") from error
     book.take_files(documents)
     book.compile()
     now = start or SystemClock().now()
     planned = plan_all(book, now if now.tzinfo is not None else now.replace(tzinfo=zone))
-    for problem in book.problems:
-        click.echo(problem, err=True)
+    _tell(book)
     if not planned and not book.problems:
         raise click.ClickException("the files hold no Pipeline with a rollout; there is nothing to plan")
     if output == "json":
@@ -88,3 +93,8 @@ def plan_command(
         raise click.exceptions.Exit(_WRONG)
     if any(each.forecast.ended is None for each in planned):
         raise click.exceptions.Exit(_NEVER)
+
+
+def _tell(book: Book) -> None:
+    for problem in book.problems:
+        click.echo(problem, err=True)

@@ -37,6 +37,7 @@ class Book:
         self.problems: list[str] = []
         """What is wrong in the files, each with its object, the field and the fix."""
         self._config_maps: dict[Key, Document] = {}
+        self._seen: dict[tuple[str, Key], Document] = {}
 
     @property
     def _stores(self) -> dict[str, Store[Any]]:
@@ -44,7 +45,7 @@ class Book:
         return {kinds.PIPELINES.kind: self.pipelines, kinds.REGIONS.kind: self.regions, **gates}
 
     def take_files(self, documents: Iterable[Document]) -> None:
-        """Take what stands in files, later ones over earlier ones; what is wrong becomes a problem."""
+        """Take what stands in files; what is wrong, or there twice and not the same, becomes a problem."""
         for number, document in enumerate(documents):
             kind, name = str(document.get("kind")), str(metadata(document).get("name") or "")
             if kind == kinds.CONFIG_MAPS.kind:
@@ -60,6 +61,10 @@ class Book:
     def _take_file(self, kind: str, name: str, document: Document, number: int) -> None:
         is_namespaced = kind in (kinds.PIPELINES.kind, kinds.BLOCKERS.kind)
         key = (_namespace(document) if is_namespaced else "", name)
+        called = f"{kind} {'/'.join(filter(None, key))}"
+        if self._seen.setdefault((kind, key), document) != document:
+            self.problems.append(f"{called}: it stands in the files twice, and they differ; leave one of them out")
+            return
         meta = {
             **metadata(document),
             "namespace": key[0],
@@ -72,7 +77,7 @@ class Book:
         assert stored is not None
         problem = self._problem(kind, key)
         if problem:
-            self.problems.append(f"{kind} {'/'.join(filter(None, key))}: {problem}")
+            self.problems.append(f"{called}: {problem}")
         if kind == kinds.PIPELINES.kind:
             self.wanted[key] = None
 
@@ -158,4 +163,8 @@ def _misnamed(document: Document, kind: str, name: str) -> str:
         return f"{kind} {name}: {kind} is no kind of {API_VERSION}; " + (
             f"did you mean {close[0]}?" if close else f"there are {', '.join(_NAMES)}"
         )
-    return "" if name else f"{kind}: metadata.name is missing; write it"
+    if not name:
+        return f"{kind}: metadata.name is missing; write it"
+    return (
+        "" if isinstance(document.get("spec"), dict) else f"{kind} {name}: spec must be a mapping of fields; write it"
+    )

@@ -7,7 +7,6 @@ holds more than `replicas`, fields that we no longer want would stay. `taken_ove
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ombak.runtime.kube_port import Object, listed, mapping, metadata
@@ -16,23 +15,7 @@ Path = tuple[str, ...]
 
 _APPLY, _UPDATE = "Apply", "Update"
 _REPLICAS: Path = ("f:spec", "f:replicas")
-_ABSENT = object()
 _REGION_OPERATOR = "ombak"
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """A field of ours that holds something else, or nothing; `by` whoever owns it now, empty if nobody does."""
-
-    path: str
-    by: tuple[str, ...]
-    wanted: str
-    found: str
-
-    def __str__(self) -> str:
-        """The edit as people read it."""
-        whose = f" by {', '.join(self.by)}" if self.by else ""
-        return f"{self.path} was set to {self.found}{whose}, the Pipeline says {self.wanted}"
 
 
 def owners(obj: Mapping[str, Any]) -> dict[Path, tuple[str, ...]]:
@@ -57,43 +40,6 @@ def others(obj: Mapping[str, Any], ours: str) -> tuple[tuple[str, tuple[str, ...
         if strangers and path[0] == "f:spec" and path != _REPLICAS:
             found.append((dotted(path), strangers))
     return tuple(sorted(found))
-
-
-def edits(live: Mapping[str, Any], manifest: Mapping[str, Any], ours: str) -> tuple[Edit, ...]:
-    """Where the live object is not what the manifest says, whoever did that; what the manifest leaves out is no edit.
-
-    `replicas` belongs to whoever scales and is left out of the manifest by then.
-    """
-    managed = owners(live)
-    return tuple(
-        Edit(dotted(path), _managers_at(managed, path, ours), _shown(wanted), _shown(found))
-        for path, wanted, found in _differences(manifest, live, ())
-        if path[0] not in ("f:apiVersion", "f:kind", "f:status") and path[:2] != ("f:metadata", "f:namespace")
-    )
-
-
-def _differences(wanted: Any, found: Any, path: Path) -> Iterator[tuple[Path, Any, Any]]:
-    """Leaves of the wanted value that are not so; lists are compared whole, as nobody says how they are keyed."""
-    if isinstance(wanted, Mapping) and wanted and isinstance(found, Mapping):
-        for key, value in wanted.items():
-            yield from _differences(value, found.get(key, _ABSENT), (*path, f"f:{key}"))
-    elif wanted != found:
-        yield path, wanted, found
-
-
-def _managers_at(managed: Mapping[Path, tuple[str, ...]], path: Path, ours: str) -> tuple[str, ...]:
-    """Who else owns the field, something in it, or that in which it is."""
-    names: dict[str, None] = {}
-    for each, managers in managed.items():
-        shorter = min(len(each), len(path))
-        if each[:shorter] == path[:shorter]:
-            names |= dict.fromkeys(name for name in managers if name != ours)
-    return tuple(names)
-
-
-def _shown(value: Any) -> str:
-    text = "nothing" if value is _ABSENT else json.dumps(value, sort_keys=True)
-    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def dotted(path: Sequence[str]) -> str:

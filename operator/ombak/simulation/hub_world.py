@@ -144,10 +144,12 @@ class MemoryRegion:
         if model is None:
             model = self._models[name] = RegionModel(self.facts, self._ill)
         if not model.apply(namespace, {**manifest, "metadata": meta}, "" if create else version):
-            raise AlreadyExists(409, "AlreadyExists", name) if create else Conflict(409, "Conflict", "modified")
+            raise (
+                AlreadyExists(409, "AlreadyExists", name)
+                if create
+                else Conflict(409, "Conflict", "the object has been modified")
+            )
         self._writes["create Rollout" if create else "apply Rollout"] += 1
-        rollout = model.rollouts[namespace]
-        rollout.holds_replicas = False
         raw = self._raw(model, name, namespace)
         asyncio.get_running_loop().call_later(HEARD_S, self._look, name)
         return raw
@@ -225,14 +227,14 @@ class MemoryRegions:
         return RegionView(region, self._contact, stored.value if stored else None, artifacts, True, True)
 
     async def create(self, region: str, manifest: Object) -> Object:
-        """See `Regions.create`."""
+        """See `Regions.create`; objects that travel along are only counted, and never there when asked for."""
+        if manifest["kind"] != "Rollout":
+            self.writes[f"create {manifest['kind']}"] += 1
+            return manifest
         return self._noted(region, self.by_name[region].write(manifest, create=True))
 
     async def apply(self, region: str, manifest: Object, **_: object) -> Object:
-        """See `Regions.apply`; objects that travel along are only counted."""
-        if manifest["kind"] != "Rollout":
-            self.writes[f"apply {manifest['kind']}"] += 1
-            return manifest
+        """See `Regions.apply`."""
         return self._noted(region, self.by_name[region].write(manifest, create=False))
 
     async def get(self, _region: str, _kind: Kind, _namespace: str, name: str) -> Object:

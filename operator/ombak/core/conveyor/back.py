@@ -5,7 +5,7 @@ import dataclasses
 from ombak.api.rollout import Phase
 from ombak.api.stage import RevertScope
 from ombak.core import naming
-from ombak.core.conveyor import content, manifests, plan, waits
+from ombak.core.conveyor import content, manifests, plan, travel, waits
 from ombak.core.conveyor.memory import Item
 from ombak.core.conveyor.placement import Target
 from ombak.core.conveyor.scene import Scene
@@ -182,9 +182,7 @@ def _in_line(scene: Scene, facts: RolloutFacts, target: Target) -> Write | None:
             facts, annotations={k: v for k, v in facts.annotations.items() if k not in manifests.OF_A_VERSION}
         )
         whole = manifests.amended(scene.s, target, seen, spec, {k: v for k, v in told.items() if v})
-        objects = tuple(
-            plan.ApplyObject(*target.key, manifests.travelling(scene.s, artifact, o, target)) for o in artifact.objects
-        )
+        objects = travel.brought(scene, artifact, target, artifact.objects, facts)
         return whole, objects, f"it is back on {artifact.version}"
     return None
 
@@ -209,19 +207,6 @@ def apply(
     scene.touched.add(target.key)
     version = facts.resource_version if facts else ""
     scene.late += [*first, plan.ApplyRollout(*target.key, scene.s.pipeline.name, made, version, why)]
-
-
-def release_replicas(scene: Scene) -> None:
-    """Give `spec.replicas` to the region once the Rollout is there: from then on they are its own.
-
-    That write makes what was seen old, so whatever else is to be done there follows in the next decision.
-    """
-    for facts in scene.ours():
-        region, key = scene.regions.get(facts.region), (facts.region, facts.namespace)
-        if facts.holds_replicas and facts.replicas is not None and region is not None and region.is_reached:
-            scene.touched.add(key)
-            name = scene.s.pipeline.name
-            scene.late.append(plan.ReleaseReplicas(*key, name, facts.replicas, facts.resource_version))
 
 
 def is_going_back(scene: Scene, target: Target) -> bool:
@@ -249,8 +234,8 @@ def tell(scene: Scene) -> None:
         target = target_of(scene, facts) if scene.rejection(facts.version) is not None else None
         if target is None or not is_going_back(scene, target):
             continue
-        told = waits.going_back(scene, target, facts)
+        told = waits.of_write(scene, target, facts.version) or ("Reverting", waits.going_back(scene, target, facts))
         if not target.region.is_reached:
-            told = waits.unreachable(target)
+            told = "Reverting", waits.unreachable(target)
         item = Item(facts.sequence, facts.version, "", scene.now)
-        waits.of_item(scene, item, facts.stage, "Reverting", told, facts.region)
+        waits.of_item(scene, item, facts.stage, *told, facts.region)

@@ -32,7 +32,6 @@ def decide(s: HubSnapshot, now: datetime) -> HubPlan:
     back.abort(scene)
     queue.tell(scene)
     queue.supersede(scene)
-    back.release_replicas(scene)
     back.settle(scene)
     for item in list(scene.items):
         _go(scene, item.sequence)

@@ -7,7 +7,7 @@ from ombak.api.pipeline import HandEdits
 from ombak.api.rollout import Phase
 from ombak.api.stage import OnUnreachable
 from ombak.core import naming
-from ombak.core.conveyor import back, fastlane, manifests, plan, tests, waits
+from ombak.core.conveyor import back, fastlane, manifests, plan, tests, travel, waits
 from ombak.core.conveyor.memory import Item
 from ombak.core.conveyor.placement import Target
 from ombak.core.conveyor.scene import Scene
@@ -128,9 +128,8 @@ def _start(scene: Scene, item: Item, target: Target, facts: RolloutFacts | None,
     if target.key in scene.touched:
         return Outcome.NOT_BEGUN
     _write(scene, order, facts, f"{item.version} starts in stage {target.stage.name}", everything=facts is None)
-    if why := scene.s.unwritten.get(target.region.name):
-        told = waits.unwritten(target, item.version, why)
-        waits.of_item(scene, item, target.stage.name, "WriteFailed", told, target.region.name)
+    if told := waits.of_write(scene, target, item.version):
+        waits.of_item(scene, item, target.stage.name, *told, target.region.name)
     else:
         where = f"Region {target.region.name} (stage {target.stage.name})"
         scene.note("RegionStarted", f"{item.version} starts in {where}.")
@@ -170,12 +169,9 @@ def what_holds(scene: Scene, item: Item, target: Target | None, stage: str = "")
 def _write(scene: Scene, order: manifests.Order, facts: RolloutFacts | None, why: str, *, everything: bool) -> None:
     """Apply what has to be there first, then the Rollout."""
     target, artifact = order.target, order.artifact
-    first = tuple(
-        plan.ApplyObject(*target.key, manifests.travelling(scene.s, artifact, found, target))
-        for found in artifact.objects
-        if everything or manifests.is_first(found)
-    )
-    made = manifests.rollout(scene.s, order, facts, objects=everything or not artifact.objects)
+    chosen = [found for found in artifact.objects if everything or manifests.is_first(found)]
+    first = travel.brought(scene, artifact, target, chosen, facts)
+    made = manifests.rollout(scene.s, order, facts, objects=everything)
     if facts is not None and _gives_way(scene, order, facts) and fastlane.flying(facts):
         # What is given up goes back there first, so that it never bakes by the fix' short bakes.
         made["metadata"]["annotations"][naming.ABORT] = fastlane.flying(facts)
@@ -268,7 +264,8 @@ def _unreached(scene: Scene, item: Item, target: Target, *, at_rest: bool) -> Ou
 def _foreign(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> Outcome:
     told = waits.foreign(scene, target, facts)
     waits.of_item(scene, item, target.stage.name, "Conflict", told, target.region.name)
-    if facts.hub and facts.hub != scene.s.hub and facts.claimed_by != scene.s.hub:
+    may_write = target.region.takes(scene.s.pipeline.namespace, target.namespace)
+    if may_write and facts.hub and facts.hub != scene.s.hub and facts.claimed_by != scene.s.hub:
         claim = plan.Claim(*target.key, scene.s.pipeline.name, scene.s.hub, facts.resource_version)
         scene.late.append(claim)
     return Outcome.NOT_BEGUN
@@ -283,6 +280,8 @@ def _edited(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> Ou
     if scene.merged.spec is not None and scene.merged.spec.hand_edits is HandEdits.PUT_BACK:
         why = f"{', '.join(fields)} was edited by hand"
         _write(scene, order, facts, why, everything=False)
+        if failed := waits.of_write(scene, target, item.version):
+            waits.of_item(scene, item, target.stage.name, *failed, target.region.name)
         scene.note("PutBack", f"Region {target.region.name}: {why}, and is put back.", is_warning=True)
     return Outcome.UNDER_WAY
 
@@ -293,8 +292,10 @@ def _finish(scene: Scene, item: Item, target: Target, facts: RolloutFacts, *, wi
     assert order is not None
     if facts.objects != order.delivery.objects:
         _write(scene, order, facts, f"{item.version} is stable, and the rest follows", everything=True)
-        told = waits.held("objects", f"the objects of {item.version} to be applied", "nobody, it goes by itself")
-        waits.of_item(scene, item, target.stage.name, "Objects", told, target.region.name)
+        rest = waits.held("objects", f"the objects of {item.version} to be applied", "nobody, it goes by itself")
+        told = waits.of_write(scene, target, item.version) or ("Objects", rest)
+        waits.of_item(scene, item, target.stage.name, *told, target.region.name)
+        travel.tell_left(scene, order, facts)
         return Outcome.UNDER_WAY
     if with_tests and not tests.passed(scene, item, target):
         return Outcome.UNDER_WAY

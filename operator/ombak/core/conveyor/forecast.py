@@ -137,7 +137,15 @@ def _before(world: World, template: Mapping[str, Any]) -> tuple[str, ...]:
     world.now -= REACH
     last = world.run(world.now + REACH)
     world.pipeline = dataclasses.replace(wanted, spec={**wanted.spec, "paused": False})
-    return () if last.reason == "Delivered" else tuple(w.what for w in last.waits)
+    return () if last.reason == "Delivered" else _stuck(world, last)
+
+
+def _stuck(world: World, last: HubPlan) -> tuple[str, ...]:
+    """Return what a change waits for; where that will come some day, that nobody looks so far ahead."""
+    found = tuple(dict.fromkeys(w.what for w in last.waits))
+    if world.next_at(last) is None:
+        return found
+    return (f"more than {REACH.days} days to pass, and a plan looks no further ahead; shorten the bakes", *found)
 
 
 def _travel(world: World) -> Forecast:
@@ -150,7 +158,7 @@ def _travel(world: World) -> Forecast:
             break
         world.tick(following - world.now)
     is_over = last.reason == "Delivered"
-    stuck = () if is_over else tuple(dict.fromkeys(w.what for w in last.waits))
+    stuck = () if is_over else _stuck(world, last)
     stages = tuple(diary.stages(Scene(world.snapshot(), world.now)))
     return Forecast(diary.began, world.now if is_over else None, stages, stuck)
 

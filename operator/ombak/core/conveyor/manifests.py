@@ -20,8 +20,6 @@ from ombak.core.overrides.view import AS_IT_IS, Permit
 
 Manifest = dict[str, Any]
 
-MANAGER = "ombak-hub"
-REPLICAS_MANAGER = "ombak-hub-replicas"
 HUB = f"{GROUP}/hub"
 PIPELINE = f"{GROUP}/pipeline"
 CLAIMED = f"{GROUP}/claimed-by"
@@ -30,6 +28,8 @@ VERSION = f"{GROUP}/version"
 STAGE = f"{GROUP}/stage"
 VALUES = f"{GROUP}/values"
 OBJECTS = f"{GROUP}/objects"
+CONTENT = f"{GROUP}/content"
+"""The hash of what an object that travels along was to be when it was written."""
 OVERRIDE = f"{GROUP}/override"
 """`namespace/name` of the Override on the hub by which a Rollout has the bakes that it has."""
 FLOORS = f"{GROUP}/floors"
@@ -147,10 +147,12 @@ def travelling(s: HubSnapshot, artifact: HubArtifact, found: Raw, target: Target
     }
     metadata["namespace"] = target.namespace
     metadata["labels"] = labels | {PIPELINE: s.pipeline.name}
-    metadata["annotations"] = annotations | {HUB: s.hub, VERSION: artifact.version}
     if made.get("kind") == "ConfigMap":
         metadata["name"] = config_name(found)
         made["immutable"] = True
+    said = content.short_hash({k: v for k, v in made.items() if k != "metadata"})
+    ours = {HUB: s.hub, PIPELINE: s.pipeline.key, VERSION: artifact.version, CONTENT: said}
+    metadata["annotations"] = annotations | ours
     return made
 
 

@@ -82,7 +82,6 @@ class RolloutModel:
     flying: str = ""
     ends_at: datetime | None = None
     digests: dict[str, str] = dataclasses.field(default_factory=dict)
-    holds_replicas: bool = True
     source: str = ""
     claimed_by: str = ""
 
@@ -140,15 +139,6 @@ class RegionModel:
     def put(self, namespace: str, manifest: Raw) -> None:
         """Take an object that travels along."""
         self.objects[namespace, manifest["kind"], manifest["metadata"]["name"]] = copy.deepcopy(manifest)
-
-    def release_replicas(self, namespace: str, resource_version: str) -> bool:
-        """Give `spec.replicas` to the region; False if the Rollout is not as it was seen."""
-        old = self.rollouts.get(namespace)
-        if old is None or str(old.version) != resource_version:
-            return False
-        old.holds_replicas = False
-        old.version += 1
-        return True
 
     def claim(self, namespace: str, hub: str) -> None:
         """Note that another hub was told to deliver here too."""
@@ -264,10 +254,6 @@ class RegionModel:
         }
         if r.claimed_by:
             metadata["annotations"] = metadata["annotations"] | {manifests.CLAIMED: r.claimed_by}
-        if r.holds_replicas:
-            fields: Raw = {"f:spec": {"f:replicas": {}}}
-            entry = {"manager": manifests.MANAGER, "operation": "Apply", "fieldsV1": fields}
-            metadata["managedFields"] = [entry]
         rejected = r.source if r.phase == "Reverting" else r.wanted if r.phase in ("Reverted", "Failed") else ""
         artifacts = {"stable": r.stable, "current": r.flying or r.stable, "rejected": rejected}
         status: Raw = {

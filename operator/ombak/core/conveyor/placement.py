@@ -95,7 +95,7 @@ def place(spec: PipelineSpec, namespace: str, regions: Iterable[RegionFacts]) ->
         for stage in spec.stages
     }
     empty = tuple(s.name for s in spec.stages if not targets[s.name] and not (s.regions and s.regions.unplaced))
-    return Placement(targets, (*problems, *_twice(targets)), tuple(missing), empty)
+    return Placement(targets, (*problems, *_strange(targets, namespace), *_twice(targets)), tuple(missing), empty)
 
 
 def _selected(
@@ -105,6 +105,18 @@ def _selected(
     if choice.names:
         return [by_name[name] for name in dict.fromkeys(choice.names) if name in by_name]
     return [r for r in known if matches(choice, r)]
+
+
+def _strange(targets: Mapping[str, tuple[Target, ...]], namespace: str) -> tuple[str, ...]:
+    """Only a Region's owner lets a Pipeline write into a namespace that is not its team's (R99)."""
+    return tuple(
+        f"spec.stages[{t.stage.name}].namespace is {t.namespace}, but Region {t.region.name} lets Pipelines of "
+        f"{namespace} write into {namespace} and {namespace}-* only; write one of those, or ask who owns the Region to "
+        f"add {t.namespace} to its spec.allow.into"
+        for found in targets.values()
+        for t in found
+        if not t.region.takes(namespace, t.namespace)
+    )
 
 
 def _twice(targets: Mapping[str, tuple[Target, ...]]) -> tuple[str, ...]:

@@ -56,11 +56,15 @@ class ClearCommand:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ApplyObject:
-    """Apply an object that travels with the artifact."""
+    """Apply an object that travels with the artifact, unless it is somebody else's or was edited by hand."""
 
     region: str
     namespace: str
     manifest: Manifest
+    is_heir: bool = False
+    """The Rollout there is ours, and so is what another hub brought along with it."""
+    takes_back: bool = False
+    """What was edited is put back."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,20 +80,6 @@ class ApplyRollout:
     manifest: Manifest
     resource_version: str
     why: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ReleaseReplicas:
-    """Apply nothing but `spec.replicas`, as it is, by the manager `ombak-hub-replicas`, without force.
-
-    Then the next apply of the hub, which does not name it, does not take it away: it is the region's own.
-    """
-
-    region: str
-    namespace: str
-    name: str
-    replicas: int
-    resource_version: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -128,7 +118,6 @@ Action = (
     | ClearCommand
     | ApplyObject
     | ApplyRollout
-    | ReleaseReplicas
     | Claim
     | RunTest
     | DeleteArtifact

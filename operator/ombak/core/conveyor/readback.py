@@ -57,7 +57,6 @@ def rollout_facts(region: str, found: Mapping[str, Any], digests: Mapping[str, s
         rejected=str(artifacts.get("rejected") or ""),
         message=str(status.get("message") or ""),
         wait=_wait(_mapping(status.get("waitingFor"))),
-        holds_replicas=_holds_replicas(metadata),
         replicas=spec.get("replicas") if isinstance(spec.get("replicas"), int) else None,
     )
 
@@ -72,13 +71,6 @@ def _wait(found: Mapping[str, Any]) -> RegionWait | None:
         command=str(found.get("command") or ""),
         expected=_moment(found.get("expected")),
     )
-
-
-def _holds_replicas(metadata: Mapping[str, Any]) -> bool:
-    for entry in metadata.get("managedFields") or ():
-        if entry.get("manager") == manifests.MANAGER and entry.get("operation") == "Apply":
-            return "f:replicas" in _mapping(_mapping(entry.get("fieldsV1")).get("f:spec"))
-    return False
 
 
 def _moment(text: object) -> datetime | None:

@@ -30,6 +30,8 @@ class RegionFacts:
     floors: Floors = NO_FLOORS
     allow: tuple[str, ...] | None = None
     """Namespaces of the hub whose Pipelines may deploy there; None for every one, as `*` is."""
+    into: tuple[str, ...] = ()
+    """Namespaces there into which they may write besides their own."""
     reachable: bool | None = None
     last_contact: datetime | None = None
     """By the hub's own clock."""
@@ -37,8 +39,6 @@ class RegionFacts:
     """Why nobody works there, as far as the hub can tell; empty while its operator gives signs of life."""
     time_zone: str = ""
     """For Windows in the time of the Region; empty where it says none."""
-    context: str = ""
-    """The kubectl context by which people reach it; its name where that is empty."""
 
     @property
     def is_reached(self) -> bool:
@@ -54,6 +54,13 @@ class RegionFacts:
     def admits(self, namespace: str) -> bool:
         """Whether Pipelines of that namespace of the hub may deploy there."""
         return self.allow is None or "*" in self.allow or namespace in self.allow
+
+    def takes(self, namespace: str, into: str) -> bool:
+        """Whether Pipelines of that namespace of the hub may write into this one of the region.
+
+        The hub's own rights reach every namespace there; without this rule they would be those of every Pipeline.
+        """
+        return into == namespace or into.startswith(f"{namespace}-") or bool({"*", into} & set(self.into))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -102,8 +109,6 @@ class RolloutFacts:
     rejected: str = ""
     message: str = ""
     wait: RegionWait | None = None
-    holds_replicas: bool = False
-    """The hub's own field manager still owns `spec.replicas`."""
     replicas: int | None = None
 
     @property
@@ -172,6 +177,35 @@ class JobFacts:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Refused:
+    """An object that travels along and was not written: it is somebody else's, or somebody edited it."""
+
+    kind: str
+    """As `kubectl` knows it."""
+    namespace: str
+    name: str
+    hub: str = ""
+    pipeline: str = ""
+    """Whose it says it is, empty if nobody's."""
+    edits: str = ""
+    """What was edited, and by whom if that is known; empty where it is somebody else's."""
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """What tells it from all others of a region."""
+        return self.kind, self.namespace, self.name
+
+    @property
+    def what(self) -> str:
+        """The object in words."""
+        return f"{self.kind}/{self.name} in the namespace {self.namespace}"
+
+    def __str__(self) -> str:
+        """Why it was not written."""
+        return f"{self.what} {f'was edited: {self.edits}' if self.edits else 'is not of this Pipeline'}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class GateAnswer:
     """A gate that is closed for a stage, or only for one region of it."""
 
@@ -225,6 +259,8 @@ class HubSnapshot:
     gates: tuple[GateAnswer, ...] = ()
     unwritten: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Regions that did not take the last write, with their words."""
+    refused: Mapping[str, Refused] = dataclasses.field(default_factory=dict)
+    """By region: the object for which the last write was given up."""
     overrides: OverrideFacts = NO_OVERRIDES
     """Those for this Pipeline."""
     skip_after: timedelta = SKIP_AFTER

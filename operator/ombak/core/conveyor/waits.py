@@ -7,7 +7,7 @@ from ombak.core.conveyor import content, plan
 from ombak.core.conveyor.memory import Item
 from ombak.core.conveyor.placement import Target
 from ombak.core.conveyor.scene import Scene
-from ombak.core.conveyor.snapshot import PipelineView, RegionFacts, RolloutFacts
+from ombak.core.conveyor.snapshot import PipelineView, Refused, RegionFacts, RolloutFacts
 from ombak.core.gates.gate import Held
 
 _ENGINEER = "whoever owns the Pipeline"
@@ -19,10 +19,10 @@ def of_pipeline(pipeline: PipelineView, verb: str) -> str:
 
 
 def in_region(region: RegionFacts, command: str) -> str:
-    """Return a kubectl command with the context by which people reach a region."""
+    """Return a kubectl command with the context by which people reach a region: its name."""
     if not command.startswith("kubectl ") or "--context" in command:
         return command
-    return f"kubectl --context {region.context or region.name} {command.removeprefix('kubectl ')}"
+    return f"kubectl --context {region.name} {command.removeprefix('kubectl ')}"
 
 
 def _on_rollout(scene: Scene, target: Target, verb: str, rest: str) -> str:
@@ -125,25 +125,53 @@ def going_back(scene: Scene, target: Target, facts: RolloutFacts) -> Held:
 
 def foreign(scene: Scene, target: Target, facts: RolloutFacts) -> Held:
     """Return the wait for a Rollout that belongs to somebody else."""
-    if facts.hub and facts.hub != scene.s.hub:
-        owner = f"the hub {facts.hub}"
-    elif facts.pipeline and facts.pipeline != scene.s.pipeline.key:
-        owner = f"the Pipeline {facts.pipeline}"
-    else:
-        owner = "nobody that the hub knows"
+    owner = _owner(scene, facts.hub, facts.pipeline)
     what = (
         f"the Rollout {target.namespace}/{scene.s.pipeline.name} in Region {target.region.name} "
         f"to be given over: it belongs to {owner}, and is not touched"
     )
-    give = f"--overwrite ombak.dev/hub={scene.s.hub} ombak.dev/pipeline={scene.s.pipeline.key}"
-    return held("conflict", what, f"whoever runs {owner}", _on_rollout(scene, target, "annotate", give))
+    return held("conflict", what, f"whoever runs {owner}", _on_rollout(scene, target, "annotate", _to_us(scene)))
+
+
+def _owner(scene: Scene, hub: str, pipeline: str) -> str:
+    if hub and hub != scene.s.hub:
+        return f"the hub {hub}"
+    if pipeline and pipeline != scene.s.pipeline.key:
+        return f"the Pipeline {pipeline}"
+    return "nobody that the hub knows"
+
+
+def _to_us(scene: Scene) -> str:
+    return f"--overwrite ombak.dev/hub={scene.s.hub} ombak.dev/pipeline={scene.s.pipeline.key}"
+
+
+def of_write(scene: Scene, target: Target, version: str) -> tuple[str, Held] | None:
+    """Return the word and the wait for a region that did not take the last write, None if it did."""
+    refused, why = scene.s.refused.get(target.region.name), scene.s.unwritten.get(target.region.name)
+    if refused is not None:
+        return ("Edited" if refused.edits else "Conflict"), _of_refused(scene, target, refused)
+    return ("WriteFailed", unwritten(target, version, why)) if why else None
+
+
+def _of_refused(scene: Scene, target: Target, refused: Refused) -> Held:
+    where = f"{refused.what} of Region {target.region.name}"
+    if refused.edits:
+        what = f"{where} to be as it was delivered: {refused.edits}"
+        return held("edited-object", what, "whoever edited it; or set handEdits: PutBack", _put_back(scene))
+    owner = _owner(scene, refused.hub, refused.pipeline)
+    what = f"{where} to be given over: it belongs to {owner}, and is not touched"
+    give = f"kubectl -n {refused.namespace} annotate {refused.kind}/{refused.name} {_to_us(scene)}"
+    return held("conflict", what, f"whoever runs {owner}", in_region(target.region, give))
 
 
 def edited(scene: Scene, target: Target, fields: tuple[str, ...]) -> Held:
     """Return the wait for a Rollout that somebody edited in the region."""
     what = f"Region {target.region.name} to run what was delivered: somebody edited {', '.join(fields)} there"
-    put_back = of_pipeline(scene.s.pipeline, "patch") + """ --type merge -p '{"spec":{"handEdits":"PutBack"}}'"""
-    return held("edited", what, "whoever edited it; or set handEdits: PutBack", put_back)
+    return held("edited", what, "whoever edited it; or set handEdits: PutBack", _put_back(scene))
+
+
+def _put_back(scene: Scene) -> str:
+    return of_pipeline(scene.s.pipeline, "patch") + """ --type merge -p '{"spec":{"handEdits":"PutBack"}}'"""
 
 
 def taken_back(scene: Scene, target: Target, facts: RolloutFacts) -> Held:

@@ -164,7 +164,7 @@ class World:
         )
         self.artifacts.setdefault(action.version, made)
 
-    def _in_region(self, action: plan.ApplyObject | plan.ApplyRollout | plan.ReleaseReplicas | plan.Claim) -> None:
+    def _in_region(self, action: plan.ApplyObject | plan.ApplyRollout | plan.Claim) -> None:
         region = self.regions.get(action.region)
         if region is None or action.region in self.silent:
             return
@@ -173,8 +173,6 @@ class World:
                 region.put(namespace, manifest)
             case plan.ApplyRollout(namespace=namespace, manifest=manifest, resource_version=version):
                 region.apply(namespace, manifest, version)
-            case plan.ReleaseReplicas(namespace=namespace, resource_version=version):
-                region.release_replicas(namespace, version)
             case plan.Claim(namespace=namespace, hub=hub):
                 region.claim(namespace, hub)
 

@@ -162,6 +162,7 @@ def region_facts(record: RegionRecord) -> RegionFacts:
         zones=tuple(spec.zones),
         floors=floors_of(spec),
         allow=tuple(spec.allow.namespaces) if spec.allow is not None else None,
+        into=tuple(spec.allow.into) if spec.allow is not None else (),
         time_zone=spec.time_zone or "",
     )
 

@@ -72,7 +72,8 @@ class PipelineReconciler:
             return None
         record, now = stored.value, self._clock.now()
         s = self._observer.snapshot(record, self._hands.jobs.facts(key), now)
-        s = dataclasses.replace(s, unwritten=self._hands.regions.problems(key))
+        hands = self._hands.regions
+        s = dataclasses.replace(s, unwritten=hands.problems(key), refused=hands.refused(key))
         made = decide(s, now)
         was_refused = self._refused.get(key)
         await self._apply(key, record, s, made, now)

@@ -9,8 +9,10 @@ from datetime import timedelta
 import structlog
 
 from ombak.core.conveyor import manifests, plan
+from ombak.core.conveyor.snapshot import Refused
 from ombak.runtime import kinds
 from ombak.runtime.backoff import Backoff
+from ombak.runtime.hub.bringing import OVERTAKEN, RefusedError, bring
 from ombak.runtime.kube_port import AlreadyExists, ApiError, Conflict, NotFound, Object
 from ombak.runtime.regions import Regions
 from ombak.runtime.store import Key
@@ -36,6 +38,7 @@ class _Lane:
     task: asyncio.Task[None] | None = None
     failures: int = 0
     problem: str = ""
+    refused: Refused | None = None
     failed: tuple[plan.Action, ...] = ()
     due: float = 0.0
 
@@ -56,6 +59,11 @@ class RegionWriter:
         """Why the last writes failed, by region; empty where they did not."""
         lanes = self._lanes.get(key, {})
         return {region: lanes[region].problem for region in sorted(lanes) if lanes[region].problem}
+
+    def refused(self, key: Key) -> dict[str, Refused]:
+        """Return the objects that were not written because they are somebody else's or were edited, by region."""
+        lanes = self._lanes.get(key, {})
+        return {name: found for name in sorted(lanes) if (found := lanes[name].refused) is not None}
 
     def start(self, key: Key, region: str, actions: Iterable[plan.Action]) -> None:
         """Begin to write, unless something is being written there or this has just failed: then it is woken for."""
@@ -90,12 +98,16 @@ class RegionWriter:
 
     async def _write(self, key: Key, region: str, lane: _Lane, actions: tuple[plan.Action, ...]) -> None:
         problem: str | None = None
+        refused: Refused | None = None
         try:
             async with asyncio.timeout(WITHIN.total_seconds()):
                 for action in actions:
                     await self._do(region, action)
         except _OvertakenError as error:
             problem = str(error) if lane.failures >= OFTEN else ""
+        except RefusedError as error:
+            problem, refused = str(error), error.refused
+            log.info("an object is left alone", namespace=key[0], pipeline=key[1], region=region, why=problem)
         except (ApiError, TimeoutError) as error:
             problem = str(error) or "it took too long"
             log.info("writes to a region failed", namespace=key[0], pipeline=key[1], region=region, error=problem)
@@ -104,7 +116,7 @@ class RegionWriter:
             problem = repr(error)
             log.exception("writes to a region failed", namespace=key[0], pipeline=key[1], region=region)
         finally:
-            lane.task = None
+            lane.task, lane.refused = None, refused
         self._wake(key, self._ended(lane, actions, problem))
 
     def _ended(self, lane: _Lane, actions: tuple[plan.Action, ...], problem: str | None) -> timedelta:
@@ -120,8 +132,8 @@ class RegionWriter:
 
     async def _do(self, region: str, action: plan.Action) -> None:
         match action:
-            case plan.ApplyObject(manifest=manifest):
-                await self._regions.apply(region, manifest)
+            case plan.ApplyObject():
+                await self._object(region, action)
             case plan.ApplyRollout():
                 await self._rollout(region, action)
             case plan.Claim():
@@ -129,8 +141,13 @@ class RegionWriter:
                 patch = {"metadata": meta}
                 await self._regions.patch(region, kinds.ROLLOUTS, action.namespace, action.name, patch)
             case _:
-                # `Regions.create` leaves the size to the region already, so there is nothing to release.
                 raise AssertionError(f"no write of a region: {action}")
+
+    async def _object(self, region: str, action: plan.ApplyObject) -> None:
+        try:
+            await bring(self._regions, region, action)
+        except (AlreadyExists, Conflict) as error:
+            raise _OvertakenError(str(error)) from error
 
     async def _rollout(self, region: str, action: plan.ApplyRollout) -> None:
         """Write it, provided it is as it was seen; if it is not, read it, so that the next decision sees it.
@@ -166,4 +183,4 @@ def _is_overtaken(error: ApiError, action: plan.ApplyRollout) -> bool:
     """It was created, changed or deleted since it was seen; where it never was, `NotFound` is of the namespace."""
     if isinstance(error, NotFound):
         return bool(action.resource_version)
-    return isinstance(error, AlreadyExists) or "modified" in error.message
+    return isinstance(error, AlreadyExists) or OVERTAKEN in error.message

@@ -1,0 +1,61 @@
+"""What travels along with a change: how it is written, why it was not, and what of it stays behind."""
+
+from collections.abc import Iterable
+
+from ombak.api.pipeline import HandEdits
+from ombak.core.conveyor import content, manifests, plan, waits
+from ombak.core.conveyor.manifests import Manifest, Order
+from ombak.core.conveyor.placement import Target
+from ombak.core.conveyor.scene import Scene
+from ombak.core.conveyor.snapshot import HubArtifact, Raw, RolloutFacts
+
+_RESOURCES = {"Alarm": "alarms.ombak.dev", "ConfigMap": "configmaps", "Service": "services", "Job": "jobs.batch"}
+
+
+def brought(
+    scene: Scene, artifact: HubArtifact, target: Target, chosen: Iterable[Raw], facts: RolloutFacts | None
+) -> tuple[plan.ApplyObject, ...]:
+    """Return the writes of objects of a version; `facts` is the Rollout there, whose owner has them too."""
+    is_heir = facts is not None and scene.is_ours(facts)
+    return tuple(_written(scene, target, manifests.travelling(scene.s, artifact, o, target), is_heir) for o in chosen)
+
+
+def _written(scene: Scene, target: Target, made: Manifest, is_heir: bool) -> plan.ApplyObject:
+    takes_back = _takes_back(scene, target, made)
+    if takes_back:
+        where = f"Region {target.region.name}"
+        told = scene.s.refused[target.region.name]
+        scene.note("PutBack", f"{where}: {told.what} was edited by hand, and is put back.", is_warning=True)
+    return plan.ApplyObject(*target.key, made, is_heir=is_heir, takes_back=takes_back)
+
+
+def _takes_back(scene: Scene, target: Target, made: Manifest) -> bool:
+    """Only what a write found edited, and only where the Pipeline says so."""
+    refused, spec = scene.s.refused.get(target.region.name), scene.merged.spec
+    if refused is None or not refused.edits or spec is None or spec.hand_edits is not HandEdits.PUT_BACK:
+        return False
+    return refused.place == (_RESOURCES.get(made["kind"]), target.namespace, made["metadata"]["name"])
+
+
+def tell_left(scene: Scene, order: Order, facts: RolloutFacts) -> None:
+    """Say which objects of the version before stay in a region: the hub has no right to delete anything there."""
+    known = scene.artifacts.values()
+    old = next((a for a in known if a.objects and content.short_hash(list(a.objects)) == facts.objects), None)
+    if old is None:
+        return
+    here = {_place(scene, order.artifact, o, order.target) for o in order.artifact.objects}
+    left = [p for o in old.objects if (p := _place(scene, old, o, order.target)) not in here]
+    if not left:
+        return
+    target, named = order.target, " ".join(f"{kind}/{name}" for kind, name in left)
+    remove = waits.in_region(target.region, f"kubectl -n {target.namespace} delete {named}")
+    first = ""
+    if any(kind == _RESOURCES["ConfigMap"] for kind, _ in left):
+        first = f"A revert to {old.version} needs its ConfigMaps, so wait for the next change to be stable. "
+    where, version = f"Region {target.region.name}", order.artifact.version
+    scene.note("LeftBehind", f"{where} keeps what {version} has no longer. {first}Remove it: {remove}")
+
+
+def _place(scene: Scene, artifact: HubArtifact, found: Raw, target: Target) -> tuple[str, str]:
+    made = manifests.travelling(scene.s, artifact, found, target)
+    return _RESOURCES.get(made["kind"], made["kind"].lower()), made["metadata"]["name"]
