@@ -113,19 +113,25 @@ def _word(held: Held) -> str:
 def _slot(scene: Scene, item: Item, stage: str) -> Held | None:
     """Return what keeps the slot of a stage taken: another change in it, or reverts that have not ended."""
     for other in [i for i in scene.items if i.is_inside and i.stage == stage]:
+        if queue.is_kept(scene, other, item):
+            return fastlane.holds(scene, item) or _taken(scene, other)
         if other.sequence < item.sequence and not deliver.has_begun(scene, other, stage):
             queue.drop_for(scene, other, item)
             continue
         if fastlane.takes_over(scene, item, other) and deliver.what_holds(scene, item, None, stage) is None:
             fastlane.give_up(scene, other, item)
             continue
-        what = f"stage {stage} to be free: {other.version} (change {other.sequence}) is in it"
-        return waits.held("slot", what, "time, as it finishes; or abort it", waits.abort(scene, other.version))
+        return _taken(scene, other)
     for target in scene.targets(item, stage):
         if back.is_going_back(scene, target) and not deliver.may_skip(scene, item, target):
             facts = scene.facts[target.key]
             return waits.going_back(scene, target, facts)
     return None
+
+
+def _taken(scene: Scene, other: Item) -> Held:
+    what = f"stage {other.stage} to be free: {other.version} (change {other.sequence}) is in it"
+    return waits.held("slot", what, "time, as it finishes; or abort it", waits.abort(scene, other.version))
 
 
 def _catch_up(scene: Scene) -> None:

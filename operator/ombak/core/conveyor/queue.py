@@ -100,7 +100,7 @@ def _append(scene: Scene, wish: HubArtifact, *, is_retry: bool) -> None:
 def supersede(scene: Scene) -> None:
     """Of those that wait for the same slot the newest goes on; it tells how many came at once."""
     for old in list(scene.items):
-        newer = [i for i in scene.items if i.sequence > old.sequence and _is_past(scene, i, old)]
+        newer = [i for i in scene.items if i.sequence > old.sequence and _may_stand_for(scene, i, old)]
         if old.is_inside or not newer:
             continue
         drop_for(scene, old, min(newer, key=lambda i: i.sequence))
@@ -113,6 +113,22 @@ def drop_for(scene: Scene, old: Item, new: Item) -> None:
         scene.note("Superseded", f"{old.version} (change {old.sequence}) goes on as part of change {new.sequence}.")
     scene.drop(old)
     scene.waits = [w for w in scene.waits if not w.key.startswith(f"{old.sequence}/")]
+
+
+def _may_stand_for(scene: Scene, new: Item, old: Item) -> bool:
+    return _is_past(scene, new, old) and not is_kept(scene, old, new)
+
+
+def is_kept(scene: Scene, old: Item, new: Item) -> bool:
+    """Whether an older change stays beside a newer one: it is the Override's, which holds the newer one meanwhile."""
+    return old.version == scene.lane != new.version and scene.lane not in ended(scene)
+
+
+def ended(scene: Scene) -> frozenset[str]:
+    """Return the versions that have come to their end: taken back, or delivered everywhere."""
+    rejected = (version for version, artifact in scene.artifacts.items() if artifact.rejection is not None)
+    done = (i.version for i in scene.items if back.is_done(scene, i))
+    return frozenset((*rejected, *done))
 
 
 def _is_past(scene: Scene, new: Item, old: Item) -> bool:

@@ -128,6 +128,14 @@ class Scene:
         """Return what an Override allows a version now, None if nothing."""
         return self.s.overrides.permit(version, self.now)
 
+    @property
+    def lane(self) -> str:
+        """The version of the Override that counts, or that may count while nobody has looked yet; empty without one."""
+        active, unseen = self.s.overrides.active(self.now), self.s.overrides.unseen(self.now)
+        if active is not None:
+            return active.artifact
+        return unseen.spec.artifact if unseen is not None and unseen.spec is not None else ""
+
     # -- what comes of it
 
     def replace(self, old: Item, new: Item) -> Item:
