@@ -92,8 +92,8 @@ def _gives_way(scene: Scene, order: manifests.Order, facts: RolloutFacts) -> boo
 
 
 _FORWARD = (Phase.INSTALLING, Phase.BLOCKED, Phase.ONE_BOX, Phase.ONE_BOX_BAKE, Phase.ROLLING, Phase.BAKE)
-_BEGUN = (State.MOVING, State.STABLE, State.OVERRIDDEN, State.EDITED, State.BACK)
-_ON_THE_WAY = (State.MOVING, State.HELD, State.OVERRIDDEN, State.EDITED)
+_BEGUN = (State.MOVING, State.STABLE, State.RENUMBERED, State.OVERRIDDEN, State.EDITED, State.BACK)
+_ON_THE_WAY = (State.MOVING, State.HELD, State.RENUMBERED, State.OVERRIDDEN, State.EDITED)
 
 
 def _takes_room(scene: Scene, item: Item, target: Target, state: State, facts: RolloutFacts | None) -> bool:
@@ -182,6 +182,26 @@ def _write(scene: Scene, order: manifests.Order, facts: RolloutFacts | None, why
     back.apply(scene, target, facts, made, first, why)
 
 
+def _renumbered(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> Outcome:
+    """Write which change it is, and nothing else: after a move to this hub, or where somebody wrote another number."""
+    said = f"change {facts.sequence} ({facts.version or 'of no version'})"
+    what = f"Region {target.region.name} to be told that {item.version} is change {item.sequence} there"
+    told = waits.held(
+        "renumbered", f"{what}: it says {said}, which this hub never gave out", "nobody, it goes by itself"
+    )
+    waits.of_item(scene, item, target.stage.name, "Renumbered", told, target.region.name)
+    if target.key not in scene.touched:
+        is_it = {
+            manifests.SEQUENCE: str(item.sequence),
+            manifests.VERSION: item.version,
+            manifests.STAGE: target.stage.name,
+        }
+        made = manifests.amended(scene.s, target, facts, {}, is_it)
+        back.apply(scene, target, facts, made, (), f"it says {said}, which this hub never gave out")
+        scene.note("Renumbered", f"Region {target.region.name}: {told.what}.", is_warning=True)
+    return Outcome.UNDER_WAY
+
+
 def _overridden(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> Outcome:
     """Write the bakes as an Override and the floors of the Region have them now, and leave all else as it is."""
     order = scene.order(item, target)
@@ -215,6 +235,9 @@ def _go_on(
         case State.FOREIGN:
             assert facts is not None
             return _foreign(scene, item, target, facts)
+        case State.RENUMBERED:
+            assert facts is not None
+            return _renumbered(scene, item, target, facts)
         case State.OVERRIDDEN:
             assert facts is not None
             return _overridden(scene, item, target, facts)

@@ -55,6 +55,7 @@ def give_up(scene: Scene, old: Item, new: Item) -> None:
     told = f"{new.version} takes the place of {old.version} in stage {old.stage}, {permit.by_whom}: {permit.reason}"
     scene.note("Superseded", told, is_warning=True)
     scene.drop(old)
+    scene.changes[old.sequence] = ""
     scene.waits = [wait for wait in scene.waits if not wait.key.startswith(f"{old.sequence}/")]
 
 

@@ -83,6 +83,7 @@ def _append(scene: Scene, wish: HubArtifact, *, is_retry: bool) -> None:
     key = content.short_hash(frozen)
     scene.plans[key] = frozen
     scene.sequence += 1
+    scene.changes[scene.sequence] = wish.version
     scene.wish = scene.merged.wish
     item = Item(
         sequence=scene.sequence,
