@@ -86,6 +86,19 @@ def test_a_condition_keeps_its_time_while_it_is_the_same() -> None:
     assert times["Ready"] == later.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def test_what_belongs_to_somebody_else_is_not_this_pipeline_being_ready() -> None:
+    """Its Rollout was given to another hub, or somebody took its name."""
+    w = world()
+    w.run(w.now + hours(12))
+    rollout = w.regions["r-wave-3"].rollouts["shop"]
+    rollout.manifest["metadata"]["annotations"]["ombak.dev/hub"] = "another"
+    rollout.version += 1
+
+    found = status(w.snapshot(), w.settle(), {}, w.now)
+    ready = next(c for c in found["conditions"] if c["type"] == "Ready")
+    assert (found["reason"], ready["status"], ready["reason"]) == ("Conflict", "False", "Conflict")
+
+
 @pytest.mark.parametrize("raw", [None, {"items": 3}, {"items": [{"sequence": 1}]}, "x"], ids=str)
 def test_a_memory_that_cannot_be_read_counts_as_erased(raw: object) -> None:
     """The regions tell the rest."""

@@ -38,6 +38,7 @@ def decide(s: HubSnapshot, now: datetime) -> HubPlan:
         _go(scene, item.sequence)
     queue.supersede(scene)
     _catch_up(scene)
+    _is_nowhere(scene)
     back.tell(scene)
     retention.clear(scene)
     return _planned(scene)
@@ -81,14 +82,21 @@ def _work(scene: Scene, item: Item) -> bool:
 
 
 def _is_empty(scene: Scene, item: Item, stage: str) -> bool:
-    """A stage without any region proves nothing, unless it takes what is left over."""
+    """A stage without any region proves nothing, unless it takes what is left over and others have some."""
     placed = scene.placement(scene.plan_of(item))
-    if stage not in placed.empty:
+    if placed.keys and stage not in placed.empty:
         return False
     what = f"a Region in stage {stage}: none is selected that lets the namespace in"
     who = "whoever owns the Pipeline; or register or label a Region"
-    waits.of_item(scene, item, stage, "NoRegion", waits.held("empty", what, who))
+    told = waits.held("empty", what, who, waits.of_pipeline(scene.s.pipeline, "edit"))
+    waits.of_item(scene, item, stage, "NoRegion", told)
     return True
+
+
+def _is_nowhere(scene: Scene) -> bool:
+    """What was delivered everywhere is delivered no more when the last region is gone."""
+    newest = scene.items[-1] if scene.items else None
+    return newest is not None and back.is_done(scene, newest) and _is_empty(scene, newest, newest.stage)
 
 
 def _enter(scene: Scene, item: Item) -> bool:
