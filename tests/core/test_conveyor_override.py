@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from ombak.api.override import OverrideSpec
 from ombak.core import naming
 from ombak.core.conveyor import manifests, report
 from ombak.core.conveyor.snapshot import GateAnswer, Held
@@ -17,25 +16,9 @@ from ombak.core.conveyor.world import World
 from ombak.core.floors import Floors
 from ombak.core.overrides.facts import OverrideFacts
 from ombak.core.overrides.view import OverrideView
-from support.conveyor import NAME, NOW, hours, inside, push, region, running, spec, stage, version_of, world
+from support.conveyor import hours, inside, override, push, region, running, spec, stage, version_of, world
 
 FREEZE = Held("blocker", "Blocker shop/freeze to be lifted", "sre", "kubectl delete blocker freeze")
-
-
-def override(version: str, *, until: datetime = NOW + timedelta(days=3), **more: Any) -> OverrideView:
-    """An Override for the Pipeline that was approved; a long one where the test takes days."""
-    fields: dict[str, Any] = {
-        "target": {"kind": "Pipeline", "name": NAME},
-        "artifact": version_of(version),
-        "requestedBy": "alice",
-        "reason": "CVE-2026-1",
-        "urgency": "it is exploited",
-        "expires": until.isoformat(),
-        "bake": {"oneBox": "1m", "batch": "30s", "bake": "2m"},
-        "approvals": [{"by": "bob", "uid": "u"}],
-    }
-    made = OverrideSpec.model_validate({k: v for k, v in (fields | more).items() if v is not None})
-    return OverrideView("shop", "fix", "u", until - timedelta(hours=20), made, flaw="")
 
 
 V1, V2, V3 = (version_of(tag) for tag in ("v1", "v2", "v3"))
@@ -196,6 +179,25 @@ def test_the_fix_takes_the_slot_of_what_is_in_a_stage() -> None:
         for model in w.regions.values()
         for r in model.rollouts.values()
     )
+
+
+def test_what_was_given_up_is_not_left_behind_when_the_fix_is_taken_back() -> None:
+    """Nobody speaks for it any more: its regions come back to what was delivered last, also one that did not answer."""
+    w = small()
+    push(w, "v2")
+    w.run(w.now + hours(4))
+    assert inside(w) == {"prod": V2}
+    push(w, "v3")
+    w.run(w.now + hours(3))
+    w.silent.add("p-2")
+    w.regions["p-1"].becomes_ill(V3)
+    let(w, override("v3", supersede=True))
+    w.run(w.now + hours(30))
+    w.silent.clear()
+    last = w.run(w.now + hours(30))
+
+    assert last.reason == "Rejected"
+    assert running(w)["p-1"] == running(w)["p-2"] == V1
 
 
 def test_a_fix_that_is_held_takes_nobodys_slot() -> None:

@@ -150,13 +150,15 @@ def _must_be_named(item: Item, order: manifests.Order, facts: RolloutFacts) -> b
 def what_holds(scene: Scene, item: Item, target: Target | None, stage: str = "") -> Held | None:
     """Return what keeps a change from starting in a stage, or in one of its regions."""
     if scene.problem:
-        return waits.held("spec", f"the Pipeline to be valid: {scene.problem}", "whoever edits the Pipeline")
+        what, edit = f"the Pipeline to be valid: {scene.problem}", waits.of_pipeline(scene.s.pipeline, "edit")
+        return waits.held("spec", what, "whoever edits the Pipeline", edit)
     if scene.s.pipeline.spec.get("paused"):
         lift = waits.of_pipeline(scene.s.pipeline, "patch") + """ --type merge -p '{"spec":{"paused":false}}'"""
         return waits.held("paused", "spec.paused to be lifted", "whoever paused it", lift)
     placed = scene.placement(scene.plan_of(item))
     if placed.problems:
-        return waits.held("placement", placed.problems[0], "whoever owns the Pipeline or the Regions")
+        who, edit = "whoever owns the Pipeline or the Regions", waits.of_pipeline(scene.s.pipeline, "edit")
+        return waits.held("placement", placed.problems[0], who, edit)
     artifact = scene.artifacts.get(item.version)
     if artifact is None or not artifact.is_genuine:
         what = f"the Artifact of {item.version}, which is gone or not what its name says"

@@ -35,7 +35,8 @@ def enqueue(scene: Scene) -> None:
     wish = wished(scene)
     if wish is None:
         if scene.problem:
-            waits.wait(scene, "spec", "Invalid", scene.problem, "whoever edits the Pipeline or its bases")
+            who, command = "whoever edits the Pipeline or its bases", waits.of_pipeline(scene.s.pipeline, "edit")
+            waits.wait(scene, "spec", "Invalid", scene.problem, who, command)
         return
     _repair(scene, wish)
     is_retried = wish.retried_at >= scene.sequence > 0
@@ -43,10 +44,12 @@ def enqueue(scene: Scene) -> None:
         return
     slips = scene.placement(scene.merged).slips
     if slips:
-        waits.wait(scene, "placement", "Invalid", slips[0], "whoever owns the Pipeline or the Regions")
+        who, command = "whoever owns the Pipeline or the Regions", waits.of_pipeline(scene.s.pipeline, "edit")
+        waits.wait(scene, "placement", "Invalid", slips[0], who, command)
     elif not wish.is_ours or not _is_content(wish):
         what = f"the Artifact {wish.name} to be out of the way: it is not what its name says, or not this Pipeline's"
-        waits.wait(scene, "artifact", "Conflict", what, "whoever made it, by deleting it")
+        command = f"kubectl -n {scene.s.pipeline.namespace} delete artifact {wish.name}"
+        waits.wait(scene, "artifact", "Conflict", what, "whoever made it, by deleting it", command)
     elif wish.rejection is None:
         _append(scene, wish, is_retry=bool(wish.retried))
 
@@ -113,6 +116,9 @@ def drop_for(scene: Scene, old: Item, new: Item) -> None:
         scene.replace(new, dataclasses.replace(new, batch=new.batch + old.batch))
         scene.note("Superseded", f"{old.version} (change {old.sequence}) goes on as part of change {new.sequence}.")
     scene.drop(old)
+    if old.is_inside:
+        # Where it was written, and never began, nothing later is there that would have to stay.
+        scene.changes[old.sequence] = ""
     scene.waits = [w for w in scene.waits if not w.key.startswith(f"{old.sequence}/")]
 
 
