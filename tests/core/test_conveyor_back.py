@@ -1,11 +1,14 @@
 """Taking back over many regions: how far it reaches, that slots wait for it, and what may come afterwards."""
 
 import dataclasses
+from datetime import datetime
 
 import pytest
 
 from ombak.core.conveyor.plan import ApplyRollout, RecordRejected
+from ombak.core.conveyor.snapshot import GateAnswer
 from ombak.core.conveyor.world import World
+from ombak.core.gates.gate import Held
 from support.conveyor import hours, inside, push, region, running, spec, stage, version_of, world
 
 V1, V2, V3 = (version_of(tag) for tag in ("v1", "v2", "v3"))
@@ -223,3 +226,30 @@ def test_a_revert_writes_nothing_but_what_it_must() -> None:
         ("p-1", f"it is back on {V1}"),
         ("p-2", f"it is back on {V1}"),
     ]
+
+
+def test_what_a_newer_change_stood_for_does_not_start_when_that_one_is_aborted() -> None:
+    """It is written in a region that a Blocker there holds: it would start by itself, and nobody would speak for it."""
+    w = world()
+    w.run(w.now + hours(12))
+    model = w.regions["r-alpha"]
+
+    def blocked(_now: datetime) -> None:
+        for r in model.rollouts.values():
+            r.phase, r.observed = "Stable" if r.wanted == r.stable else "Blocked", r.generation
+
+    model.tick = blocked  # type: ignore[method-assign]
+    push(w, "v2")
+    w.settle()
+    assert model.rollouts["shop"].wanted == V2
+    held = Held("blocker", "Blocker shop/freeze to be lifted", "sre", "kubectl delete blocker freeze")
+    w.set_gates(lambda _now: (GateAnswer("alpha", held, "r-alpha"),))
+    push(w, "v3")
+    w.settle()
+    assert inside(w) == {"alpha": V3}
+    w.pipeline = dataclasses.replace(w.pipeline, abort=V3)
+    w.settle()
+    w.set_gates(lambda _now: ())
+    w.settle()
+
+    assert model.rollouts["shop"].wanted == V1

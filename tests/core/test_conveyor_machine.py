@@ -1,4 +1,4 @@
-"""The conveyor under everything at once: whatever happens, nothing overtakes, nothing bad goes on, all of it ends."""
+"""The conveyor under everything at once: nothing overtakes unless an Override lets it, nothing bad goes on, it ends."""
 
 import dataclasses
 from datetime import timedelta
@@ -8,11 +8,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from ombak.core.conveyor import plan
+from ombak.core.conveyor import manifests, plan
 from ombak.core.conveyor.decide import decide
 from ombak.core.conveyor.memory import HubMemory
 from ombak.core.conveyor.snapshot import JobState
-from support.conveyor import hours, push, region, spec, stage, version_of, world
+from ombak.core.overrides.facts import OverrideFacts
+from support.conveyor import hours, override, push, region, spec, stage, version_of, world
 
 NAMES = ("a-1", "b-1", "c-1", "c-2", "d-1", "d-2")
 TAGS = ("v1", "v2", "v3", "v4")
@@ -124,6 +125,33 @@ class Conveyor(RuleBasedStateMachine):
         made = dict(self.w.pipeline.spec)
         self.w.pipeline = dataclasses.replace(self.w.pipeline, spec=made | {"paused": not made.get("paused")})
 
+    @rule()
+    def is_broken(self) -> None:
+        """Somebody writes what is not valid, or mends it."""
+        problem = "" if self.w.pipeline.problem else "spec.stages: they are all wrong; write others"
+        self.w.pipeline = dataclasses.replace(self.w.pipeline, problem=problem)
+
+    @rule(
+        tag=st.sampled_from(TAGS),
+        lasts=st.sampled_from([timedelta(minutes=30), hours(3), hours(20)]),
+        supersede=st.booleans(),
+    )
+    def asks_for_an_override(self, tag: str, lasts: timedelta, supersede: bool) -> None:
+        """Somebody wants a fast lane for a version, on its way or not; it does not count yet."""
+        view = override(tag, until=self.w.now + lasts, supersede=supersede)
+        self.w.overrides = OverrideFacts((dataclasses.replace(view, flaw=None),))
+
+    @rule()
+    def approves(self) -> None:
+        """Nothing is found against how it came about, if it is not over yet."""
+        views = (dataclasses.replace(view, flaw="") for view in self.w.overrides.views)
+        self.w.overrides = OverrideFacts(tuple(views))
+
+    @rule()
+    def deletes_the_override(self) -> None:
+        """Somebody takes it back, approved or not."""
+        self.w.overrides = OverrideFacts()
+
     @rule(
         minutes=st.sampled_from([0, 0, 1, 12, 45, 130]),
         writes=st.none() | st.integers(0, 6),
@@ -155,14 +183,31 @@ class Conveyor(RuleBasedStateMachine):
         seen = {(f.region, f.namespace): f for f in s.rollouts}
         for action in made.actions:
             if isinstance(action, plan.ApplyRollout):
-                self.check(action, rejected, seen.get((action.region, action.namespace)))
+                self.check(action, made, rejected, seen.get((action.region, action.namespace)))
         for wait in made.waits:
             assert wait.what, wait
             assert wait.who, wait
+            assert wait.command.startswith("kubectl "), wait
             assert wait.since <= self.w.now, wait
+        self.check_lane(s.memory, made, rejected)
         return made
 
-    def check(self, action: plan.ApplyRollout, rejected: set[str], seen: Any) -> None:
+    def check_lane(self, before: HubMemory, made: plan.HubPlan, rejected: set[str]) -> None:
+        """The version of an Override is never lost, and while it counts no other one enters a stage."""
+        facts, now = self.w.overrides, self.w.now
+        view = facts.counting(now) or facts.unseen(now)
+        lane = view.spec.artifact if view is not None and view.spec is not None else ""
+        was_there = any(i.version == lane for i in before.items)
+        is_there = any(i.version == lane for i in made.memory.items)
+        assert is_there or not was_there or lane in rejected, f"the fix {lane} was thrown out"
+        started = {i.version for i in made.memory.items if i.is_inside} - {
+            i.version for i in before.items if i.is_inside
+        }
+        done = {i.version for i in made.memory.items if i.stage == ROUTE[-1] and not i.is_inside}
+        if lane and lane not in rejected | done and before.items:  # what is told from the regions has been there
+            assert started <= {lane} or facts.counting(now) is None, f"{started} enters a stage beside the fix {lane}"
+
+    def check(self, action: plan.ApplyRollout, made: plan.HubPlan, rejected: set[str], seen: Any) -> None:
         """Hold one write against the promises."""
         told = action.manifest["metadata"]["annotations"]
         version, sequence = told["ombak.dev/version"], int(told["ombak.dev/sequence"])
@@ -171,7 +216,8 @@ class Conveyor(RuleBasedStateMachine):
         runs_there = seen is not None and version in (seen.version, seen.stable)
         assert runs_there or version not in rejected, f"{version} enters {action.region} although it was rejected"
         if seen is not None and sequence < seen.sequence:
-            assert seen.version in rejected, f"{sequence} comes after {seen.sequence} in {action.region}"
+            is_given_up = made.memory.changes.get(seen.sequence) == ""
+            assert is_given_up or seen.version in rejected, f"{sequence} comes after {seen.sequence} in {action.region}"
 
     @invariant()
     def one_in_each_slot(self) -> None:
@@ -199,12 +245,13 @@ class Conveyor(RuleBasedStateMachine):
         if not hasattr(self, "w"):
             return
         self.w.silent.clear()
+        self.approves()
         for name in NAMES[:4]:
             if name not in self.w.regions:
                 self.w.add(some_region(name))
         made = dict(self.w.pipeline.spec) | {"paused": False}
-        self.w.pipeline = dataclasses.replace(self.w.pipeline, spec=made)
-        last = self.w.run(self.w.now + hours(48))
+        self.w.pipeline = dataclasses.replace(self.w.pipeline, spec=made, problem="")
+        last = self.w.run(self.w.now + hours(72))
         self.is_over(last)
 
     def is_over(self, last: plan.HubPlan) -> None:
@@ -221,6 +268,7 @@ class Conveyor(RuleBasedStateMachine):
             (rollout,) = model.rollouts.values()
             if wished not in rollout.bad:
                 assert (name, rollout.stable, rollout.phase) == (name, wished, "Stable")
+                assert manifests.OVERRIDE not in rollout.manifest["metadata"]["annotations"]
 
 
 TestConveyor = Conveyor.TestCase

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
-from ombak.api.override import OverrideSpec
+import pytest
+
 from ombak.core import naming
 from ombak.core.conveyor import manifests, report
 from ombak.core.conveyor.snapshot import GateAnswer, Held
@@ -14,25 +16,9 @@ from ombak.core.conveyor.world import World
 from ombak.core.floors import Floors
 from ombak.core.overrides.facts import OverrideFacts
 from ombak.core.overrides.view import OverrideView
-from support.conveyor import NAME, NOW, hours, inside, push, region, running, spec, stage, version_of, world
+from support.conveyor import hours, inside, override, push, region, running, spec, stage, version_of, world
 
 FREEZE = Held("blocker", "Blocker shop/freeze to be lifted", "sre", "kubectl delete blocker freeze")
-
-
-def override(version: str, *, until: datetime = NOW + timedelta(days=3), **more: Any) -> OverrideView:
-    """An Override for the Pipeline that was approved; a long one where the test takes days."""
-    fields: dict[str, Any] = {
-        "target": {"kind": "Pipeline", "name": NAME},
-        "artifact": version_of(version),
-        "requestedBy": "alice",
-        "reason": "CVE-2026-1",
-        "urgency": "it is exploited",
-        "expires": until.isoformat(),
-        "bake": {"oneBox": "1m", "batch": "30s", "bake": "2m"},
-        "approvals": [{"by": "bob", "uid": "u"}],
-    }
-    made = OverrideSpec.model_validate({k: v for k, v in (fields | more).items() if v is not None})
-    return OverrideView("shop", "fix", "u", until - timedelta(hours=20), made, flaw="")
 
 
 V1, V2, V3 = (version_of(tag) for tag in ("v1", "v2", "v3"))
@@ -195,6 +181,25 @@ def test_the_fix_takes_the_slot_of_what_is_in_a_stage() -> None:
     )
 
 
+def test_what_was_given_up_is_not_left_behind_when_the_fix_is_taken_back() -> None:
+    """Nobody speaks for it any more: its regions come back to what was delivered last, also one that did not answer."""
+    w = small()
+    push(w, "v2")
+    w.run(w.now + hours(4))
+    assert inside(w) == {"prod": V2}
+    push(w, "v3")
+    w.run(w.now + hours(3))
+    w.silent.add("p-2")
+    w.regions["p-1"].becomes_ill(V3)
+    let(w, override("v3", supersede=True))
+    w.run(w.now + hours(30))
+    w.silent.clear()
+    last = w.run(w.now + hours(30))
+
+    assert last.reason == "Rejected"
+    assert running(w)["p-1"] == running(w)["p-2"] == V1
+
+
 def test_a_fix_that_is_held_takes_nobodys_slot() -> None:
     """What is in the stage goes on."""
     w = small()
@@ -224,3 +229,126 @@ def test_floors_that_are_raised_in_the_middle_of_a_bake_are_written_and_no_edit(
     assert all(region.state == "Moving" for s in last.stages if s.name == "prod" for region in s.regions)
     w.run(w.now + hours(40))
     assert set(running(w).values()) == {V2}
+
+
+def bakes_in_alpha(w: World) -> None:
+    """Another change is in the middle of the first stage, and the fix waits behind it."""
+    push(w, "v2")
+    w.run(w.now + timedelta(minutes=5))
+
+
+def does_not_answer(w: World) -> None:
+    """The fix is in the first stage, but its region does not answer, so nothing of it has begun."""
+    w.silent.add("a-1")
+
+
+def does_not_begin(w: World) -> None:
+    """The fix is in the first stage, but what it asks for is held there."""
+    w.set_gates(lambda _now: (GateAnswer("alpha", FREEZE, "a-1"),))
+
+
+@pytest.mark.parametrize("before", [bakes_in_alpha, does_not_answer, does_not_begin])
+def test_a_fix_is_never_given_up_for_what_its_override_holds(before: Callable[[World], None]) -> None:
+    """Whatever is merged behind it: the fix goes on first, wherever it waits, and the newest version after it."""
+    w = small()
+    before(w)
+    push(w, "v3")
+    let(w, override("v3"))
+    w.run(w.now + hours(1))
+    push(w, "v4")
+    last = w.run(w.now + hours(1))
+    told = {wait.artifact: wait.reason for wait in last.waits if not wait.region}
+    w.silent.clear()
+    w.set_gates(lambda _now: ())
+    w.run(w.now + hours(20))
+
+    assert told[version_of("v4")] == ("Queued" if before is bakes_in_alpha else "Override")
+    assert V3 in {good for r in w.regions["p-2"].rollouts.values() for good in r.good}
+    w.run(w.now + hours(60))
+    assert set(running(w).values()) == {version_of("v4")}
+
+
+def test_a_fix_stays_where_a_newer_change_catches_up_with_it() -> None:
+    """Both wait for the same stage now; that the fix is held by a gate of its own makes it no part of the other."""
+    w = small()
+    w.set_gates(lambda _now: (GateAnswer("prod", FREEZE),))
+    push(w, "v3")
+    w.run(w.now + hours(4))
+    push(w, "v4")
+    w.step()
+    let(w, override("v3"))
+    w.run(w.now + hours(4))
+
+    assert [(i.version, i.stage, i.is_inside) for i in w.memory.items[1:]] == [
+        (V3, "alpha", False),
+        (version_of("v4"), "alpha", False),
+    ]
+
+
+def test_a_fix_that_nobody_has_looked_at_yet_is_not_given_up() -> None:
+    """For a moment its Override may be in force or not: nothing starts, and nothing is thrown out."""
+    w = small()
+    bakes_in_alpha(w)
+    push(w, "v3")
+    view = override("v3")
+    let(w, dataclasses.replace(view, flaw=None))
+    w.settle()
+    push(w, "v4")
+    w.settle()
+    let(w, view)
+    w.run(w.now + hours(20))
+
+    assert V3 in {good for r in w.regions["p-2"].rollouts.values() for good in r.good}
+
+
+def test_an_override_for_what_is_not_on_its_way_says_so() -> None:
+    """It holds the others to its end, so who reads the wait must know that nothing comes of it."""
+    w = small()
+    let(w, override("v3"))
+    push(w, "v2")
+    asked = w.run(w.now + hours(1)).waits[0]
+    push(w, "v3")
+    w.step()
+    push(w, "v4")
+    travels = next(wait for wait in w.settle().waits if wait.artifact == version_of("v4"))
+
+    assert asked.what.endswith(f"; {V3} is not on its way, and this Pipeline does not ask for it")
+    assert asked.command == "kubectl -n shop delete override fix"
+    assert "is not on its way" not in travels.what
+
+
+@pytest.mark.parametrize("closed", [(), ("p-2",)], ids=["turns", "a gate in a region"])
+def test_what_the_fix_waits_behind_goes_on(closed: tuple[str, ...]) -> None:
+    """Else the slot would never be free, and the fast lane would end with the Override."""
+    w = world(
+        spec("v1", [stage("alpha", "a-1"), stage("prod", "p-1", "p-2", bake={"for": "3h"}, maxParallel=1)]),
+        [region(name) for name in ("a-1", "p-1", "p-2")],
+    )
+    w.run(w.now + hours(40))
+    w.set_gates(lambda _now: tuple(GateAnswer("prod", FREEZE, name) for name in closed))
+    push(w, "v2")
+    w.run(w.now + hours(4))
+    assert inside(w) == {"prod": V2}
+    push(w, "v3")
+    let(w, override("v3", until=w.now + hours(20)))
+    w.run(w.now + hours(1))
+    w.set_gates(lambda _now: ())
+    last = w.run(w.now + hours(8))
+
+    assert set(running(w).values()) == {V3}
+    assert last.override is not None
+
+
+def test_what_the_fix_does_not_wait_behind_stands_still() -> None:
+    """The fix is in an earlier stage: no further region gets the other change (R83)."""
+    w = world(
+        spec("v1", [stage("alpha", "a-1"), stage("prod", "p-1", "p-2", bake={"for": "3h"}, maxParallel=1)]),
+        [region(name) for name in ("a-1", "p-1", "p-2")],
+    )
+    w.run(w.now + hours(40))
+    push(w, "v2")
+    w.run(w.now + hours(2))
+    let(w, override("v3", until=w.now + hours(20)))
+    w.run(w.now + hours(6))
+
+    assert running(w) == {"a-1": V2, "p-1": V2, "p-2": V1}

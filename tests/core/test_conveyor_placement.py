@@ -78,6 +78,14 @@ def test_unplaced_takes_what_no_other_stage_has() -> None:
             [stage("a", regions="Unplaced", namespace="shopping")], ["stages[a].namespace is shopping"], id="prefix"
         ),
         pytest.param([stage("a", regions={"matchLabels": {"x": "y"}})], ["selects no Region"], id="empty"),
+        pytest.param(
+            [stage("a", "eu-1", zones=["zz"])],
+            ["spec.stages[a].zones has none of the zones of Region eu-1 (a, b)", "['*']"],
+            id="no-zone",
+        ),
+        pytest.param(
+            [stage("a", "eu-1", zones=["a", "zz"])], ["spec.stages[a].zones names zz", "correct it"], id="zone"
+        ),
     ],
 )
 def test_a_placement_that_nobody_meant_is_told(stages: list[dict[str, Any]], fragments: list[str]) -> None:
@@ -85,6 +93,34 @@ def test_a_placement_that_nobody_meant_is_told(stages: list[dict[str, Any]], fra
     told = " ".join(placed(*stages).slips)
 
     assert [f for f in fragments if f not in told] == [], told
+
+
+@pytest.mark.parametrize(
+    "zones",
+    [
+        pytest.param(["a", "c"], id="some-of-each-region"),
+        pytest.param(["*"], id="all"),
+        pytest.param(None, id="none-asked-for"),
+    ],
+)
+def test_a_stage_may_name_the_zones_of_all_its_regions_together(zones: list[str] | None) -> None:
+    """Each region takes those that it has."""
+    regions = [region("x-1", zones=("a", "b")), region("x-2", zones=("c",))]
+
+    assert placed(stage("a", "x-1", "x-2", zones=zones), regions=regions).slips == ()
+
+
+def test_a_region_that_lists_no_zones_may_have_any() -> None:
+    """Nobody can tell a slip from a zone that the Region does not mention."""
+    assert placed(stage("a", "us-1", zones=["zz"])).slips == ()
+
+
+@pytest.mark.parametrize("regions", [[], [region("us-2", allow=("bank",))]], ids=["none", "none-for-us"])
+def test_a_pipeline_that_goes_nowhere_is_told(regions: list[RegionFacts]) -> None:
+    """A stage that takes what is left over may be empty, but not all of them."""
+    (told,) = placed(stage("rest", regions="Unplaced"), regions=regions).slips
+
+    assert "spec.stages have no Region in all" in told
 
 
 def test_a_region_may_be_in_two_stages_of_different_namespaces() -> None:

@@ -1,6 +1,7 @@
 """What people read of a Pipeline, and what a hub reads back."""
 
 import dataclasses
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -8,12 +9,13 @@ import pytest
 
 from ombak.api.pipeline_status import PipelineStatus
 from ombak.api.rollout import Phase
-from ombak.core.conveyor import readback
+from ombak.core.conveyor import content, readback
 from ombak.core.conveyor.decide import decide
 from ombak.core.conveyor.memory import HubMemory, dump_memory, load_memory
 from ombak.core.conveyor.report import status
+from ombak.core.conveyor.world import World
 from ombak.core.identity import artifact_id, digest_of
-from support.conveyor import NOW, hours, push, template, version_of, world
+from support.conveyor import NOW, hours, push, stage, template, version_of, world
 
 V1, V2 = version_of("v1"), version_of("v2")
 
@@ -55,6 +57,49 @@ def test_what_cannot_be_queued_is_not_delivered_however_well_the_last_change_wen
     assert (made.reason, told["Delivered"], told["Stalled"]) == ("Conflict", "False", "True")
 
 
+def broken(w: World) -> None:
+    """Somebody writes what is not valid."""
+    w.pipeline = dataclasses.replace(w.pipeline, problem="spec.stages: Field required")
+
+
+def misplaced(w: World) -> None:
+    """Somebody names a Region that is none."""
+    push(w, "v2", stages=[stage("alpha", "r-nowhere")])
+
+
+def in_the_way(w: World) -> None:
+    """An Artifact of that name is not what it says."""
+    push(w, "v2")
+    name = content.object_name("front-end", V2)
+    w.artifacts[V2] = dataclasses.replace(w.artifacts[V1], version=V2, name=name, is_genuine=False)
+
+
+@pytest.mark.parametrize(
+    ("happens", "key", "command"),
+    [
+        pytest.param(broken, "spec", "kubectl -n shop edit ompl front-end", id="spec"),
+        pytest.param(misplaced, "placement", "kubectl -n shop edit ompl front-end", id="placement"),
+        pytest.param(in_the_way, "artifact", f"kubectl -n shop delete artifact front-end.pipeline.{V2}", id="artifact"),
+    ],
+)
+@pytest.mark.parametrize("on_its_way", [False, True])
+def test_what_is_wrong_with_the_pipeline_comes_with_the_command_that_helps(
+    happens: Callable[[World], None], key: str, command: str, *, on_its_way: bool
+) -> None:
+    """For the Pipeline as a whole, and for a change that is on its way meanwhile (P10)."""
+    w = world()
+    w.run(w.now + hours(12))
+    if on_its_way:
+        push(w, "v3")
+        w.step()
+    happens(w)
+    made = w.run(w.now + hours(4))
+
+    assert next(wait.command for wait in made.waits if wait.key == key) == command
+    assert all(wait.command for wait in made.waits)
+    assert [wait.command for wait in made.waits if wait.key.endswith("/spec")] in ([], [command])
+
+
 def test_a_region_that_does_not_take_a_write_is_waited_for_in_its_own_words() -> None:
     """It is no start, so no Event tells of one again and again."""
     w = world()
@@ -84,6 +129,19 @@ def test_a_condition_keeps_its_time_while_it_is_the_same() -> None:
     times = {c["type"]: c["lastTransitionTime"] for c in after["conditions"]}
     assert times["Delivered"] == before["conditions"][3]["lastTransitionTime"]
     assert times["Ready"] == later.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_what_belongs_to_somebody_else_is_not_this_pipeline_being_ready() -> None:
+    """Its Rollout was given to another hub, or somebody took its name."""
+    w = world()
+    w.run(w.now + hours(12))
+    rollout = w.regions["r-wave-3"].rollouts["shop"]
+    rollout.manifest["metadata"]["annotations"]["ombak.dev/hub"] = "another"
+    rollout.version += 1
+
+    found = status(w.snapshot(), w.settle(), {}, w.now)
+    ready = next(c for c in found["conditions"] if c["type"] == "Ready")
+    assert (found["reason"], ready["status"], ready["reason"]) == ("Conflict", "False", "Conflict")
 
 
 @pytest.mark.parametrize("raw", [None, {"items": 3}, {"items": [{"sequence": 1}]}, "x"], ids=str)

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from ombak.api.override import OverrideSpec
 from ombak.core.conveyor import content
 from ombak.core.conveyor.snapshot import PipelineView, RegionFacts
 from ombak.core.conveyor.world import World
+from ombak.core.overrides.view import OverrideView
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 NAME = "front-end"
@@ -84,6 +86,22 @@ def push(w: World, version: str, **more: Any) -> None:
     rollout = dict(made["rollout"]["spec"]) | {"template": template(version)}
     made |= {"rollout": {"spec": rollout}} | more
     w.pipeline = dataclasses.replace(w.pipeline, spec=made, generation=w.pipeline.generation + 1)
+
+
+def override(version: str, *, until: datetime = NOW + timedelta(days=3), **more: Any) -> OverrideView:
+    """An Override for the Pipeline that was approved; a long one where the test takes days."""
+    fields: dict[str, Any] = {
+        "target": {"kind": "Pipeline", "name": NAME},
+        "artifact": version_of(version),
+        "requestedBy": "alice",
+        "reason": "CVE-2026-1",
+        "urgency": "it is exploited",
+        "expires": until.isoformat(),
+        "bake": {"oneBox": "1m", "batch": "30s", "bake": "2m"},
+        "approvals": [{"by": "bob", "uid": "u"}],
+    }
+    made = OverrideSpec.model_validate({k: v for k, v in (fields | more).items() if v is not None})
+    return OverrideView("shop", "fix", "u", until - timedelta(hours=20), made, flaw="")
 
 
 def hours(count: float) -> timedelta:

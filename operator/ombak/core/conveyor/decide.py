@@ -37,6 +37,7 @@ def decide(s: HubSnapshot, now: datetime) -> HubPlan:
         _go(scene, item.sequence)
     queue.supersede(scene)
     _catch_up(scene)
+    _is_nowhere(scene)
     back.tell(scene)
     retention.clear(scene)
     return _planned(scene)
@@ -80,14 +81,21 @@ def _work(scene: Scene, item: Item) -> bool:
 
 
 def _is_empty(scene: Scene, item: Item, stage: str) -> bool:
-    """A stage without any region proves nothing, unless it takes what is left over."""
+    """A stage without any region proves nothing, unless it takes what is left over and others have some."""
     placed = scene.placement(scene.plan_of(item))
-    if stage not in placed.empty:
+    if placed.keys and stage not in placed.empty:
         return False
     what = f"a Region in stage {stage}: none is selected that lets the namespace in"
     who = "whoever owns the Pipeline; or register or label a Region"
-    waits.of_item(scene, item, stage, "NoRegion", waits.held("empty", what, who))
+    told = waits.held("empty", what, who, waits.of_pipeline(scene.s.pipeline, "edit"))
+    waits.of_item(scene, item, stage, "NoRegion", told)
     return True
+
+
+def _is_nowhere(scene: Scene) -> bool:
+    """What was delivered everywhere is delivered no more when the last region is gone."""
+    newest = scene.items[-1] if scene.items else None
+    return newest is not None and back.is_done(scene, newest) and _is_empty(scene, newest, newest.stage)
 
 
 def _enter(scene: Scene, item: Item) -> bool:
@@ -112,19 +120,25 @@ def _word(held: Held) -> str:
 def _slot(scene: Scene, item: Item, stage: str) -> Held | None:
     """Return what keeps the slot of a stage taken: another change in it, or reverts that have not ended."""
     for other in [i for i in scene.items if i.is_inside and i.stage == stage]:
+        if queue.is_kept(scene, other, item):
+            return fastlane.holds(scene, item) or _taken(scene, other)
         if other.sequence < item.sequence and not deliver.has_begun(scene, other, stage):
             queue.drop_for(scene, other, item)
             continue
         if fastlane.takes_over(scene, item, other) and deliver.what_holds(scene, item, None, stage) is None:
             fastlane.give_up(scene, other, item)
             continue
-        what = f"stage {stage} to be free: {other.version} (change {other.sequence}) is in it"
-        return waits.held("slot", what, "time, as it finishes; or abort it", waits.abort(scene, other.version))
+        return _taken(scene, other)
     for target in scene.targets(item, stage):
         if back.is_going_back(scene, target) and not deliver.may_skip(scene, item, target):
             facts = scene.facts[target.key]
             return waits.going_back(scene, target, facts)
     return None
+
+
+def _taken(scene: Scene, other: Item) -> Held:
+    what = f"stage {other.stage} to be free: {other.version} (change {other.sequence}) is in it"
+    return waits.held("slot", what, "time, as it finishes; or abort it", waits.abort(scene, other.version))
 
 
 def _catch_up(scene: Scene) -> None:

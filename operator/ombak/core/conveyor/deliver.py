@@ -92,8 +92,8 @@ def _gives_way(scene: Scene, order: manifests.Order, facts: RolloutFacts) -> boo
 
 
 _FORWARD = (Phase.INSTALLING, Phase.BLOCKED, Phase.ONE_BOX, Phase.ONE_BOX_BAKE, Phase.ROLLING, Phase.BAKE)
-_BEGUN = (State.MOVING, State.STABLE, State.OVERRIDDEN, State.EDITED, State.BACK)
-_ON_THE_WAY = (State.MOVING, State.HELD, State.OVERRIDDEN, State.EDITED)
+_BEGUN = (State.MOVING, State.STABLE, State.RENUMBERED, State.OVERRIDDEN, State.EDITED, State.BACK)
+_ON_THE_WAY = (State.MOVING, State.HELD, State.RENUMBERED, State.OVERRIDDEN, State.EDITED)
 
 
 def _takes_room(scene: Scene, item: Item, target: Target, state: State, facts: RolloutFacts | None) -> bool:
@@ -149,13 +149,15 @@ def _must_be_named(item: Item, order: manifests.Order, facts: RolloutFacts) -> b
 def what_holds(scene: Scene, item: Item, target: Target | None, stage: str = "") -> Held | None:
     """Return what keeps a change from starting in a stage, or in one of its regions."""
     if scene.problem:
-        return waits.held("spec", f"the Pipeline to be valid: {scene.problem}", "whoever edits the Pipeline")
+        what, edit = f"the Pipeline to be valid: {scene.problem}", waits.of_pipeline(scene.s.pipeline, "edit")
+        return waits.held("spec", what, "whoever edits the Pipeline", edit)
     if scene.s.pipeline.spec.get("paused"):
         lift = waits.of_pipeline(scene.s.pipeline, "patch") + """ --type merge -p '{"spec":{"paused":false}}'"""
         return waits.held("paused", "spec.paused to be lifted", "whoever paused it", lift)
     placed = scene.placement(scene.plan_of(item))
     if placed.problems:
-        return waits.held("placement", placed.problems[0], "whoever owns the Pipeline or the Regions")
+        who, edit = "whoever owns the Pipeline or the Regions", waits.of_pipeline(scene.s.pipeline, "edit")
+        return waits.held("placement", placed.problems[0], who, edit)
     artifact = scene.artifacts.get(item.version)
     if artifact is None or not artifact.is_genuine:
         what = f"the Artifact of {item.version}, which is gone or not what its name says"
@@ -176,6 +178,26 @@ def _write(scene: Scene, order: manifests.Order, facts: RolloutFacts | None, why
         # What is given up goes back there first, so that it never bakes by the fix' short bakes.
         made["metadata"]["annotations"][naming.ABORT] = fastlane.flying(facts)
     back.apply(scene, target, facts, made, first, why)
+
+
+def _renumbered(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> Outcome:
+    """Write which change it is, and nothing else: after a move to this hub, or where somebody wrote another number."""
+    said = f"change {facts.sequence} ({facts.version or 'of no version'})"
+    what = f"Region {target.region.name} to be told that {item.version} is change {item.sequence} there"
+    told = waits.held(
+        "renumbered", f"{what}: it says {said}, which this hub never gave out", "nobody, it goes by itself"
+    )
+    waits.of_item(scene, item, target.stage.name, "Renumbered", told, target.region.name)
+    if target.key not in scene.touched:
+        is_it = {
+            manifests.SEQUENCE: str(item.sequence),
+            manifests.VERSION: item.version,
+            manifests.STAGE: target.stage.name,
+        }
+        made = manifests.amended(scene.s, target, facts, {}, is_it)
+        back.apply(scene, target, facts, made, (), f"it says {said}, which this hub never gave out")
+        scene.note("Renumbered", f"Region {target.region.name}: {told.what}.", is_warning=True)
+    return Outcome.UNDER_WAY
 
 
 def _overridden(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> Outcome:
@@ -211,6 +233,9 @@ def _go_on(
         case State.FOREIGN:
             assert facts is not None
             return _foreign(scene, item, target, facts)
+        case State.RENUMBERED:
+            assert facts is not None
+            return _renumbered(scene, item, target, facts)
         case State.OVERRIDDEN:
             assert facts is not None
             return _overridden(scene, item, target, facts)

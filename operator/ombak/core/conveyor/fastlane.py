@@ -14,16 +14,32 @@ def holds(scene: Scene, item: Item) -> Held | None:
     """Return why a change waits for an Override of another version; no new region gets it meanwhile."""
     pipeline = scene.s.pipeline
     context = Context(
-        pipeline.namespace, pipeline.name, Moment.START, artifact=item.version, ended=_ended(scene), resource="ompl"
+        pipeline.namespace,
+        pipeline.name,
+        Moment.START,
+        artifact=item.version,
+        behind=_behind(scene, item),
+        ended=queue.ended(scene),
+        resource="ompl",
     )
-    return OverrideGate(scene.s.overrides).holds(context, scene.now)
+    held = OverrideGate(scene.s.overrides).holds(context, scene.now)
+    return None if held is None else _told(scene, held)
 
 
-def _ended(scene: Scene) -> frozenset[str]:
-    """Return the versions that have come to their end: taken back, or delivered everywhere."""
-    rejected = (version for version, artifact in scene.artifacts.items() if artifact.rejection is not None)
-    done = (i.version for i in scene.items if not i.is_inside and i.stage and not queue.next_stage(scene, i))
-    return frozenset((*rejected, *done))
+def _behind(scene: Scene, item: Item) -> str:
+    """Return the version of the Override where it waits for the stage in whose slot a change is: else both wait."""
+    lane = scene.lane
+    waiting = (i for i in scene.items if i.version == lane and item.is_inside)
+    return lane if any(queue.next_stage(scene, i) == item.stage for i in waiting) else ""
+
+
+def _told(scene: Scene, held: Held) -> Held:
+    """Say it where the Override is for a version that will never come: nobody would see why all stand still."""
+    lane, wish = scene.lane, queue.wished(scene)
+    if any(i.version == lane for i in scene.items) or (wish is not None and wish.version == lane):
+        return held
+    what = f"{held.what}; {lane} is not on its way, and this Pipeline does not ask for it"
+    return dataclasses.replace(held, what=what)
 
 
 def takes_over(scene: Scene, item: Item, other: Item) -> bool:
@@ -39,6 +55,7 @@ def give_up(scene: Scene, old: Item, new: Item) -> None:
     told = f"{new.version} takes the place of {old.version} in stage {old.stage}, {permit.by_whom}: {permit.reason}"
     scene.note("Superseded", told, is_warning=True)
     scene.drop(old)
+    scene.changes[old.sequence] = ""
     scene.waits = [wait for wait in scene.waits if not wait.key.startswith(f"{old.sequence}/")]
 
 

@@ -49,6 +49,8 @@ class HubMemory:
     wish: str = ""
     """The hash of the merged Pipeline that was last put into the queue."""
     items: tuple[Item, ...] = ()
+    changes: Mapping[int, str] = dataclasses.field(default_factory=dict)
+    """The version of each number that was given out after the oldest item, but for what was given up."""
     plans: Mapping[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     waits: Mapping[str, datetime] = dataclasses.field(default_factory=dict)
     """Since when each thing is waited for, by its key."""

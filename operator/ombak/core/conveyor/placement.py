@@ -1,7 +1,7 @@
 """Which stage has which regions, and how carefully a region takes a change (R42-R46, R75-R77, R93, R96)."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +16,10 @@ FIRST_WAVE_BAKE = timedelta(hours=12)
 WAVE_BAKE = timedelta(hours=4)
 ONE_BOX_BAKE = timedelta(hours=1)
 BATCH_BAKE = timedelta(minutes=5)
+_NOWHERE = (
+    "spec.stages have no Region in all, so a change would go nowhere: none is there that lets this namespace in; "
+    "register one, or ask who owns the Regions (spec.allow)"
+)
 _FIELDS = ("cloud", "region", "tier", "name")
 """Fields of a Region that are labels of it too, in short as well as with our prefix."""
 
@@ -45,6 +49,8 @@ class Placement:
     """`stage/region` of named regions that are not there: a slip in a new wish, a removed region in an old one."""
     empty: tuple[str, ...] = ()
     """Stages that have no region at all, though they should."""
+    unzoned: tuple[str, ...] = ()
+    """`stage/zone` of zones that no region of the stage has."""
 
     @property
     def keys(self) -> frozenset[tuple[str, str]]:
@@ -64,7 +70,13 @@ class Placement:
             "correct the selector, or label a Region"
             for name in self.empty
         )
-        return (*self.problems, *missing, *empty)
+        unzoned = tuple(
+            f"spec.stages[{place.partition('/')[0]}].zones names {place.partition('/')[2]}, which is a zone of none of "
+            "its Regions (their spec.zones); correct it, or take it out"
+            for place in self.unzoned
+        )
+        found = (*self.problems, *missing, *empty, *unzoned)
+        return found if found or self.keys else (_NOWHERE,)
 
 
 def place(spec: PipelineSpec, namespace: str, regions: Iterable[RegionFacts]) -> Placement:
@@ -95,7 +107,8 @@ def place(spec: PipelineSpec, namespace: str, regions: Iterable[RegionFacts]) ->
         for stage in spec.stages
     }
     empty = tuple(s.name for s in spec.stages if not targets[s.name] and not (s.regions and s.regions.unplaced))
-    return Placement(targets, (*problems, *_strange(targets, namespace), *_twice(targets)), tuple(missing), empty)
+    problems += (*_strange(targets, namespace), *_twice(targets), *_without_zones(targets))
+    return Placement(targets, tuple(problems), tuple(missing), empty, tuple(_unzoned(targets)))
 
 
 def _selected(
@@ -131,6 +144,25 @@ def _twice(targets: Mapping[str, tuple[Target, ...]]) -> tuple[str, ...]:
                     f"{target.namespace}; take it out of one, or give one of them another namespace"
                 )
     return tuple(found)
+
+
+def _without_zones(targets: Mapping[str, tuple[Target, ...]]) -> Iterator[str]:
+    """Without any of the zones that are asked for all zones of a region would take a change at once (R43, P6)."""
+    for target in (t for places in targets.values() for t in places):
+        asked, known = target.stage.zones, target.region.zones
+        if asked is not None and known and ALL_ZONES not in asked and not set(asked) & set(known):
+            yield (
+                f"spec.stages[{target.stage.name}].zones has none of the zones of Region {target.region.name} "
+                f"({', '.join(known)}); name those that it has, or write ['*'] for all of them"
+            )
+
+
+def _unzoned(targets: Mapping[str, tuple[Target, ...]]) -> Iterator[str]:
+    """A region that lists no zones may have any."""
+    for stage, places in targets.items():
+        known = {zone for t in places for zone in t.region.zones}
+        if places and all(t.region.zones for t in places):
+            yield from (f"{stage}/{z}" for z in places[0].stage.zones or () if z != ALL_ZONES and z not in known)
 
 
 def matches(choice: RegionSelector, region: RegionFacts) -> bool:

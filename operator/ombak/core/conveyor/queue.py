@@ -35,7 +35,8 @@ def enqueue(scene: Scene) -> None:
     wish = wished(scene)
     if wish is None:
         if scene.problem:
-            waits.wait(scene, "spec", "Invalid", scene.problem, "whoever edits the Pipeline or its bases")
+            who, command = "whoever edits the Pipeline or its bases", waits.of_pipeline(scene.s.pipeline, "edit")
+            waits.wait(scene, "spec", "Invalid", scene.problem, who, command)
         return
     _repair(scene, wish)
     is_retried = wish.retried_at >= scene.sequence > 0
@@ -43,10 +44,12 @@ def enqueue(scene: Scene) -> None:
         return
     slips = scene.placement(scene.merged).slips
     if slips:
-        waits.wait(scene, "placement", "Invalid", slips[0], "whoever owns the Pipeline or the Regions")
+        who, command = "whoever owns the Pipeline or the Regions", waits.of_pipeline(scene.s.pipeline, "edit")
+        waits.wait(scene, "placement", "Invalid", slips[0], who, command)
     elif not wish.is_ours or not _is_content(wish):
         what = f"the Artifact {wish.name} to be out of the way: it is not what its name says, or not this Pipeline's"
-        waits.wait(scene, "artifact", "Conflict", what, "whoever made it, by deleting it")
+        command = f"kubectl -n {scene.s.pipeline.namespace} delete artifact {wish.name}"
+        waits.wait(scene, "artifact", "Conflict", what, "whoever made it, by deleting it", command)
     elif wish.rejection is None:
         _append(scene, wish, is_retry=bool(wish.retried))
 
@@ -83,6 +86,7 @@ def _append(scene: Scene, wish: HubArtifact, *, is_retry: bool) -> None:
     key = content.short_hash(frozen)
     scene.plans[key] = frozen
     scene.sequence += 1
+    scene.changes[scene.sequence] = wish.version
     scene.wish = scene.merged.wish
     item = Item(
         sequence=scene.sequence,
@@ -100,7 +104,7 @@ def _append(scene: Scene, wish: HubArtifact, *, is_retry: bool) -> None:
 def supersede(scene: Scene) -> None:
     """Of those that wait for the same slot the newest goes on; it tells how many came at once."""
     for old in list(scene.items):
-        newer = [i for i in scene.items if i.sequence > old.sequence and _is_past(scene, i, old)]
+        newer = [i for i in scene.items if i.sequence > old.sequence and _may_stand_for(scene, i, old)]
         if old.is_inside or not newer:
             continue
         drop_for(scene, old, min(newer, key=lambda i: i.sequence))
@@ -112,7 +116,26 @@ def drop_for(scene: Scene, old: Item, new: Item) -> None:
         scene.replace(new, dataclasses.replace(new, batch=new.batch + old.batch))
         scene.note("Superseded", f"{old.version} (change {old.sequence}) goes on as part of change {new.sequence}.")
     scene.drop(old)
+    if old.is_inside:
+        # Where it was written, and never began, nothing later is there that would have to stay.
+        scene.changes[old.sequence] = ""
     scene.waits = [w for w in scene.waits if not w.key.startswith(f"{old.sequence}/")]
+
+
+def _may_stand_for(scene: Scene, new: Item, old: Item) -> bool:
+    return _is_past(scene, new, old) and not is_kept(scene, old, new)
+
+
+def is_kept(scene: Scene, old: Item, new: Item) -> bool:
+    """Whether an older change stays beside a newer one: it is the Override's, which holds the newer one meanwhile."""
+    return old.version == scene.lane != new.version and scene.lane not in ended(scene)
+
+
+def ended(scene: Scene) -> frozenset[str]:
+    """Return the versions that have come to their end: taken back, or delivered everywhere."""
+    rejected = (version for version, artifact in scene.artifacts.items() if artifact.rejection is not None)
+    done = (i.version for i in scene.items if back.is_done(scene, i))
+    return frozenset((*rejected, *done))
 
 
 def _is_past(scene: Scene, new: Item, old: Item) -> bool:

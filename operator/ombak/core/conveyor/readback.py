@@ -23,6 +23,8 @@ _OURS = (
     manifests.FLOORS,
     *manifests.PROVENANCE,
 )
+_DIGITS = 18
+"""What is longer is no number of a hub, and would not fit into a status."""
 _PHASES = {phase.value: phase for phase in Phase}
 
 
@@ -44,7 +46,7 @@ def rollout_facts(region: str, found: Mapping[str, Any], digests: Mapping[str, s
         hub=annotations.get(manifests.HUB, ""),
         pipeline=annotations.get(manifests.PIPELINE, ""),
         claimed_by=annotations.get(manifests.CLAIMED, ""),
-        sequence=int(sequence) if sequence.isdecimal() else 0,
+        sequence=int(sequence) if sequence.isdecimal() and len(sequence) <= _DIGITS else 0,
         version=annotations.get(manifests.VERSION, ""),
         stage=annotations.get(manifests.STAGE, ""),
         objects=annotations.get(manifests.OBJECTS, ""),

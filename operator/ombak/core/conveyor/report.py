@@ -16,6 +16,8 @@ Status = dict[str, Any]
 _MOST_WAITS = 64
 _UNQUEUED = ("placement", "artifact")
 """Waits of the Pipeline for being able to queue what it asks for."""
+_SERVE_NOT = frozenset(state.value for state in (State.ABSENT, State.BACK, State.FOREIGN))
+"""What somebody else delivered there may serve well, but it is not this Pipeline that tells."""
 
 
 def stages(scene: Scene) -> tuple[plan.StageReport, ...]:
@@ -150,13 +152,14 @@ def _facts(made: plan.HubPlan) -> list[tuple[str, str, str, str]]:
     """
     states = [r.state for stage in made.stages for r in stage.regions]
     unknown = State.UNREACHED.value in states
-    serves = all(state not in (State.ABSENT.value, State.BACK.value) for state in states) and bool(states)
+    serves = bool(states) and not _SERVE_NOT & set(states)
+    lack = "Conflict" if State.FOREIGN.value in states else "Missing"
     ready = "Unknown" if unknown else str(serves)
     stalled = bool(made.problem) or made.reason in ("Rejected", "Invalid", "Conflict", "TakenBack")
     delivered = made.reason == "Delivered"
     told = "" if delivered else made.message
     return [
-        ("Ready", ready, "Unreachable" if unknown else "Serving" if serves else "Missing", ""),
+        ("Ready", ready, "Unreachable" if unknown else "Serving" if serves else lack, ""),
         ("Reconciling", str(not delivered and not stalled and made.reason != "Base"), made.reason or "Idle", told),
         ("Stalled", str(stalled), made.reason if stalled else "Going", told if stalled else ""),
         ("Delivered", str(delivered), made.reason or "Idle", told),

@@ -12,6 +12,9 @@ from ombak.core.overrides.view import Permit
 from ombak.core.plan import Note
 
 Key = tuple[str, str]
+_BEYOND = 10**15
+"""No hub ever counts so far: somebody wrote it, and the next number is not to be larger."""
+_MOST_CHANGES = 64
 
 
 class Scene:
@@ -27,6 +30,7 @@ class Scene:
         self.items: list[Item] = sorted(s.memory.items, key=lambda i: i.sequence)
         self.plans: dict[str, dict[str, object]] = dict(s.memory.plans)
         self.sequence = _last_sequence(s)
+        self.changes: dict[int, str] = dict(s.memory.changes)
         self.wish = s.memory.wish
         self.early: list[plan.Action] = []
         self.late: list[plan.Action] = []
@@ -102,6 +106,15 @@ class Scene:
         """Return the region's Rollouts that this Pipeline delivered."""
         return (f for f in self.s.rollouts if self.is_ours(f))
 
+    def is_change(self, sequence: int, version: str) -> bool:
+        """Whether a number was given out for a version, by this hub and for good; no annotation in a region tells."""
+        if any((i.sequence, i.version) == (sequence, version) for i in self.items):
+            return True
+        if sequence in self.changes:
+            return self.changes[sequence] == version
+        found = self.artifacts.get(version)
+        return found is not None and found.is_ours and found.sequence == sequence
+
     def is_skipped(self, target: Target) -> bool:
         """Whether a region has been silent for so long that one may go on without it."""
         return target.region.is_given_up(self.now, self.s.skip_after)
@@ -128,6 +141,14 @@ class Scene:
         """Return what an Override allows a version now, None if nothing."""
         return self.s.overrides.permit(version, self.now)
 
+    @property
+    def lane(self) -> str:
+        """The version of the Override that counts, or that may count while nobody has looked yet; empty without one."""
+        active, unseen = self.s.overrides.active(self.now), self.s.overrides.unseen(self.now)
+        if active is not None:
+            return active.artifact
+        return unseen.spec.artifact if unseen is not None and unseen.spec is not None else ""
+
     # -- what comes of it
 
     def replace(self, old: Item, new: Item) -> Item:
@@ -145,18 +166,20 @@ class Scene:
 
     def memory(self) -> HubMemory:
         """Return what is to be remembered; plans that no item travels by are forgotten."""
-        used = {i.plan for i in self.items}
+        used, oldest = {i.plan for i in self.items}, min((i.sequence for i in self.items), default=self.sequence)
         return HubMemory(
             sequence=self.sequence,
             wish=self.wish,
             items=tuple(self.items),
+            changes=dict(sorted((k, v) for k, v in self.changes.items() if k > oldest)[-_MOST_CHANGES:]),
             plans={k: v for k, v in self.plans.items() if k in used},
             waits={w.key: w.since for w in self.waits},
         )
 
 
 def _last_sequence(s: HubSnapshot) -> int:
-    seen = [f.sequence for f in s.rollouts if f.hub == s.hub and f.pipeline == s.pipeline.key]
+    """Return the last number that was given out, by the hub that had the Pipeline before too: it goes on above."""
+    seen = [f.sequence for f in s.rollouts if f.pipeline == s.pipeline.key and f.sequence < _BEYOND]
     return max((s.memory.sequence, *seen, *(a.sequence for a in s.artifacts), *(i.sequence for i in s.memory.items)))
 
 

@@ -23,6 +23,8 @@ class State(StrEnum):
     """Something else is on its way there."""
     LATER = "Later"
     """It was given a later change already."""
+    RENUMBERED = "Renumbered"
+    """It is asked for exactly what is to be delivered, but as a change that this hub never gave out."""
     OVERRIDDEN = "Overridden"
     """Its bakes are to be written anew: another Override counts than when it was, or none, or the floors are others."""
     EDITED = "Edited"
@@ -50,14 +52,24 @@ def standing(scene: Scene, order: manifests.Order) -> tuple[State, RolloutFacts 
     if not scene.is_ours(facts):
         return State.FOREIGN, facts
     if facts.sequence != order.sequence or facts.version != order.artifact.version:
-        return _before(facts, order), facts
+        return _before(scene, facts, order), facts
     return _told(order, facts), facts
 
 
-def _before(facts: RolloutFacts, order: manifests.Order) -> State:
-    if facts.sequence > order.sequence:
+def _before(scene: Scene, facts: RolloutFacts, order: manifests.Order) -> State:
+    """What a region says of itself proves nothing: a later change is one that this hub gave out, and its content."""
+    is_known = scene.is_change(facts.sequence, facts.version)
+    if facts.sequence > order.sequence and is_known and _asks_for_it(scene, facts, order):
         return State.LATER
+    if not is_known and facts.artifact == order.delivery.id and not manifests.edited(order, facts):
+        return State.RENUMBERED
     return State.BUSY if facts.is_moving and not runs_none(facts) else State.EARLIER
+
+
+def _asks_for_it(scene: Scene, facts: RolloutFacts, order: manifests.Order) -> bool:
+    """Its template is that of the version that it says; nothing else can be told where the Artifact is gone."""
+    artifact = scene.artifacts.get(facts.version)
+    return artifact is None or manifests.delivery(artifact, order.target).id == facts.artifact
 
 
 def _told(order: manifests.Order, facts: RolloutFacts) -> State:

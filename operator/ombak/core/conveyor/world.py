@@ -183,8 +183,9 @@ class World:
             region.tick(self.now)
 
     def next_at(self, made: plan.HubPlan) -> datetime | None:
-        """When something happens next by itself, in a region or at a gate."""
+        """When something happens next by itself, in a region, at a gate, or as an Override ends."""
         moments = [m for region in self.regions.values() if (m := region.next_at()) is not None]
+        moments += [made.override.until] if made.override is not None else []
         moments += [w.expected for w in made.waits if w.expected is not None]
         return min((m for m in moments if m > self.now), default=None)
 
