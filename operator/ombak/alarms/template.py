@@ -25,7 +25,9 @@ _NEUTRAL = {"namespace": "n", "name": "n", "pods": "n", "zone": "n", "artifact":
 class Context:
     """For whom a query is asked: the values of its variables; `pods` is a regular expression over pod names.
 
-    An empty value is fine as long as no query uses it.
+    An empty value is fine as long as no query uses it. `crowd` is a pattern over the pods of everybody of whom the
+    same may be asked, whose first group says to whom a pod belongs, and `member` who this is: a pod matches `pods`
+    exactly if it matches `crowd` with `member` in that group. Empty where nothing is asked together.
     """
 
     namespace: str = ""
@@ -33,6 +35,8 @@ class Context:
     pods: str = ""
     zone: str = ""
     artifact: str = ""
+    crowd: str = ""
+    member: str = ""
 
 
 def variables(query: str) -> frozenset[str]:

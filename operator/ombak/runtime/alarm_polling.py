@@ -19,6 +19,7 @@ from ombak.alarms import alerting, metric
 from ombak.alarms.verdict import Verdict, unknown_verdict
 from ombak.runtime.alarm_interest import Leaf, RuleLeaf, guarded
 from ombak.runtime.alarm_queries import PollKey, QueryKey, Result, RulesKey, RuleState, SharedQuery, SharedRules
+from ombak.runtime.alarm_together import Together, may_ask
 from ombak.runtime.clock import Clock
 from ombak.runtime.metrics_port import MetricsSource, QueryError, QueryErrorKind, QueryResult, RulesResult
 
@@ -68,7 +69,9 @@ class QueryPool:
         self._settings = settings
         self._rng = rng
         self._queries: dict[PollKey, _Shared] = {}
+        self._wanted: dict[Hashable, tuple[frozenset[Leaf], bool]] = {}
         self._held: dict[Hashable, frozenset[Leaf]] = {}
+        self._together = Together()
         self._timetable: list[tuple[float, int, _Shared]] = []
         self._ready: list[tuple[bool, int, _Shared]] = []
         self._entries = itertools.count()
@@ -83,6 +86,12 @@ class QueryPool:
 
     def subscribe(self, watcher: Hashable, leaves: frozenset[Leaf], is_active: bool) -> None:
         """From now on the watcher rests on exactly these leaves; what nobody rests on is forgotten."""
+        self._wanted.pop(watcher, None)
+        if leaves:
+            self._wanted[watcher] = leaves, is_active
+        self._hold(watcher, frozenset(map(self._together.placed, leaves)), is_active)
+
+    def _hold(self, watcher: Hashable, leaves: frozenset[Leaf], is_active: bool) -> None:
         before = self._held.pop(watcher, frozenset())
         for leaf in leaves:
             query, is_new = self._join(leaf, watcher)
@@ -91,33 +100,39 @@ class QueryPool:
         if leaves:
             self._held[watcher] = leaves
         for leaf in before - leaves:
-            self._leave(leaf, watcher, still_asked={kept.query for kept in leaves})
+            self._leave(leaf, watcher, still_asked={kept.asked for kept in leaves})
+
+    def _regroup(self, key: QueryKey) -> None:
+        """Place everybody anew who could be asked for by this query for many."""
+        for watcher, (leaves, is_active) in self._wanted.items():
+            if any(may_ask(leaf, key) for leaf in leaves):
+                self._hold(watcher, frozenset(map(self._together.placed, leaves)), is_active)
 
     def _join(self, leaf: Leaf, watcher: Hashable) -> tuple[_Shared, bool]:
         """Add a watcher of a leaf; returns the question, and whether its rule is new there."""
         if isinstance(leaf, RuleLeaf):
             least = timedelta(seconds=self._settings.least_uptime)
-            rules = self._queries.setdefault(leaf.query, SharedRules(key=leaf.query, least_uptime=least))
+            rules = self._queries.setdefault(leaf.asked, SharedRules(key=leaf.asked, least_uptime=least))
             assert isinstance(rules, SharedRules)
-            is_new = leaf.rule not in rules.rules
-            rules.rules.setdefault(leaf.rule, RuleState()).watchers.add(watcher)
+            is_new = leaf.view not in rules.rules
+            rules.rules.setdefault(leaf.view, RuleState()).watchers.add(watcher)
             return rules, is_new
-        query = self._queries.setdefault(leaf.query, SharedQuery(key=leaf.query))
+        query = self._queries.setdefault(leaf.asked, SharedQuery(key=leaf.asked))
         assert isinstance(query, SharedQuery)
-        is_new = leaf.rule not in query.rules
-        query.rules.setdefault(leaf.rule, RuleState()).watchers.add(watcher)
+        is_new = leaf.view not in query.rules
+        query.rules.setdefault(leaf.view, RuleState()).watchers.add(watcher)
         return query, is_new
 
     def _leave(self, leaf: Leaf, watcher: Hashable, still_asked: Collection[PollKey]) -> None:
-        query = self._queries[leaf.query]
+        query = self._queries[leaf.asked]
         rules: dict[Any, Any] = query.rules
-        rules[leaf.rule].watchers.discard(watcher)
-        if not rules[leaf.rule].watchers:
-            del rules[leaf.rule]
-        if leaf.query not in still_asked:
+        rules[leaf.view].watchers.discard(watcher)
+        if not rules[leaf.view].watchers:
+            del rules[leaf.view]
+        if leaf.asked not in still_asked:
             query.active.discard(watcher)
         if not query.rules:
-            del self._queries[leaf.query]
+            del self._queries[leaf.asked]
 
     def _hurry(self, query: _Shared, is_new: bool) -> None:
         """Ask at once what was never asked, and not later than the rhythm that the query has now."""
@@ -138,12 +153,13 @@ class QueryPool:
 
     def verdict(self, leaf: Leaf, name: str) -> Verdict:
         """What is known of a leaf, for an alarm of this name."""
-        query = self._queries.get(leaf.query)
+        leaf = self._together.placed(leaf)
+        query = self._queries.get(leaf.asked)
         if isinstance(leaf, RuleLeaf) and isinstance(query, SharedRules):
-            return query.verdict(leaf.rule, name, self._stale_before(query))
+            return query.verdict(leaf.view, name, self._stale_before(query))
         if isinstance(leaf, RuleLeaf) or not isinstance(query, SharedQuery):
             return unknown_verdict(name, "is not watched")
-        own = query.verdict(leaf.rule, name, self._stale_before(query))
+        own = query.verdict(leaf.view, name, self._stale_before(query))
         if leaf.samples is None:
             return own
         counted = self.result(leaf.samples)
@@ -152,9 +168,10 @@ class QueryPool:
 
     def result(self, leaf: Leaf) -> Result | None:
         """The last judgement of a leaf, however old; None if there is none."""
-        query = self._queries.get(leaf.query)
+        leaf = self._together.placed(leaf)
+        query = self._queries.get(leaf.asked)
         rules: dict[Any, Any] = query.rules if query is not None else {}
-        state: RuleState[Any] | None = rules.get(leaf.rule)
+        state: RuleState[Any] | None = rules.get(leaf.view)
         return None if state is None or state.outcome is None else state.outcome.result
 
     def pace(self, leaf: Leaf, *, is_active: bool) -> timedelta:
@@ -171,7 +188,7 @@ class QueryPool:
 
     def has_looked(self, leaf: Leaf) -> bool:
         """Whether there was an answer to this query, or a failure, since somebody asked for it."""
-        query = self._queries.get(leaf.query)
+        query = self._queries.get(self._together.placed(leaf).asked)
         return query is not None and (query.failures > 0 or self.result(leaf) is not None)
 
     def interval_of(self, period: timedelta, *, is_active: bool) -> timedelta:
@@ -248,6 +265,9 @@ class QueryPool:
             changed = await self._ask_and_judge(query, at, asked)
         except QueryError as error:
             changed = query.fail(f"could not be evaluated, {error}")
+            refused = self._together.refuse(query, error, asked)
+            if refused is not None:
+                self._regroup(refused)
         query.asked, query.is_polling = asked, False
         self._plan(query, self._next_due(query, asked))
         self._tell(changed | query.active)
@@ -258,11 +278,11 @@ class QueryPool:
             rules = await self._in_time(self._source(query.key).alert_rules())
             self._check_skew(rules)
             return query.judge(rules, at, asked)
-        key = query.key
-        ask = self._source(key).query_range(key.text, at - (key.points - 1) * key.period, at, key.period)
+        key, points = query.key, query.points
+        ask = self._source(key).query_range(key.text, at - (points - 1) * key.period, at, key.period)
         answer = await self._in_time(ask)
         self._check_skew(answer)
-        return query.judge(answer, at, asked)
+        return query.judge(answer, at, asked, points)
 
     async def ask_past(self, key: QueryKey, start: datetime, end: datetime) -> QueryResult:
         """Ask a question at every period of a time that is over; raises QueryError."""
@@ -316,6 +336,8 @@ class QueryPool:
             if query.turned_stale(self._stale_before(query)):
                 stale |= query.watchers
         self._tell(stale)
+        for key in self._together.over(now):
+            self._regroup(key)
         self._on_scan()
 
     def _tell(self, watchers: set[Hashable]) -> None:

@@ -1,12 +1,14 @@
 """One shared evaluation per distinct question: what was asked last, for whom, and what came out."""
 
 import abc
-from collections.abc import Hashable
+from collections import defaultdict
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Generic, TypeAlias, TypeVar
 
 from ombak.alarms import alerting, lookback, metric
+from ombak.alarms.definition import MEMBER
 from ombak.alarms.verdict import Certainty, Contributor, Verdict, unknown_verdict
 from ombak.runtime.metrics_port import QueryResult, RulesResult, Series
 
@@ -16,12 +18,19 @@ RULES_PERIOD = timedelta(seconds=15)
 
 @dataclass(frozen=True, slots=True)
 class QueryKey:
-    """What makes two evaluations one: the same text asked of the same place over the same points."""
+    """What makes two evaluations one: the same text asked of the same place in the same steps."""
 
     endpoint: str
     text: str
     period: timedelta
-    points: int
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a rule looks at in an answer: all of it, or the series of one of the many for whom it was asked."""
+
+    rule: metric.Rule
+    member: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +42,7 @@ class RulesKey:
 
 
 PollKey: TypeAlias = QueryKey | RulesKey
-Rule: TypeAlias = metric.Rule | alerting.Selector
+Rule: TypeAlias = View | alerting.Selector
 Result: TypeAlias = metric.MetricResult | alerting.RuleResult
 RuleT = TypeVar("RuleT", bound=Rule)
 ResultT = TypeVar("ResultT", bound=Result)
@@ -136,8 +145,8 @@ class Shared(abc.ABC, Generic[RuleT, ResultT]):
 
 
 @dataclass(slots=True, eq=False)
-class SharedQuery(Shared[metric.Rule, metric.MetricResult]):
-    """A query, asked over a range of points."""
+class SharedQuery(Shared[View, metric.MetricResult]):
+    """A query, asked over as many points as any of its rules looks at."""
 
     key: QueryKey = field(kw_only=True)
 
@@ -146,15 +155,25 @@ class SharedQuery(Shared[metric.Rule, metric.MetricResult]):
         """The query, its place and its points."""
         return self.key
 
-    def judge(self, answer: QueryResult, at: datetime, asked: float) -> set[Hashable]:
-        """Judge all rules by a new answer; returns who watches one that is different now."""
+    @property
+    def points(self) -> int:
+        """How many points have to be asked for."""
+        return max((view.rule.points for view in self.rules), default=1)
+
+    def judge(self, answer: QueryResult, at: datetime, asked: float, points: int) -> set[Hashable]:
+        """Judge the rules by a new answer of so many points; returns who watches one that is different now.
+
+        A rule that came while it was asked, and looks at more points, waits for the next one.
+        """
         recovered = self._recover()
-        series = {name_series(s): align(s, at, self.key) for s in answer.series}
+        seen = Seen(answer, at, self.key.period, points)
         changed: set[Hashable] = set()
-        for rule, state in self.rules.items():
-            memory = metric.Memory() if state.outcome is None else state.outcome.result.memory
-            if state.take(Outcome(metric.judge(rule, series, memory), at, asked)) or recovered:
-                changed |= state.watchers
+        for view, state in self.rules.items():
+            if view.rule.points <= points:
+                memory = metric.Memory() if state.outcome is None else state.outcome.result.memory
+                result = metric.judge(view.rule, seen.series(view), memory)
+                if state.take(Outcome(result, at, asked)) or recovered:
+                    changed |= state.watchers
         return changed
 
     def _known_verdict(self, name: str, outcome: Outcome[metric.MetricResult]) -> Verdict:
@@ -210,12 +229,34 @@ def name_series(series: Series) -> str:
     return "{" + ", ".join(pairs) + "}"
 
 
-def align(series: Series, at: datetime, key: QueryKey) -> metric.Points:
+class Seen:
+    """An answer, as each of its rules would have got it had it asked alone."""
+
+    def __init__(self, answer: QueryResult, at: datetime, period: timedelta, points: int) -> None:
+        self._lines: defaultdict[str, dict[str, metric.Points]] = defaultdict(dict)
+        for series in answer.series:
+            line = align(series, at, period, points)
+            self._lines[""][name_series(series)] = line
+            if member := series.labels.get(MEMBER):
+                labels = {label: value for label, value in series.labels.items() if label != MEMBER}
+                self._lines[member][name_series(Series(labels, ()))] = line
+        self._tails: dict[tuple[str, int], dict[str, metric.Points]] = {}
+
+    def series(self, view: View) -> Mapping[str, metric.Points]:
+        """The series of a view with the points that its rule asks for; without those that have none there."""
+        key = view.member, view.rule.points
+        if key not in self._tails:
+            tails = {name: line[-view.rule.points :] for name, line in self._lines.get(view.member, {}).items()}
+            self._tails[key] = {name: tail for name, tail in tails.items() if any(each is not None for each in tail)}
+        return self._tails[key]
+
+
+def align(series: Series, at: datetime, period: timedelta, count: int) -> metric.Points:
     """The points of a series on the grid of the query, oldest first; None where there is none."""
-    step, end = key.period.total_seconds(), at.timestamp()
-    points: list[float | None] = [None] * key.points
+    step, end = period.total_seconds(), at.timestamp()
+    points: list[float | None] = [None] * count
     for moment, value in series.points:
-        index = key.points - 1 - round((end - moment) / step)
-        if 0 <= index < key.points:
+        index = count - 1 - round((end - moment) / step)
+        if 0 <= index < count:
             points[index] = value
     return points

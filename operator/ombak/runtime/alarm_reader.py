@@ -216,8 +216,13 @@ def _guarded(rollout: RolloutView, artifact: str, guards: Guards) -> dict[WatchN
 
 def _own(rollout: RolloutView, artifact: str) -> dict[WatchName, Wanted]:
     spec = rollout.spec
-    everyone = _context(rollout, artifact, naming.all_pods(rollout.name))
-    one_box = _context(rollout, artifact, naming.one_box_pods(rollout.name))
+    member = naming.base(rollout.name)
+    everyone = dataclasses.replace(
+        _context(rollout, artifact, naming.all_pods(rollout.name)), crowd=naming.EVERY_POD, member=member
+    )
+    one_box = dataclasses.replace(
+        _context(rollout, artifact, naming.one_box_pods(rollout.name)), crowd=naming.EVERY_ONE_BOX_POD, member=member
+    )
     found = {}
     if spec.alarms is not None:
         found[WatchName(REVERT)] = Wanted(spec.alarms.revert, rollout.namespace, everyone)
