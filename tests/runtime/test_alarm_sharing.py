@@ -1,4 +1,4 @@
-"""One question for all who ask the same: for rules that look at different spans, and for many Rollouts at once."""
+"""One question for all who ask the same, over different spans or for many Rollouts, and seldom while these rest."""
 
 from __future__ import annotations
 
@@ -22,9 +22,12 @@ from ombak.api.signal import Signal
 from ombak.core import naming
 from ombak.runtime.alarm_interest import MetricLeaf, Wanted, leaf_of, wanted_signal
 from ombak.runtime.alarm_queries import Seen, View
+from ombak.runtime.alarm_reader import AlarmReader
 from ombak.runtime.alarm_service import AlarmService
 from ombak.runtime.metrics_port import QueryError, QueryErrorKind, QueryResult, Series
+from ombak.runtime.reconcile import Reconciler
 from support.fake_metrics import FakeClock, FakeSource, constant
+from support.rig import NAMESPACE, Rig, template
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PERIOD = timedelta(seconds=30)
@@ -270,3 +273,62 @@ async def test_a_prometheus_that_is_down_is_not_asked_more() -> None:
     await world.service.poll_due()
     assert world.service.distinct_queries == 4
     assert world.service.verdict("front", "e0").is_unknown
+
+
+class Settled:
+    """A settled Rollout, the real evaluator, and the metric `errors` that was well so far."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig, self.source = rig, FakeSource({"errors": {"": constant(0.0)}})
+        self.service = AlarmService({"": self.source}, rig.clock, lambda _: None, rng=random.Random(1))
+        spec = {"query": "errors", "comparison": "GreaterThanThreshold", "threshold": 0.5, "period": "30s"}
+        metric_of = {"metric": {**spec, "evaluationPeriods": 1}}
+        self.service.set_alarm(AlarmKey(NAMESPACE, "errors"), AlarmSpec.model_validate(metric_of))
+        reader = AlarmReader(self.service, self.source, rig.clock, lambda _: None)
+        rig.reconciler = Reconciler(rig.kube, rig.stores, reader, rig.clock, rig.recorder)
+
+    async def pass_time(self, seconds: int) -> None:
+        for _ in range(seconds):
+            self.rig.clock.advance(1)
+            await self.service.poll_due()
+
+
+@pytest.fixture
+async def settled() -> Settled:
+    rig = Rig()
+    await rig.installed()
+    made = Settled(rig)
+    for _ in range(2):
+        await rig.reconcile()
+        await made.service.poll_due()
+    return made
+
+
+async def test_a_settled_rollout_is_looked_at_every_fourth_period(settled: Settled) -> None:
+    """Its alarm is not needed before the next start; an Alarm object beside it is told at the rate of its period."""
+    settled.source.asked.clear()
+    await settled.pass_time(480)
+    assert 4 <= len(settled.source.asked) <= 5
+    settled.service.watch("its status", {"w": Wanted("ALARM(errors)", NAMESPACE, Context())}, is_active=False)
+    settled.source.asked.clear()
+    await settled.pass_time(480)
+    assert 16 <= len(settled.source.asked) <= 18
+
+
+async def test_no_release_starts_on_what_was_seen_at_rest(settled: Settled) -> None:
+    """The alarm fires between two looks at rest: the change waits for a look of its own, and then for the alarm."""
+    await settled.pass_time(90)
+    settled.source.values["errors"] = {"": constant(1.0)}
+    settled.rig.change(template=template("2.0.0"))
+    settled.source.asked.clear()
+    await settled.rig.reconcile()
+    assert not settled.source.asked
+    assert (settled.rig.phase, list(settled.rig.boxes())) == ("Blocked", [settled.rig.stable])
+    await settled.service.poll_due()
+    assert settled.source.asked == ["errors"]
+    await settled.rig.reconcile()
+    assert (settled.rig.phase, list(settled.rig.boxes())) == ("Blocked", [settled.rig.stable])
+    settled.source.values["errors"] = {"": constant(0.0)}
+    await settled.pass_time(30)
+    await settled.rig.reconcile()
+    assert len(settled.rig.boxes()) == 2

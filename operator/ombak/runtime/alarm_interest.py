@@ -12,7 +12,7 @@ from ombak.alarms.signals import define_signal
 from ombak.alarms.syntax import Is, Ref, print_expression
 from ombak.alarms.verdict import Certainty, State, Verdict, unknown_verdict
 from ombak.api.signal import Signal
-from ombak.runtime.alarm_queries import QueryKey, RulesKey, View
+from ombak.runtime.alarm_queries import Pace, QueryKey, RulesKey, View
 
 DEFAULT_ENDPOINT = REGION
 """The Prometheus of the region, where an Alarm names none."""
@@ -129,8 +129,13 @@ class Watch:
 
     key: Hashable
     wanted: Mapping[str, Wanted]
-    is_active: bool
+    pace: Pace
     bound: Mapping[str, Bound]
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a release of it is under way."""
+        return self.pace is Pace.RELEASE
 
     @property
     def questions(self) -> frozenset[Leaf]:

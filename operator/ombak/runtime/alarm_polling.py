@@ -18,7 +18,7 @@ from typing import Any, TypeAlias, TypeVar
 from ombak.alarms import alerting, metric
 from ombak.alarms.verdict import Verdict, unknown_verdict
 from ombak.runtime.alarm_interest import Leaf, RuleLeaf, guarded
-from ombak.runtime.alarm_queries import PollKey, QueryKey, Result, RulesKey, RuleState, SharedQuery, SharedRules
+from ombak.runtime.alarm_queries import Pace, PollKey, QueryKey, Result, RulesKey, RuleState, SharedQuery, SharedRules
 from ombak.runtime.alarm_together import Together, may_ask
 from ombak.runtime.clock import Clock
 from ombak.runtime.metrics_port import MetricsSource, QueryError, QueryErrorKind, QueryResult, RulesResult
@@ -69,7 +69,7 @@ class QueryPool:
         self._settings = settings
         self._rng = rng
         self._queries: dict[PollKey, _Shared] = {}
-        self._wanted: dict[Hashable, tuple[frozenset[Leaf], bool]] = {}
+        self._wanted: dict[Hashable, tuple[frozenset[Leaf], Pace]] = {}
         self._held: dict[Hashable, frozenset[Leaf]] = {}
         self._together = Together()
         self._timetable: list[tuple[float, int, _Shared]] = []
@@ -84,18 +84,18 @@ class QueryPool:
         """How many distinct questions are asked."""
         return len(self._queries)
 
-    def subscribe(self, watcher: Hashable, leaves: frozenset[Leaf], is_active: bool) -> None:
+    def subscribe(self, watcher: Hashable, leaves: frozenset[Leaf], pace: Pace) -> None:
         """From now on the watcher rests on exactly these leaves; what nobody rests on is forgotten."""
         self._wanted.pop(watcher, None)
         if leaves:
-            self._wanted[watcher] = leaves, is_active
-        self._hold(watcher, frozenset(map(self._together.placed, leaves)), is_active)
+            self._wanted[watcher] = leaves, pace
+        self._hold(watcher, frozenset(map(self._together.placed, leaves)), pace)
 
-    def _hold(self, watcher: Hashable, leaves: frozenset[Leaf], is_active: bool) -> None:
+    def _hold(self, watcher: Hashable, leaves: frozenset[Leaf], pace: Pace) -> None:
         before = self._held.pop(watcher, frozenset())
         for leaf in leaves:
             query, is_new = self._join(leaf, watcher)
-            (query.active.add if is_active else query.active.discard)(watcher)
+            query.set_pace(watcher, pace)
             self._hurry(query, is_new)
         if leaves:
             self._held[watcher] = leaves
@@ -104,9 +104,9 @@ class QueryPool:
 
     def _regroup(self, key: QueryKey) -> None:
         """Place everybody anew who could be asked for by this query for many."""
-        for watcher, (leaves, is_active) in self._wanted.items():
+        for watcher, (leaves, pace) in self._wanted.items():
             if any(may_ask(leaf, key) for leaf in leaves):
-                self._hold(watcher, frozenset(map(self._together.placed, leaves)), is_active)
+                self._hold(watcher, frozenset(map(self._together.placed, leaves)), pace)
 
     def _join(self, leaf: Leaf, watcher: Hashable) -> tuple[_Shared, bool]:
         """Add a watcher of a leaf; returns the question, and whether its rule is new there."""
@@ -130,7 +130,7 @@ class QueryPool:
         if not rules[leaf.view].watchers:
             del rules[leaf.view]
         if leaf.asked not in still_asked:
-            query.active.discard(watcher)
+            query.set_pace(watcher, None)
         if not query.rules:
             del self._queries[leaf.asked]
 

@@ -1,16 +1,26 @@
 """One shared evaluation per distinct question: what was asked last, for whom, and what came out."""
 
 import abc
+import enum
 from collections import defaultdict
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Generic, TypeAlias, TypeVar
+from typing import ClassVar, Generic, TypeAlias, TypeVar
 
 from ombak.alarms import alerting, lookback, metric
 from ombak.alarms.definition import MEMBER
 from ombak.alarms.verdict import Certainty, Contributor, Verdict, unknown_verdict
 from ombak.runtime.metrics_port import QueryResult, RulesResult, Series
+
+
+class Pace(enum.Enum):
+    """How urgently somebody wants to know."""
+
+    RELEASE = "release"
+    STEADY = "steady"
+    REST = "rest"
+
 
 RULES_PERIOD = timedelta(seconds=15)
 """How often the alerting rules of a Prometheus are read while no release is under way; then four times as often."""
@@ -81,6 +91,9 @@ class Shared(abc.ABC, Generic[RuleT, ResultT]):
 
     rules: dict[RuleT, RuleState[ResultT]] = field(default_factory=dict)
     active: set[Hashable] = field(default_factory=set)
+    """For whom a release is under way."""
+    steady: set[Hashable] = field(default_factory=set)
+    """Who wants to know all the time, and at no special rate."""
     due: float | None = None
     asked: float | None = None
     is_waiting: bool = False
@@ -92,6 +105,8 @@ class Shared(abc.ABC, Generic[RuleT, ResultT]):
     """Everybody was told that the last answer is too old."""
     was_read_stale: bool = False
     """Somebody read that it is, told or not."""
+    at_rest: ClassVar[int] = 1
+    """So many periods lie between two polls that only settled Rollouts want."""
 
     @property
     @abc.abstractmethod
@@ -103,10 +118,18 @@ class Shared(abc.ABC, Generic[RuleT, ResultT]):
         """Everybody who rests on this question."""
         return {watcher for state in self.rules.values() for watcher in state.watchers}
 
+    def set_pace(self, watcher: Hashable, pace: Pace | None) -> None:
+        """Note how urgently a watcher wants to know; None for one that does not any more."""
+        for group, each in ((self.active, Pace.RELEASE), (self.steady, Pace.STEADY)):
+            (group.add if pace is each else group.discard)(watcher)
+
     def interval(self, minimum: float) -> float:
-        """Seconds between two polls: a quarter of the period while a release is under way, else the period."""
+        """Seconds between two polls: a quarter of the period while a release is under way, else the period.
+
+        Longer where it only serves Rollouts that are settled: what it says is asked anew before one of them starts.
+        """
         period = self.poll_key.period.total_seconds()
-        return max(minimum, period / 4 if self.active else period)
+        return max(minimum, period / 4 if self.active else period if self.steady else self.at_rest * period)
 
     def _recover(self) -> bool:
         """Note that there is an answer again; returns whether there was none before, to anybody's knowledge."""
@@ -147,6 +170,8 @@ class Shared(abc.ABC, Generic[RuleT, ResultT]):
 @dataclass(slots=True, eq=False)
 class SharedQuery(Shared[View, metric.MetricResult]):
     """A query, asked over as many points as any of its rules looks at."""
+
+    at_rest: ClassVar[int] = 4
 
     key: QueryKey = field(kw_only=True)
 

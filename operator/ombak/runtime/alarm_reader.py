@@ -93,7 +93,7 @@ class AlarmReader:
         if not wanted:
             self.forget(key)
             return UNWATCHED
-        self._service.watch(key, {str(name): one for name, one in wanted.items()}, is_active)
+        self._service.watch(key, {str(name): one for name, one in wanted.items()}, is_active, is_settled=not is_active)
         verdicts = {name: self._service.verdict(key, str(name)) for name in wanted}
         return Reading(
             revert=worst([verdict for name, verdict in verdicts.items() if name.part == REVERT]),
