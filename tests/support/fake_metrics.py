@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from ombak.alarms import traps
 from ombak.alarms.alerting import AlertRule
 from ombak.runtime.metrics_port import QueryError, QueryResult, RulesResult, Series
 
@@ -49,7 +50,8 @@ class FakeSource:
 
     A query is also a selector of what is stored: its newest sample is of the moment itself, where there is a value.
 
-    `existing` are the selectors that series match, `rules` the alerting rules, `scraped` the interval that it tells.
+    `existing` are the selectors that series match beside those of the queries in `values`, `rules` the alerting rules,
+    `scraped` the interval that it tells.
     """
 
     values: dict[str, Values] = field(default_factory=dict)
@@ -101,7 +103,9 @@ class FakeSource:
     async def has_series(self, selector: str, start: datetime, end: datetime) -> bool:
         if self.error is not None:
             raise self.error
-        return selector in self.existing
+        return selector in self.existing or any(
+            selector == str(read) for query, found in self.values.items() if found for read in traps.selectors(query)
+        )
 
     async def scrape_interval(self) -> timedelta | None:
         if self.error is not None:
