@@ -146,10 +146,10 @@ def short_window(selector: Selector, scrape: timedelta) -> str:
 
 
 def no_such_name(selector: Selector) -> str:
-    """The sentence about a name that no series has, though the query has an answer without it."""
+    """The sentence about a name that no series has, though the query may have an answer without it."""
     return (
-        f"there is no series {selector.name or selector}, and the query has an answer all the same: correct the name, "
-        "or have it scraped; if it comes with the first error only, let it begin at 0, or nobody can tell the two apart"
+        f"there is no series {selector.name or selector}: correct the name, or have it scraped; if it comes with the "
+        "first error only, let it begin at 0, or nobody can tell the two apart"
     )
 
 

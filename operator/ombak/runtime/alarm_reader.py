@@ -15,13 +15,14 @@ from ombak.alarms.verdict import State
 from ombak.api.rollout import SampleQuota
 from ombak.core import naming
 from ombak.core.memory import Release
-from ombak.core.snapshot import RolloutView, SignalReading
+from ombak.core.snapshot import NO_TRAPS, RolloutView, SignalReading
 from ombak.runtime.alarm_book import UNWATCHED, Reading
 from ombak.runtime.alarm_interest import Wanted, wanted_signal
 from ombak.runtime.alarm_service import AlarmService
 from ombak.runtime.clock import Clock
 from ombak.runtime.guards import Guards
 from ombak.runtime.metrics_port import MetricsSource, QueryError
+from ombak.runtime.rollout_traps import RolloutTraps
 from ombak.runtime.store import Key
 
 log = structlog.get_logger()
@@ -76,12 +77,14 @@ class AlarmReader:
         clock: Clock,
         on_change: Callable[[Key], None],
         guards: Guards | None = None,
+        traps: RolloutTraps | None = None,
     ) -> None:
         self._service = service
         self._source = source
         self._clock = clock
         self._on_change = on_change
         self._guards = guards or Guards()
+        self._traps = traps
         self._proofs: dict[Key, _Asked] = {}
         self._counted: dict[Key, _Counted] = {}
 
@@ -102,6 +105,7 @@ class AlarmReader:
                 SignalReading(s.name, verdicts[WatchName(REVERT, s.name)], verdicts[WatchName(ONE_BOX, s.name)])
                 for s in rollout.spec.signals or ()
             ),
+            traps=self._traps.found(key) if self._traps is not None else NO_TRAPS,
             samples=self._samples(rollout, release, artifact),
             poll=self._service.slowest(key) or _SLOWEST,
             has_looked=self._service.has_looked(key),
@@ -143,6 +147,8 @@ class AlarmReader:
     def forget(self, key: Key) -> None:
         """Stop evaluating for a Rollout."""
         self._service.unwatch(key)
+        if self._traps is not None:
+            self._traps.forget(key)
         self._drop(key)
         self._drop_proof(key)
 

@@ -187,6 +187,12 @@ class AlarmService:
             return {}
         return leaf_verdicts(watch.wanted[name], watch.bound[name], self._leaf_verdict)
 
+    def leaves_of(self, watcher: Hashable) -> tuple[tuple[AlarmKey, Leaf], ...]:
+        """Every alarm of a Prometheus on which anything of that watcher rests, and what it asks."""
+        watch = self._watches.get(watcher)
+        bounds = watch.bound.values() if watch is not None else ()
+        return tuple(item for bound in bounds for item in bound.leaves.items())
+
     def _bound(self, watcher: Hashable, name: str) -> Bound | None:
         watch = self._watches.get(watcher)
         return None if watch is None else watch.bound.get(name)

@@ -18,7 +18,7 @@ from ombak.runtime.metrics_port import MetricsSource, QueryError
 log = structlog.get_logger()
 
 AGAIN_AFTER = timedelta(hours=1)
-AGAIN_WHILE_EMPTY = timedelta(minutes=5)
+AGAIN_WHILE_BAD = timedelta(minutes=5)
 _EXISTED_WITHIN = timedelta(hours=1)
 _NAMED_WITHIN = timedelta(days=1)
 _LEAST_WINDOW, _MOST_WINDOW = timedelta(minutes=5), timedelta(hours=1)
@@ -174,7 +174,8 @@ class TrapInspector:
                 del self._looked[key]
 
     def _is_due(self, looked: _Looked, now: float, is_empty: bool) -> bool:
-        pause = AGAIN_WHILE_EMPTY if is_empty else AGAIN_AFTER
+        is_bad = is_empty or (looked.findings is not None and bool(looked.findings.problems))
+        pause = AGAIN_WHILE_BAD if is_bad else AGAIN_AFTER
         return looked.while_empty != is_empty or now - looked.at >= pause.total_seconds()
 
     async def _look(self, key: tuple[str, str], looked: _Looked) -> None:
