@@ -10,25 +10,34 @@ import contextlib
 import heapq
 import itertools
 import random
-from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Hashable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
-from ombak.alarms import alerting, metric
+from ombak.alarms import alerting, freshness, metric
 from ombak.alarms.verdict import Verdict, unknown_verdict
+from ombak.runtime.alarm_asking import Asker
 from ombak.runtime.alarm_interest import Leaf, RuleLeaf, guarded
-from ombak.runtime.alarm_queries import Pace, PollKey, QueryKey, Result, RulesKey, RuleState, SharedQuery, SharedRules
+from ombak.runtime.alarm_queries import (
+    Pace,
+    PollKey,
+    QueryKey,
+    Result,
+    RuleState,
+    SharedQuery,
+    SharedRules,
+    oldest_age,
+)
 from ombak.runtime.alarm_together import Together, may_ask
 from ombak.runtime.clock import Clock
-from ombak.runtime.metrics_port import MetricsSource, QueryError, QueryErrorKind, QueryResult, RulesResult
+from ombak.runtime.metrics_port import MetricsSource, QueryError, QueryResult
 
 Notify = Callable[[frozenset[Hashable]], None]
 """Called, in the event loop, with the watchers that have to look again; must not block."""
 
 _STALE_SCAN = 1.0
 _Shared: TypeAlias = SharedQuery | SharedRules
-_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +72,7 @@ class QueryPool:
     ) -> None:
         """`on_scan` is called about once a second, for what depends on the time alone."""
         self._on_scan = on_scan
-        self._sources = sources
+        self.asker = Asker(sources, clock, settings.timeout, settings.most_skew)
         self._clock = clock
         self._notify = notify
         self._settings = settings
@@ -275,45 +284,14 @@ class QueryPool:
     async def _ask_and_judge(self, query: _Shared, at: datetime, asked: float) -> set[Hashable]:
         """Ask within the time limit and judge what comes; raises QueryError where nothing that counts does."""
         if isinstance(query, SharedRules):
-            rules = await self._in_time(self._source(query.key).alert_rules())
-            self._check_skew(rules)
-            return query.judge(rules, at, asked)
+            return query.judge(await self.asker.rules(query.key), at, asked)
         key, points = query.key, query.points
-        ask = self._source(key).query_range(key.text, at - (points - 1) * key.period, at, key.period)
-        answer = await self._in_time(ask)
-        self._check_skew(answer)
-        return query.judge(answer, at, asked, points)
-
-    async def ask_past(self, key: QueryKey, start: datetime, end: datetime) -> QueryResult:
-        """Ask a question at every period of a time that is over; raises QueryError."""
-        answer = await self._in_time(self._source(key).query_range(key.text, start, end, key.period))
-        self._check_skew(answer)
-        return answer
-
-    def _source(self, key: QueryKey | RulesKey) -> MetricsSource:
-        source = self._sources.get(key.endpoint)
-        if source is None:
-            message = f"no Prometheus is configured as {key.endpoint!r}"
-            raise QueryError(QueryErrorKind.UNREACHABLE, message)
-        return source
-
-    async def _in_time(self, call: Awaitable[_Answer]) -> _Answer:
-        try:
-            async with asyncio.timeout(self._settings.timeout):
-                return await call
-        except TimeoutError:
-            message = f"no answer within {self._settings.timeout:g} s"
-            raise QueryError(QueryErrorKind.TIMEOUT, message) from None
-
-    def _check_skew(self, result: QueryResult | RulesResult) -> None:
-        """Refuse an answer by another clock: its `now` would be old data, or data of a future we call missing."""
-        if result.server_time is None:
-            return
-        skew = (result.server_time - self._clock.now()).total_seconds()
-        if abs(skew) > self._settings.most_skew:
-            order = "ahead of" if skew > 0 else "behind"
-            message = f"the clock of Prometheus is {abs(skew):.0f} s {order} ours; set the clocks right"
-            raise QueryError(QueryErrorKind.FAILED, message)
+        start = at - (points - 1) * key.period
+        answer = await self.asker.over(key, start, at)
+        # Only a release asks what its evidence rests on; and it asks anew when it begins.
+        times = freshness.oldest_query(key.text) if query.active else ""
+        old = await self.asker.over(replace(key, text=times), start, at) if times else QueryResult(())
+        return query.judge(answer, at, asked, points, oldest_age(old))
 
     def _next_due(self, query: _Shared, asked: float) -> float:
         """Later and later after failures; a little early at random otherwise, so that polls spread out."""

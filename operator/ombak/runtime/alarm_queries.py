@@ -60,11 +60,15 @@ ResultT = TypeVar("ResultT", bound=Result)
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[ResultT]):
-    """A judgement, the wall-clock moment up to which it looked, and the monotonic one at which it was asked."""
+    """A judgement, the wall-clock moment up to which it looked, and the monotonic one at which it was asked.
+
+    `age` is how much older than the moment of a point the samples were that it was made of.
+    """
 
     result: ResultT
     at: datetime
     asked: float
+    age: timedelta = timedelta(0)
 
 
 @dataclass(slots=True)
@@ -185,7 +189,9 @@ class SharedQuery(Shared[View, metric.MetricResult]):
         """How many points have to be asked for."""
         return max((view.rule.points for view in self.rules), default=1)
 
-    def judge(self, answer: QueryResult, at: datetime, asked: float, points: int) -> set[Hashable]:
+    def judge(
+        self, answer: QueryResult, at: datetime, asked: float, points: int, age: timedelta = timedelta(0)
+    ) -> set[Hashable]:
         """Judge the rules by a new answer of so many points; returns who watches one that is different now.
 
         A rule that came while it was asked, and looks at more points, waits for the next one.
@@ -197,22 +203,24 @@ class SharedQuery(Shared[View, metric.MetricResult]):
             if view.rule.points <= points:
                 memory = metric.Memory() if state.outcome is None else state.outcome.result.memory
                 result = metric.judge(view.rule, seen.series(view), memory)
-                if state.take(Outcome(result, at, asked)) or recovered:
+                if state.take(Outcome(result, at, asked, age)) or recovered:
                     changed |= state.watchers
         return changed
 
     def _known_verdict(self, name: str, outcome: Outcome[metric.MetricResult]) -> Verdict:
-        return metric_verdict(name, outcome.result, outcome.at, self.key)
+        return metric_verdict(name, outcome.result, outcome.at, self.key, outcome.age)
 
 
-def metric_verdict(name: str, result: metric.MetricResult, at: datetime, key: QueryKey) -> Verdict:
-    """The verdict for a metric alarm of this name that was judged up to `at`."""
+def metric_verdict(
+    name: str, result: metric.MetricResult, at: datetime, key: QueryKey, age: timedelta = timedelta(0)
+) -> Verdict:
+    """The verdict for a metric alarm of this name that was judged up to `at`, by samples that much older."""
     doubt = "not enough data" if result.certainty is Certainty.Certain else "not enough data to change its state"
     return Verdict(
         state=result.state,
         certainty=result.certainty,
         evaluated_at=at,
-        window=result.reach * key.period + lookback.lookback(key.text),
+        window=result.reach * key.period + lookback.lookback(key.text) + age,
         contributors=result.contributors,
         unknown=tuple(f"{name} {series}: {doubt}" for series in result.unknown),
         message=f"{name}: {result.message}",
@@ -252,6 +260,12 @@ def name_series(series: Series) -> str:
     """The labels of a series as Prometheus writes them, in a fixed order."""
     pairs = (f'{label}="{value}"' for label, value in sorted(series.labels.items()))
     return "{" + ", ".join(pairs) + "}"
+
+
+def oldest_age(answer: QueryResult) -> timedelta:
+    """The longest time between a moment and the sample that answers for it; the values are times of samples."""
+    ages = (moment - value for series in answer.series for moment, value in series.points)
+    return timedelta(seconds=max(0.0, *ages)) if answer.series else timedelta(0)
 
 
 class Seen:

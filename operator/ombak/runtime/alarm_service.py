@@ -147,7 +147,7 @@ class AlarmService:
         if watch is None:
             return ()
         start, end = whole_milliseconds(since), whole_milliseconds(until)
-        return await ok_stretches(watch, self._pool.ask_past, frozenset(self._warm_at), start, end)
+        return await ok_stretches(watch, self._pool.asker.over, frozenset(self._warm_at), start, end)
 
     def slowest(self, watcher: Hashable) -> timedelta | None:
         """The longest time between two polls of anything that the watcher rests on; None if it rests on nothing."""
