@@ -294,11 +294,11 @@ async def test_a_rollout_expression_that_cannot_be_understood_is_unknown(world: 
 
 
 async def test_a_variable_without_a_value_is_unknown(world: World) -> None:
-    """A template by zone, a Rollout without zones."""
-    world.service.set_alarm(AlarmKey("shop", "errors"), _metric('x{zone="$(zone)"}'))
+    """A template by region, an operator that was not told its own."""
+    world.service.set_alarm(AlarmKey("shop", "errors"), _metric('x{region="$(region)"}'))
     world.service.watch("r1", _wanted(), is_active=True)
     assert world.verdict.is_unknown
-    assert "$(zone) has no value here" in world.verdict.unknown[0]
+    assert "$(region) has no value here" in world.verdict.unknown[0]
 
 
 async def test_the_leaves_of_an_expression_can_be_shown(world: World) -> None:

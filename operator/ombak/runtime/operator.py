@@ -50,11 +50,12 @@ PASS_WITHIN = timedelta(minutes=2)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Place:
-    """Where an operator runs: time zone (IANA) and floors of the Region, and whether the whole cluster is its own."""
+    """Where an operator runs: time zone (IANA), floors and name of the Region, and whether the cluster is its own."""
 
     time_zone: str = "UTC"
     is_whole_cluster: bool = True
     floors: Callable[[], Floors] = lambda: NO_FLOORS
+    region: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -97,8 +98,9 @@ class Operator:
         self.namespaces: Store[NamespaceRecord] = Store(decode_namespace, on_event=self._namespace_changed)
         inspector = TrapInspector(sources, clock, self._wake)
         traps = RolloutTraps(self.service, inspector)
-        reader = AlarmReader(self.service, sources[DEFAULT_ENDPOINT], clock, self._add_rollout, self._guards, traps)
         place = place or Place()
+        regional = sources[DEFAULT_ENDPOINT]
+        reader = AlarmReader(self.service, regional, clock, self._add_rollout, self._guards, traps, place.region)
         self.gates = GateBook(self.stores.rollouts, self._add_rollout, place.time_zone, self._gate_changed)
         self.gates.region_floors = place.floors
         self._gate_reporter = GateReporter(client, self.gates, clock, writes_cluster=place.is_whole_cluster)
