@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ombak.alarms.alerting import AlertRule, Instance, Selector, Uptime, judge
 from ombak.api.health import State
@@ -36,8 +38,8 @@ def _rule(*states: str, **changes: Any) -> AlertRule:
     ("instances", "state", "window"),
     [
         pytest.param((), State.OK, 2 * MINUTE, id="inactive"),
-        pytest.param(("pending",), State.OK, 7 * MINUTE, id="pending"),
-        pytest.param(("pending", "firing"), State.ALARM, 7 * MINUTE, id="one of two fires"),
+        pytest.param(("pending",), State.OK, 8 * MINUTE, id="pending"),
+        pytest.param(("pending", "firing"), State.ALARM, 8 * MINUTE, id="one of two fires"),
         pytest.param(("inactive",), State.OK, 2 * MINUTE, id="inactive instance"),
     ],
 )
@@ -45,10 +47,26 @@ def _rule(*states: str, **changes: Any) -> AlertRule:
 def test_firing_is_alarm_and_the_rest_is_ok(
     selector: Selector, instances: tuple[str, ...], state: State, window: timedelta
 ) -> None:
-    """As of the rule's own evaluation; while one is pending the evidence needs all of its `for`."""
+    """As of the rule's own evaluation; while one is pending the evidence needs the time that it takes to fire."""
     verdict = judge(selector, [_rule(*instances)], NOW).verdict("a")
     assert (verdict.state, verdict.evaluated_at, verdict.window) == (state, RULE.last_evaluation, window)
     assert not verdict.is_unknown
+
+
+@given(st.integers(5, 300), st.integers(0, 1800), st.integers(1, 300), st.floats(0, 1), st.floats(0, 1))
+def test_no_step_passes_an_alert_that_is_on_its_way(
+    interval: int, holds: int, reach: int, share: float, off: float
+) -> None:
+    """What is bad since a step, and shows after a share of the range, fires before there is evidence of OK (B4.7)."""
+    second, active = timedelta(seconds=1), None
+    changes = {"interval": interval * second, "holds": holds * second, "query": f"rate(errors[{reach}s]) > 1"}
+    for index in range((reach + holds) // interval + 4):
+        at = NOW + (index + off) * interval * second
+        active = at if active is None and at >= NOW + share * reach * second else active
+        state = "inactive" if active is None else "firing" if at - active >= holds * second else "pending"
+        found = judge(BY_NAME, [_rule(state, **changes, last_evaluation=at)], at).verdict("a")
+        assert found.is_alarm or (found.window_start or at) < NOW
+    assert found.is_alarm
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from ombak.runtime.alarm_queries import QueryKey, metric_verdict
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 RULE = metric.Rule(Comparison.GREATER, 0.5, n=1, m=1)
-KEY = QueryKey("", "up", timedelta(seconds=30), RULE.points)
+KEY = QueryKey("", "up", timedelta(seconds=30))
 
 
 def measured(name: str, **series: float | None) -> Verdict:

@@ -3,6 +3,8 @@
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ombak.alarms.metric import Memory, Rule, judge, judge_series
 from ombak.alarms.persistence import settle
@@ -69,6 +71,18 @@ def test_the_window_covers_the_pending_period_only_while_it_is_pending() -> None
     well = judge_series(rule, (0.0,) * 9, State.OK)
     assert (pending.state, pending.is_pending, pending.reach) == (State.OK, True, 5)
     assert (well.state, well.is_pending, well.reach) == (State.OK, False, 2)
+
+
+@given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 6), st.integers(0, 4), st.floats(0, 1, exclude_max=True))
+def test_no_step_passes_an_alarm_that_is_on_its_way(n: int, m: int, pending: int, recovery: int, off: float) -> None:
+    """What is bad since a step is in ALARM before there is evidence of OK from after it, whatever that takes (B4.7)."""
+    rule = Rule(Comparison.GREATER, 1.0, n, min(n, m), TreatMissingData.MISSING, pending, recovery)
+    for periods in range(n + pending + 3):
+        now = periods + off
+        points = [2.0 if now - back >= 0 else 0.0 for back in reversed(range(rule.points))]
+        found = judge_series(rule, points, State.OK)
+        assert found.state is State.ALARM or now - found.reach < 0
+    assert found.state is State.ALARM
 
 
 def test_a_series_that_ended_is_no_series_without_data() -> None:

@@ -17,8 +17,8 @@ CONTEXT = Context("shop", "front-end", "front-end-onebox-[a-z0-9]+", "eu-1a", "v
 
 def test_every_variable_is_filled_in() -> None:
     """One query with all of them."""
-    query = 'rate(x{a="$(namespace)/$(name)", pod=~"$(pods)", zone="$(zone)", v="$(artifact)"}[$(window)])'
-    expected = 'rate(x{a="shop/front-end", pod=~"front-end-onebox-[a-z0-9]+", zone="eu-1a", v="v1-abc"}[60s])'
+    query = 'rate(x{a="$(namespace)/$(name)", pod=~"$(pods)", region="$(region)", v="$(artifact)"}[$(window)])'
+    expected = 'rate(x{a="shop/front-end", pod=~"front-end-onebox-[a-z0-9]+", region="eu-1a", v="v1-abc"}[60s])'
     assert expected == template.render(query, CONTEXT, MINUTE)
 
 
@@ -33,14 +33,20 @@ def test_a_pattern_stays_inside_its_string(pods: str, mark: str) -> None:
 @pytest.mark.parametrize("value", ['a"} or up{b="', "a b", "a\nb", "-a", "a)", "$(name)"])
 def test_a_name_that_is_no_name_is_refused(value: str) -> None:
     """Only what Kubernetes allows in names and labels gets into a query."""
-    with pytest.raises(TemplateError, match=r"\$\(zone\) cannot be"):
-        template.render('x{zone="$(zone)"}', Context(zone=value), MINUTE)
+    with pytest.raises(TemplateError, match=r"\$\(region\) cannot be"):
+        template.render('x{region="$(region)"}', Context(region=value), MINUTE)
 
 
 def test_a_variable_without_a_value_is_refused() -> None:
-    """A query by zone for a Rollout without zones."""
-    with pytest.raises(TemplateError, match=r"\$\(zone\) has no value here"):
-        template.render('x{zone="$(zone)"}', Context(namespace="shop"), MINUTE)
+    """A query by region of an operator that was not told its name."""
+    with pytest.raises(TemplateError, match=r"\$\(region\) has no value here; the operator has one with --region"):
+        template.render('x{region="$(region)"}', Context(namespace="shop"), MINUTE)
+
+
+def test_the_zone_is_refused_with_what_to_write_instead() -> None:
+    """It would be unknown for ever."""
+    with pytest.raises(TemplateError, match="group by the label of the zone"):
+        template.variables('x{zone="$(zone)"}')
 
 
 def test_an_unknown_variable_is_named_with_the_known_ones() -> None:
@@ -48,7 +54,8 @@ def test_an_unknown_variable_is_named_with_the_known_ones() -> None:
     with pytest.raises(TemplateError) as caught:
         template.variables('x{a="$(names)"}')
     assert str(caught.value) == (
-        "$(names) is no variable of a query; there are $(namespace), $(name), $(pods), $(zone), $(artifact), $(window)"
+        "$(names) is no variable of a query; "
+        "there are $(namespace), $(name), $(pods), $(region), $(artifact), $(window)"
     )
 
 

@@ -128,6 +128,7 @@ BAD_SIGNALS = [
     pytest.param({"above": "a lot"}, ["signals[0].above", "(%|ms|s|m|h|d)"], id="threshold"),
     pytest.param({"below": "1%"}, ["write above", "one of the two"], id="two-limits"),
     pytest.param({"query": "up"}, ["exactly one of ratio"], id="two-kinds"),
+    pytest.param({"query": 'up{z="$(zone)"}'}, ["$(zone) has no value"], id="by-zone"),
     pytest.param({"datapointsToAlarm": 4}, ["write M of at most N"], id="m-of-n"),
 ]
 
@@ -150,6 +151,13 @@ BAD_ALARMS = [
     pytest.param("spec.metric.period", "often", ["spec.metric.period", "write for example 90s"], id="period"),
     pytest.param("spec.metric.threshold", "1%", ["spec.metric.threshold", "type number"], id="threshold"),
     pytest.param("spec.metric.comparison", ">", ["spec.metric.comparison", "GreaterThan"], id="comparison"),
+    pytest.param("spec.metric.query", 'x{zone="$(zone)"}', ["$(zone) has no value", "group by"], id="by-zone"),
+    pytest.param(
+        "spec.metric.minSamples",
+        {"query": 'x{zone="$(zone)"}', "count": 1},
+        ["$(zone) has no value", "group by"],
+        id="samples-by-zone",
+    ),
     pytest.param("spec.metric.query", "", ["spec.metric.query", "at least 1"], id="empty-query"),
 ]
 

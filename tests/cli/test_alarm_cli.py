@@ -130,4 +130,4 @@ def test_a_prometheus_has_to_be_named() -> None:
 def test_an_unknown_variable_is_refused() -> None:
     """With those that there are."""
     found = _run("eval", str(DAY), "--prometheus", "http://127.0.0.1:9", "--var", "pod=x")
-    assert "--var pod is no variable of a query; there are namespace, name, pods, zone, artifact" in found.stderr
+    assert "--var pod is no variable of a query; there are namespace, name, pods, region, artifact" in found.stderr

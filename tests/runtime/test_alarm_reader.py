@@ -107,6 +107,16 @@ async def test_each_expression_has_its_own_context(world: World, release: bool, 
     assert (reading.revert.is_ok, reading.one_box.is_alarm) == (True, True)
 
 
+async def test_the_region_is_the_one_that_the_operator_was_told(world: World) -> None:
+    """In an expression, for whichever boxes."""
+    regional = AlarmReader(world.service, world.source, world.clock, lambda _: None, region="eu-1")
+    spec = {"query": 'x{region="$(region)"}', "comparison": "GreaterThanThreshold", "threshold": 1}
+    world.service.set_alarm(AlarmKey("shop", "errors"), AlarmSpec.model_validate({"metric": spec}))
+    regional.read(_view(), None, is_active=True)
+    await world.service.poll_due()
+    assert world.source.asked == ['x{region="eu-1"}']
+
+
 @pytest.mark.parametrize(
     ("is_active", "poll"), [pytest.param(True, 5, id="active"), pytest.param(False, 20, id="idle")]
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ombak.alarms.freshness import oldest_query
 from ombak.alarms.resolve import AlarmKey
 from ombak.alarms.template import Context
 from ombak.api.alarm import AlarmSpec
@@ -293,11 +294,11 @@ async def test_a_rollout_expression_that_cannot_be_understood_is_unknown(world: 
 
 
 async def test_a_variable_without_a_value_is_unknown(world: World) -> None:
-    """A template by zone, a Rollout without zones."""
-    world.service.set_alarm(AlarmKey("shop", "errors"), _metric('x{zone="$(zone)"}'))
+    """A template by region, an operator that was not told its own."""
+    world.service.set_alarm(AlarmKey("shop", "errors"), _metric('x{region="$(region)"}'))
     world.service.watch("r1", _wanted(), is_active=True)
     assert world.verdict.is_unknown
-    assert "$(zone) has no value here" in world.verdict.unknown[0]
+    assert "$(region) has no value here" in world.verdict.unknown[0]
 
 
 async def test_the_leaves_of_an_expression_can_be_shown(world: World) -> None:
@@ -424,3 +425,57 @@ async def test_whoever_read_that_an_answer_is_too_old_hears_of_the_next(is_scann
     assert world.told == [frozenset({"r1"})]
     await world.pass_time(30)
     assert len(world.told) == 1
+
+
+async def test_evidence_is_no_newer_than_the_samples_behind_it(world: World) -> None:
+    """A plain selector answers from the last sample: the window begins that much earlier, so the step waits."""
+    world.source.age = 27.0
+    world.source.values.setdefault('errors{pod=~"front-.*"}', {})
+    world.service.watch("r1", _wanted(), is_active=True)
+    await world.service.poll_due()
+    assert world.verdict.is_ok
+    assert world.verdict.window == timedelta(seconds=10 + 27)
+    world.source.age = 3.0
+    await world.pass_time(3)
+    assert world.verdict.window == timedelta(seconds=10 + 3)
+
+
+async def test_the_age_of_samples_is_asked_during_a_release_only(world: World) -> None:
+    """At rest nothing waits for evidence; and where it cannot be found out, nothing is known."""
+    times = f"min(timestamp({RENDERED}))"
+    world.service.watch("r1", _wanted(), is_active=False)
+    answer, asked = world.source.query_range, list[str]()
+
+    async def ask(query: str, *rest: Any) -> Any:
+        asked.append(query)
+        if query == times:
+            raise DOWN
+        return await answer(query, *rest)
+
+    world.source.query_range = ask  # type: ignore[method-assign]
+    await world.service.poll_due()
+    assert (asked, world.verdict.is_ok) == ([RENDERED], True)
+    world.service.watch("r1", _wanted(), is_active=True)
+    await world.pass_time(3)
+    assert asked[1:3] == [RENDERED, times]
+    assert world.verdict.is_unknown
+
+
+@pytest.mark.parametrize(
+    ("query", "times"),
+    [
+        pytest.param("rate(a[1m])", "", id="a range tells by itself"),
+        pytest.param("vector(1)", "", id="nothing"),
+        pytest.param("max(a{b='c'} offset 5m)", 'min(timestamp(a{b="c"}))', id="an offset is in the look-back"),
+        pytest.param(
+            "a / a + max_over_time(b[5m:1m])",
+            'min(label_replace(min(timestamp(a)), "of", "0", "", "") '
+            'or label_replace(min(timestamp(b)), "of", "1", "", ""))',
+            id="several, in a subquery too",
+        ),
+        pytest.param('{__name__=~"a|b"}', "", id="no name"),
+    ],
+)
+def test_the_times_of_plain_selectors_are_asked_for(query: str, times: str) -> None:
+    """The oldest of them counts."""
+    assert oldest_query(query) == times

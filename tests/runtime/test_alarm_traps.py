@@ -14,19 +14,55 @@ SELECTOR = 'errors{code=~"5..", app="a"}'
 COUNT = "max(count_over_time(errors[300s])) and on() (count(errors offset 300s) > 0)"
 
 
+CODE, APP = 'errors{code=~"5.."}', 'errors{app="a"}'
+LABELLED = {"errors", 'errors{code!=""}', 'errors{app!=""}'}
+
+
 @pytest.mark.parametrize(
     ("existing", "says"),
     [
         pytest.param(set(), "there is no series errors", id="no such name"),
-        pytest.param({"errors"}, 'no series of errors has code=~"5.."', id="no such label"),
-        pytest.param({"errors", 'errors{code=~"5.."}'}, 'has app="a"', id="the second label"),
-        pytest.param({"errors", 'errors{code=~"5.."}', 'errors{app="a"}'}, "together", id="never together"),
-        pytest.param({"errors", SELECTOR}, "", id="they are there"),
+        pytest.param({"errors"}, "no series of errors has a label code", id="no such label"),
+        pytest.param({"errors", 'errors{code!=""}', CODE}, "has a label app", id="the second label"),
+        pytest.param(LABELLED, 'no series of errors has code=~"5.."', id="no such value"),
+        pytest.param(LABELLED | {CODE}, 'has app="a"', id="the second value"),
+        pytest.param(LABELLED | {CODE, APP}, "together", id="never together"),
+        pytest.param(LABELLED | {CODE, APP, SELECTOR}, "", id="they are there"),
     ],
 )
 async def test_why_a_query_is_empty_is_found_out(existing: set[str], says: str) -> None:
     """Down to the label that nothing has."""
     found = await inspect(FakeSource(existing=existing), SELECTOR, FakeClock(), is_empty=True, scrape=None)
+    assert (says in " ".join(found.problems)) if says else not found.problems
+
+
+SCOPED = 'errors{code=~"5..", namespace="shop"}'
+OWN = {"errors", 'errors{namespace="shop"}'}
+
+
+@pytest.mark.parametrize(
+    ("query", "existing", "says"),
+    [
+        pytest.param("sum(rate(eror_total[2m])) or vector(0)", set(), "there is no series eror_total", id="name"),
+        pytest.param(f"{SELECTOR} or vector(0)", {"errors"}, "no series of errors has a label code", id="label"),
+        pytest.param(f"{SELECTOR} or vector(0)", LABELLED, "", id="no bad ones yet"),
+        pytest.param(f"{SCOPED} or vector(0)", OWN | {'errors{code!=""}'}, "a label code", id="a stranger's label"),
+        pytest.param(
+            f"{SCOPED} or vector(0)", OWN | {'errors{namespace="shop", code!=""}'}, "", id="no bad ones of its own yet"
+        ),
+        pytest.param(
+            f"{SCOPED} or vector(0)", {"errors", 'errors{code!=""}'}, "a label namespace", id="not scraped with it"
+        ),
+        pytest.param('errors{code=~"5..|"} or vector(0)', {"errors"}, "", id="the label may be missing"),
+        pytest.param('errors{code!="200"} or vector(0)', {"errors"}, "", id="another value than one"),
+        pytest.param("absent(heartbeat)", set(), "", id="it asks whether it is there"),
+    ],
+)
+async def test_a_name_that_is_wrong_is_found_though_there_is_an_answer(
+    query: str, existing: set[str], says: str
+) -> None:
+    """`or vector(0)` hides it from the verdict, not from people; of values nobody can say that they are wrong."""
+    found = await inspect(FakeSource(existing=existing), query, FakeClock(), is_empty=False, scrape=None)
     assert (says in " ".join(found.problems)) if says else not found.problems
 
 
@@ -45,7 +81,7 @@ async def test_a_window_shorter_than_two_scrapes_is_found(
     query: str, scraped: int | None, counted: float | None, complains: bool
 ) -> None:
     """By what Prometheus tells, else by how many samples there are; what is not known is no complaint."""
-    source = FakeSource({COUNT: {"": constant(counted)}})
+    source = FakeSource({COUNT: {"": constant(counted)}}, existing={"errors"})
     scrape = timedelta(seconds=scraped) if scraped else None
     found = await inspect(source, query, FakeClock(), is_empty=False, scrape=scrape)
     assert complains == any("two are needed" in problem for problem in found.problems)
@@ -54,7 +90,7 @@ async def test_a_window_shorter_than_two_scrapes_is_found(
 async def test_findings_come_later_and_are_kept() -> None:
     """The first question is answered with nothing; whoever asked hears of it; an hour later it is looked at again."""
     told: list[frozenset[Hashable]] = []
-    source, clock = FakeSource(scraped=timedelta(seconds=30)), FakeClock()
+    source, clock = FakeSource(scraped=timedelta(seconds=30), existing={"errors"}), FakeClock()
     inspector = TrapInspector({"": source}, clock, told.append)
     assert inspector.known("w", "", "rate(errors[30s])", is_empty=False) is None
     await asyncio.sleep(0)

@@ -182,9 +182,9 @@ def _nothing(why: tuple[str, ...]) -> RuleResult:
 
 
 def _window(rule: AlertRule) -> timedelta:
-    """How far back the data of an evaluation reaches; while an instance is pending, all of its `for` has to pass."""
+    """How far back the data of an evaluation reaches; while one is pending, it must have had the time to fire."""
     is_pending = any(each.state == "pending" for each in rule.instances)
-    return rule.lookback + (rule.holds if is_pending else timedelta(0))
+    return rule.lookback + (rule.time_to_fire if is_pending else timedelta(0))
 
 
 def _named(rule: AlertRule, instance: Instance) -> str:

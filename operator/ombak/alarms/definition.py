@@ -11,6 +11,10 @@ REGION = ""
 """The endpoint of an Alarm that names no source: the region's own Prometheus."""
 
 
+MEMBER = "ombak_member"
+"""The label that tells apart what was asked for many at once."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Samples:
     """How many samples an evaluation needs, and the query that counts them over `window`."""
@@ -26,6 +30,15 @@ class Samples:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Crowd:
+    """The same asked for many at once: the series of `member` are those with it in the label MEMBER."""
+
+    query: str
+    samples: str
+    member: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class MetricAlarm:
     """A query template and the rule that judges its series; `traps` are sentences with what to write instead."""
 
@@ -36,6 +49,7 @@ class MetricAlarm:
     samples: Samples | None = None
     warm_up: timedelta = timedelta(0)
     traps: tuple[str, ...] = ()
+    crowd: Crowd | None = None
 
     @property
     def is_context_free(self) -> bool:

@@ -60,7 +60,12 @@ def _refuse_or(query: str, node: Any) -> None:
 
 def _written(label: str, operator: str, value: str) -> str:
     name = label if _PLAIN_LABEL.fullmatch(label) else f'"{label.translate(_ESCAPES)}"'
-    return f'{name}{operator}"{value.translate(_ESCAPES)}"'
+    return f"{name}{operator}{quoted(value)}"
+
+
+def quoted(value: str) -> str:
+    """A text as PromQL writes it."""
+    return f'"{value.translate(_ESCAPES)}"'
 
 
 def _offset(offset: timedelta | None) -> str:

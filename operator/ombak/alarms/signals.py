@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from ombak.alarms import metric, scope, template, traps
-from ombak.alarms.definition import MetricAlarm, Samples
+from ombak.alarms.definition import MEMBER, Crowd, MetricAlarm, Samples
 from ombak.alarms.errors import AlarmError
 from ombak.alarms.lookback import check_query
 from ombak.alarms.verdict import Certainty, State, Verdict
@@ -53,10 +53,38 @@ def define_signal(signal: Signal, context: template.Context) -> MetricAlarm:
         assert signal.below is not None
         comparison, threshold = Comparison.LESS, signal.below
     rule = metric.Rule(comparison, threshold, n=signal.evaluation_periods, m=signal.m)
-    query, counted = _queries(signal, context)
+    boxes = _Boxes(context.namespace, context.pods)
+    query, counted = _queries(signal, context, boxes)
     count = signal.min_samples or _least_samples(signal)
     samples = Samples(counted, count, _counted_over(signal)) if counted else None
-    return MetricAlarm(query, signal.period, rule, samples=samples)
+    return MetricAlarm(query, signal.period, rule, samples=samples, crowd=_crowd(signal, context))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Boxes:
+    """Whose series are read: those of one pattern, or those of many at once, told apart by a label."""
+
+    namespace: str
+    pods: str
+    are_many: bool = False
+
+    def total(self, each: str, *by: str) -> str:
+        """The sum over the series of a query, for each of the many by itself."""
+        if self.are_many:
+            each, by = f'label_replace({each}, "{MEMBER}", "$1", "pod", {scope.quoted(self.pods)})', (*by, MEMBER)
+        return f"sum by ({', '.join(by)}) ({each})" if by else f"sum({each})"
+
+
+def _crowd(signal: Signal, context: template.Context) -> Crowd | None:
+    """The same for many at once, word by word: a sum by one label more is the sum of each of them.
+
+    Of a query of the user's own nobody can say that.
+    """
+    if signal.query is not None or not context.crowd:
+        return None
+    many = _Boxes(context.namespace, context.crowd, are_many=True)
+    query, counted = _queries(signal, context, many)
+    return Crowd(query, many.total(counted), context.member)
 
 
 def _window(signal: Signal) -> timedelta:
@@ -73,12 +101,12 @@ def _least_samples(signal: Signal) -> int:
     return RATIO_SAMPLES if signal.quantile is None else math.ceil(round(1 / (1 - signal.quantile.q), 6))
 
 
-def _queries(signal: Signal, context: template.Context) -> tuple[str, str]:
+def _queries(signal: Signal, context: template.Context, boxes: _Boxes) -> tuple[str, str]:
     """The query, and the one that counts its samples where that is known."""
     if signal.ratio is not None:
-        return _of_ratio(signal, signal.ratio, context)
+        return _of_ratio(signal, signal.ratio, context, boxes)
     if signal.quantile is not None:
-        return _of_quantile(signal, signal.quantile, context)
+        return _of_quantile(signal, signal.quantile, context, boxes)
     query = signal.query or ""
     rendered = template.render(query, context, signal.period)
     if "pods" in template.variables(query):
@@ -86,28 +114,30 @@ def _queries(signal: Signal, context: template.Context) -> tuple[str, str]:
     return scope.narrowed(rendered, *scope.conditions(context.namespace, context.pods)), ""
 
 
-def _of_ratio(signal: Signal, ratio: Ratio, context: template.Context) -> tuple[str, str]:
+def _of_ratio(signal: Signal, ratio: Ratio, context: template.Context, boxes: _Boxes) -> tuple[str, str]:
     """No bad series is 0 of the total; where the total is gone or idle, the share is missing (0 / 0), not 0."""
     bad, total = (
-        f"sum(rate({_selected(text, signal, context)}[{_range(signal)}]))" for text in (ratio.bad, ratio.total)
+        boxes.total(f"rate({_selected(text, signal, context, boxes)}[{_range(signal)}])")
+        for text in (ratio.bad, ratio.total)
     )
-    return f"({bad} or 0 * {total}) / {total}", _count(ratio.total, signal, context)
+    return f"({bad} or 0 * {total}) / {total}", _count(ratio.total, signal, context, boxes)
 
 
-def _of_quantile(signal: Signal, quantile: Quantile, context: template.Context) -> tuple[str, str]:
-    buckets = f"sum by (le) (rate({_selected(quantile.of, signal, context)}[{_range(signal)}]))"
-    return f"histogram_quantile({quantile.q}, {buckets})", _count(quantile.of, signal, context, ("le", "=", "+Inf"))
+def _of_quantile(signal: Signal, quantile: Quantile, context: template.Context, boxes: _Boxes) -> tuple[str, str]:
+    buckets = boxes.total(f"rate({_selected(quantile.of, signal, context, boxes)}[{_range(signal)}])", "le")
+    counted = _count(quantile.of, signal, context, boxes, ("le", "=", "+Inf"))
+    return f"histogram_quantile({quantile.q}, {buckets})", counted
 
 
-def _count(text: str, signal: Signal, context: template.Context, *more: scope.Condition) -> str:
+def _count(text: str, signal: Signal, context: template.Context, boxes: _Boxes, *more: scope.Condition) -> str:
     window = template.promql_duration(_counted_over(signal))
-    return f"increase({_selected(text, signal, context, *more)}[{window}])"
+    return f"increase({_selected(text, signal, context, boxes, *more)}[{window}])"
 
 
-def _selected(text: str, signal: Signal, context: template.Context, *more: scope.Condition) -> str:
+def _selected(text: str, signal: Signal, context: template.Context, boxes: _Boxes, *more: scope.Condition) -> str:
     scope.check_selector(text)
     rendered = template.render(text, context, signal.period)
-    return scope.narrowed(rendered, *scope.conditions(context.namespace, context.pods), *more)
+    return scope.narrowed(rendered, *scope.conditions(boxes.namespace, boxes.pods), *more)
 
 
 def _range(signal: Signal) -> str:

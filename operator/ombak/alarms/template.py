@@ -1,4 +1,4 @@
-"""Query templates: `$(namespace)`, `$(name)`, `$(pods)`, `$(zone)`, `$(artifact)`, `$(window)` (design 1).
+"""Query templates: `$(namespace)`, `$(name)`, `$(pods)`, `$(region)`, `$(artifact)`, `$(window)` (design 1).
 
 Values are put into PromQL, so they are made safe there: names may hold only what Kubernetes names and labels
 hold, and patterns are escaped for the string literal in which they stand.
@@ -10,34 +10,41 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from ombak.alarms.errors import TemplateError
+from ombak.api.alarm import NO_ZONE
 
-KNOWN = ("namespace", "name", "pods", "zone", "artifact", "window")
+KNOWN = ("namespace", "name", "pods", "region", "artifact", "window")
 """Every variable there is, in the order in which they are listed to people."""
 
 _VARIABLE = re.compile(r"\$\(([^()]*)\)")
 _PLAIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': "\\x22", "'": "\\x27", "\n": "\\n", "\r": "\\r"})
 _REGEX_SPECIAL = re.compile(r"[.+*?()|\[\]{}^$\\]")
-_NEUTRAL = {"namespace": "n", "name": "n", "pods": "n", "zone": "n", "artifact": "n", "window": "1m"}
+_NEUTRAL = {"namespace": "n", "name": "n", "pods": "n", "region": "n", "artifact": "n", "window": "1m"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Context:
     """For whom a query is asked: the values of its variables; `pods` is a regular expression over pod names.
 
-    An empty value is fine as long as no query uses it.
+    An empty value is fine as long as no query uses it. `crowd` is a pattern over the pods of everybody of whom the
+    same may be asked, whose first group says to whom a pod belongs, and `member` who this is: a pod matches `pods`
+    exactly if it matches `crowd` with `member` in that group. Empty where nothing is asked together.
     """
 
     namespace: str = ""
     name: str = ""
     pods: str = ""
-    zone: str = ""
+    region: str = ""
     artifact: str = ""
+    crowd: str = ""
+    member: str = ""
 
 
 def variables(query: str) -> frozenset[str]:
     """The variables a query uses; raises TemplateError for one that does not exist."""
     found = frozenset(match.group(1) for match in _VARIABLE.finditer(query))
+    if "zone" in found:
+        raise TemplateError(NO_ZONE)
     for name in sorted(found.difference(KNOWN)):
         listed = ", ".join(f"$({known})" for known in KNOWN)
         raise TemplateError(f"$({name}) is no variable of a query; there are {listed}")
@@ -92,7 +99,8 @@ def _fill(query: str, values: Mapping[str, str]) -> str:
 
 def _check(name: str, value: str) -> None:
     if not value:
-        raise TemplateError(f"$({name}) has no value here")
+        fix = "; the operator has one with --region NAME" if name == "region" else ""
+        raise TemplateError(f"$({name}) has no value here{fix}")
     if name not in ("pods", "window") and _PLAIN.fullmatch(value) is None:
         raise TemplateError(
             f"$({name}) cannot be {value!r}: only letters, digits, '-', '_' and '.' are safe in a query"

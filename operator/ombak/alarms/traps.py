@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -16,7 +17,9 @@ from ombak.api.duration import format_duration
 _COMPARISONS = frozenset({"==", "!=", ">", "<", ">=", "<="})
 _OPERATORS = {"MatchOp.Equal": "=", "MatchOp.NotEqual": "!=", "MatchOp.Re": "=~", "MatchOp.NotRe": "!~"}
 _ALWAYS_THERE = frozenset({"absent", "absent_over_time", "vector", "scalar", "time"})
+_ABSENT = frozenset({"absent", "absent_over_time"})
 _WINDOW_SCRAPES = 4
+_WHOSE = frozenset({"namespace", "pod"})
 _DEEPEST = 50
 """Levels of a query that are searched for a comparison; nobody writes more by hand."""
 
@@ -34,6 +37,20 @@ class Matcher:
         value = self.value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
         return f'{self.label}{self.operator}"{value}"'
 
+    @property
+    def needs_label(self) -> bool:
+        """Whether a series without that label cannot meet it."""
+        if self.operator == "=":
+            return bool(self.value)
+        return self.operator == "=~" and not _may_be_empty(self.value)
+
+
+def _may_be_empty(pattern: str) -> bool:
+    try:
+        return re.fullmatch(pattern, "") is not None
+    except re.error:  # RE2 takes some that Python does not
+        return True
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Selector:
@@ -42,6 +59,13 @@ class Selector:
     name: str
     matchers: tuple[Matcher, ...]
     range: timedelta | None = None
+    may_be_absent: bool = False
+    """The query asks whether they are there."""
+
+    @property
+    def whose(self) -> tuple[Matcher, ...]:
+        """The conditions that say whose series they are."""
+        return tuple(matcher for matcher in self.matchers if matcher.label in _WHOSE)
 
     def __str__(self) -> str:
         """The selector as PromQL writes it, without range and offset."""
@@ -95,18 +119,19 @@ def selectors(rendered: str) -> tuple[Selector, ...]:
 
 
 def _selectors(root: Any) -> Iterator[Selector]:
-    pending: list[tuple[Any, timedelta | None]] = [(root, None)]
+    pending: list[tuple[Any, timedelta | None, bool]] = [(root, None, False)]
     while pending:
-        node, window = pending.pop()
+        node, window, is_asked = pending.pop()
         if isinstance(node, promql.VectorSelector):
-            yield _selector(node, window)
+            yield _selector(node, window, is_asked)
         inner = node.range if isinstance(node, promql.MatrixSelector) else None
-        pending.extend((child, inner) for child in reversed(children(node)))
+        is_asked = is_asked or (isinstance(node, promql.Call) and node.func.name in _ABSENT)
+        pending.extend((child, inner, is_asked) for child in reversed(children(node)))
 
 
-def _selector(node: Any, window: timedelta | None) -> Selector:
+def _selector(node: Any, window: timedelta | None, may_be_absent: bool) -> Selector:
     matchers = tuple(Matcher(m.name, _OPERATORS[str(m.op)], m.value) for m in node.matchers.matchers)
-    return Selector(node.name or "", matchers, window)
+    return Selector(node.name or "", matchers, window, may_be_absent)
 
 
 def short_window(selector: Selector, scrape: timedelta) -> str:
@@ -118,6 +143,20 @@ def short_window(selector: Selector, scrape: timedelta) -> str:
         f"{selector}[{read}] reads {read}, but there is a sample every {every} only: two are needed for a rate; "
         f"write [{fix}] (four scrapes), or the metric is unknown most of the time"
     )
+
+
+def no_such_name(selector: Selector) -> str:
+    """The sentence about a name that no series has, though the query may have an answer without it."""
+    return (
+        f"there is no series {selector.name or selector}: correct the name, or have it scraped; if it comes with the "
+        "first error only, let it begin at 0, or nobody can tell the two apart"
+    )
+
+
+def no_such_label(selector: Selector, label: str) -> str:
+    """The sentence about a label that the series of a metric do not have, whatever its value."""
+    of = selector.name or selector
+    return f"no series of {of} has a label {label}, so this never matches anything: correct the name of the label"
 
 
 def nothing_has(selector: Selector, culprit: Matcher | None, is_named: bool) -> str:

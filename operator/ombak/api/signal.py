@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 import pydantic
 from pydantic_core import core_schema
 
+from ombak.api.alarm import NO_ZONE
 from ombak.api.common import Model, rule, rules
 from ombak.api.duration import Duration, parse_duration
 
@@ -100,6 +101,7 @@ class Signal(Model):
                 _M_OF_N,
             ),
             rule("!has(self.minSamples) || !has(self.query)", _COUNTED),
+            rule("!has(self.query) || !self.query.contains('$(zone)')", NO_ZONE),
         )
     )
 

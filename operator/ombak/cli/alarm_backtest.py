@@ -126,7 +126,7 @@ async def _leaf_track(
             guarded(own, metric_verdict(key.name, one, at, samples.query), key.name, one.newest, samples.rule.threshold)
             for own, one, at in zip(verdicts, counted, moments, strict=True)
         ]
-    skipped = leaf.query.points - 1
+    skipped = leaf.rule.points - 1
     shown = {name: points[skipped:] for name, points in values.items()} if not note else {}
     return Track(key, span[0], leaf.query.period, verdicts, shown, leaf.rule.threshold, note)
 
@@ -148,7 +148,7 @@ async def _judge_all(
     leaf: MetricLeaf, source: MetricsSource, span: Span
 ) -> tuple[dict[str, list[float | None]], list[metric.MetricResult]]:
     """The values of every series from `points - 1` periods before the span on, and the judgement at each step."""
-    period, points = leaf.query.period, leaf.query.points
+    period, points = leaf.query.period, leaf.rule.points
     steps = (span[1] - span[0]) // period + 1
     values = await _fetch(leaf, source, span[0] - (points - 1) * period, steps + points - 1)
     memory, results = metric.Memory(), []

@@ -24,7 +24,9 @@ from ombak.cli.alarm_show_facts import (
 )
 from ombak.cli.alarm_show_read import Surroundings
 from ombak.core.baseline import news_in
+from ombak.core.conditions import written
 from ombak.core.memory import Memory, Release, load_memory
+from ombak.core.report import SOUND
 from ombak.core.snapshot import RolloutView
 from ombak.runtime.alarm_conditions import is_template
 from ombak.runtime.alarm_interest import Wanted
@@ -131,6 +133,9 @@ def _notes(record: RolloutRecord) -> Iterable[str]:
         yield f"the operator has not looked at generation {record.meta.generation} of its spec; is it running?"
     if record.problem:
         yield f"its spec is invalid: {record.problem}"
+    unsound = written(record.status, SOUND).get("message")
+    if unsound:
+        yield f"a query cannot mean what it should: {unsound}"
 
 
 def _watch(name: WatchName, wanted: Wanted, scene: _Scene) -> Watch:

@@ -57,9 +57,23 @@ def _literal(rollout: str) -> str:
     return base(rollout).replace(".", "[.]")
 
 
+_ONE_BOX_TAIL = f"onebox(-[0-9a-f]{{{_ZONE_HASH}}})?-{_SAFE}{{1,10}}-{_SAFE}{{5}}"
+_FLEET_PART = f"a1[0-9a-f]{{10}}(-[0-9a-f]{{{_ZONE_HASH}}})?"
+_ONE_BOX_PART = f"onebox(-[0-9a-f]{{{_ZONE_HASH}}})?-{_SAFE}{{1,10}}"
+_ANY_TAIL = f"({_FLEET_PART}|{_ONE_BOX_PART})-{_SAFE}{{5}}"
+EVERY_POD = f"(.+)-{_ANY_TAIL}"
+"""The names of the pods of all Rollouts; the first group is `base` of the one it belongs to.
+
+No tail ends in another tail, so a name can be divided in one way only: `all_pods` of a Rollout matches a name exactly
+if this does and the group is its base.
+"""
+EVERY_ONE_BOX_POD = f"(.+)-{_ONE_BOX_TAIL}"
+"""The same of the one boxes' pods, and `one_box_pods`."""
+
+
 def one_box_pods(rollout: str) -> str:
     """Return an anchored-by-use regular expression of the names of the one box's pods, and of no others."""
-    return f"{_literal(rollout)}-onebox(-[0-9a-f]{{{_ZONE_HASH}}})?-{_SAFE}{{1,10}}-{_SAFE}{{5}}"
+    return f"{_literal(rollout)}-{_ONE_BOX_TAIL}"
 
 
 def all_pods(rollout: str) -> str:
@@ -68,6 +82,4 @@ def all_pods(rollout: str) -> str:
     `front-end` is a prefix of `front-end-admin`; artifact ids hold a vowel and pod-template-hashes never do, so
     that the two forms below cannot be mistaken for a longer Rollout's name either.
     """
-    fleet_part = f"a1[0-9a-f]{{10}}(-[0-9a-f]{{{_ZONE_HASH}}})?"
-    one_box_part = f"onebox(-[0-9a-f]{{{_ZONE_HASH}}})?-{_SAFE}{{1,10}}"
-    return f"{_literal(rollout)}-({fleet_part}|{one_box_part})-{_SAFE}{{5}}"
+    return f"{_literal(rollout)}-{_ANY_TAIL}"

@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ombak.api.rollout import Phase
+from ombak.api.wording import sentence
 from ombak.core import keeping
 from ombak.core.alarm_views import alarm_views, has_news
 from ombak.core.capacity import floor_of
-from ombak.core.conditions import condition, stamp
+from ombak.core.conditions import condition, stamp, written
 from ombak.core.converge import serving_all
 from ombak.core.memory import ZERO, Memory, Release, dump_memory, load_memory
 from ombak.core.plan import Plan
@@ -32,6 +33,7 @@ CONFLICT = "Conflict"
 DEFECT = "Defect"
 TROUBLE = "ApiError"
 _FAILURES = (REFUSED, CONFLICT, DEFECT, TROUBLE)
+SOUND = "QueriesSound"
 _LATER = "Changes of strategy, minReadySeconds, signals and alarms hold for the next version."
 """What a person who edits these under a version that is delivered should know; always true, so it costs no write."""
 _COUNTS = ("replicas", "readyReplicas", "availableReplicas", "updatedReplicas", "selector")
@@ -123,8 +125,18 @@ def _waiting(plan: Plan) -> dict[str, str]:
 def _conditions(s: Snapshot, plan: Plan, old: Mapping[str, Any], now: datetime, failure: Failure) -> list[Status]:
     return [
         condition((kind, str(value), reason, message), old, s.rollout.generation, now)
-        for kind, value, reason, message in _facts(s, plan, failure)
+        for kind, value, reason, message in (*_facts(s, plan, failure), *_sound(s, old))
     ]
+
+
+def _sound(s: Snapshot, old: Mapping[str, Any]) -> list[tuple[str, bool, str, str]]:
+    """Return the condition about its queries while something is wrong with them; else none, as before (P7).
+
+    What was told stays until all of them were looked into again.
+    """
+    told = written(old, SOUND) if s.traps.is_open and not s.traps.problems else {}
+    message = " ".join(map(sentence, s.traps.problems)) or str(told.get("message") or "")
+    return [(SOUND, False, "Trap", message)] if message else []
 
 
 def _facts(s: Snapshot, plan: Plan, failure: Failure) -> list[tuple[str, bool, str, str]]:

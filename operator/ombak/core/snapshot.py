@@ -230,6 +230,18 @@ class SignalReading:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Traps:
+    """What was found in the queries of a Rollout that cannot mean what their author wanted, each with the fix."""
+
+    problems: tuple[str, ...] = ()
+    is_open: bool = False
+    """Not all of them were looked into yet."""
+
+
+NO_TRAPS = Traps()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Proof:
     """What was found out about a time in which no process looked: when all was good for a step of a release."""
 
@@ -254,6 +266,8 @@ class Snapshot:
     """The worst of `alarms.oneBox` and the signals of the one box; None where there is neither."""
     signals: tuple[SignalReading, ...] = ()
     """The signals one by one, for people: what they mean is in the two alarms."""
+    traps: Traps = NO_TRAPS
+    """What people should know of the queries behind all this."""
     samples: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
     """What the sample quotas count so far, by name; None or absent where it could not be read."""
     template_check: TemplateCheck | None = None

@@ -8,7 +8,7 @@ from typing import Protocol
 from ombak.alarms.history import Stretch
 from ombak.alarms.verdict import Verdict
 from ombak.core.memory import Release
-from ombak.core.snapshot import RolloutView, SignalReading
+from ombak.core.snapshot import NO_TRAPS, RolloutView, SignalReading, Traps
 from ombak.runtime.store import Key
 
 
@@ -19,6 +19,7 @@ class Reading:
     revert: Verdict | None = None
     one_box: Verdict | None = None
     signals: tuple[SignalReading, ...] = ()
+    traps: Traps = NO_TRAPS
     samples: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
     poll: timedelta = timedelta(seconds=15)
     """The longest time between two evaluations of anything that it depends on."""

@@ -95,9 +95,9 @@ class _Grid:
         """The time between two of them."""
         return self.period / self.fineness
 
-    def key(self, query: QueryKey, text: str, points: int) -> QueryKey:
-        """What is to be asked for something at each of these moments, and `points` before the first of them."""
-        return QueryKey(query.endpoint, text, self.step, len(self.moments) + points)
+    def key(self, query: QueryKey, text: str) -> QueryKey:
+        """What is to be asked for something at each of these moments."""
+        return QueryKey(query.endpoint, text, self.step)
 
 
 def _grid(period: timedelta, since: datetime, until: datetime) -> _Grid:
@@ -150,10 +150,10 @@ async def _newest(names: tuple[str, ...], key: QueryKey, ask: AskRange, grid: _G
     """When the newest sample of any of these selectors was taken, at each moment (seconds since the epoch)."""
     newest: list[float | None] = [None] * len(grid.moments)
     for name in names:
-        asked = grid.key(key, f"max(timestamp({name}))", 0)
+        asked = grid.key(key, f"max(timestamp({name}))")
         answer = await ask(asked, grid.moments[0], grid.moments[-1])
         for series in answer.series:
-            for index, value in enumerate(align(series, grid.moments[-1], asked)):
+            for index, value in enumerate(align(series, grid.moments[-1], grid.step, len(grid.moments))):
                 known = newest[index]
                 if value is not None and (known is None or value > known):
                     newest[index] = value
@@ -162,10 +162,10 @@ async def _newest(names: tuple[str, ...], key: QueryKey, ask: AskRange, grid: _G
 
 async def _results(leaf: MetricLeaf, ask: AskRange, grid: _Grid) -> list[metric.MetricResult]:
     """The judgement at each moment, each knowing the ones before it, as live."""
-    before = (leaf.query.points - 1) * grid.fineness
-    whole = grid.key(leaf.query, leaf.query.text, before)
-    answer = await ask(whole, grid.moments[0] - before * grid.step, grid.moments[-1])
-    values = {name_series(series): align(series, grid.moments[-1], whole) for series in answer.series}
+    before = (leaf.rule.points - 1) * grid.fineness
+    asked, count = grid.key(leaf.query, leaf.query.text), before + len(grid.moments)
+    answer = await ask(asked, grid.moments[0] - before * grid.step, grid.moments[-1])
+    values = {name_series(series): align(series, grid.moments[-1], grid.step, count) for series in answer.series}
     memory, found = metric.Memory(), []
     for index in range(len(grid.moments)):
         if index % _YIELD_EVERY == 0:

@@ -12,7 +12,7 @@ from ombak.alarms.signals import define_signal
 from ombak.alarms.syntax import Is, Ref, print_expression
 from ombak.alarms.verdict import Certainty, State, Verdict, unknown_verdict
 from ombak.api.signal import Signal
-from ombak.runtime.alarm_queries import QueryKey, RulesKey
+from ombak.runtime.alarm_queries import Pace, QueryKey, RulesKey, View
 
 DEFAULT_ENDPOINT = REGION
 """The Prometheus of the region, where an Alarm names none."""
@@ -38,12 +38,39 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Common:
+    """A question asked for many at once, and whose share of the answer is that of the own question."""
+
+    query: QueryKey
+    member: str
+
+
+@dataclass(frozen=True, slots=True)
 class MetricLeaf:
-    """A metric alarm in one context: the query to ask, the rule to judge it by, and what counts its samples."""
+    """A metric alarm in one context: its own query, the rule to judge it by, and what counts its samples.
+
+    With `common` the same answer is to be had together with others.
+    """
 
     query: QueryKey
     rule: metric.Rule
     samples: "MetricLeaf | None" = None
+    common: Common | None = None
+
+    @property
+    def alone(self) -> "MetricLeaf":
+        """The same, asked by its own query."""
+        return replace(self, common=None)
+
+    @property
+    def asked(self) -> QueryKey:
+        """What is asked for it."""
+        return self.query if self.common is None else self.common.query
+
+    @property
+    def view(self) -> View:
+        """What it looks at in the answer."""
+        return View(self.rule, "" if self.common is None else self.common.member)
 
     @property
     def parts(self) -> tuple["MetricLeaf", ...]:
@@ -57,6 +84,16 @@ class RuleLeaf:
 
     query: RulesKey
     rule: alerting.Selector
+
+    @property
+    def asked(self) -> RulesKey:
+        """The rules of its Prometheus."""
+        return self.query
+
+    @property
+    def view(self) -> alerting.Selector:
+        """Its own rules among them."""
+        return self.rule
 
     @property
     def parts(self) -> tuple["RuleLeaf", ...]:
@@ -92,8 +129,13 @@ class Watch:
 
     key: Hashable
     wanted: Mapping[str, Wanted]
-    is_active: bool
+    pace: Pace
     bound: Mapping[str, Bound]
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a release of it is under way."""
+        return self.pace is Pace.RELEASE
 
     @property
     def questions(self) -> frozenset[Leaf]:
@@ -143,8 +185,20 @@ def leaf_of(alarm: LeafAlarm, context: template.Context) -> Leaf:
     if isinstance(alarm, RuleAlarm):
         return RuleLeaf(RulesKey(alarm.source), alarm.selector)
     text = _checked(template.render(alarm.query, context, alarm.period))
-    query = QueryKey(alarm.source, text, alarm.period, alarm.rule.points)
-    return MetricLeaf(query, alarm.rule, _samples(alarm, context))
+    query = QueryKey(alarm.source, text, alarm.period)
+    return MetricLeaf(
+        query, alarm.rule, _samples(alarm, context), _common(alarm, alarm.crowd.query if alarm.crowd else "")
+    )
+
+
+def _common(alarm: MetricAlarm, text: str) -> Common | None:
+    if alarm.crowd is None or not text:
+        return None
+    try:
+        _checked(text)
+    except AlarmError:  # longer than a query may be, by what tells them apart
+        return None
+    return Common(QueryKey(alarm.source, text, alarm.period), alarm.crowd.member)
 
 
 def _samples(alarm: MetricAlarm, context: template.Context) -> MetricLeaf | None:
@@ -153,7 +207,8 @@ def _samples(alarm: MetricAlarm, context: template.Context) -> MetricLeaf | None
     rule = alarm.samples.rule
     # The line ends keep a comment at the end of the query from swallowing the bracket.
     text = _checked(f"sum(\n{template.render(alarm.samples.query, context, alarm.samples.window)}\n)")
-    return MetricLeaf(QueryKey(alarm.source, text, alarm.period, rule.points), rule)
+    common = _common(alarm, alarm.crowd.samples if alarm.crowd else "")
+    return MetricLeaf(QueryKey(alarm.source, text, alarm.period), rule, common=common)
 
 
 def _checked(text: str) -> str:

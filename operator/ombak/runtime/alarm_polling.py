@@ -10,24 +10,34 @@ import contextlib
 import heapq
 import itertools
 import random
-from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Hashable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
-from ombak.alarms import alerting, metric
+from ombak.alarms import alerting, freshness, metric
 from ombak.alarms.verdict import Verdict, unknown_verdict
+from ombak.runtime.alarm_asking import Asker
 from ombak.runtime.alarm_interest import Leaf, RuleLeaf, guarded
-from ombak.runtime.alarm_queries import PollKey, QueryKey, Result, RulesKey, RuleState, SharedQuery, SharedRules
+from ombak.runtime.alarm_queries import (
+    Pace,
+    PollKey,
+    QueryKey,
+    Result,
+    RuleState,
+    SharedQuery,
+    SharedRules,
+    oldest_age,
+)
+from ombak.runtime.alarm_together import Together, may_ask
 from ombak.runtime.clock import Clock
-from ombak.runtime.metrics_port import MetricsSource, QueryError, QueryErrorKind, QueryResult, RulesResult
+from ombak.runtime.metrics_port import MetricsSource, QueryError, QueryResult
 
 Notify = Callable[[frozenset[Hashable]], None]
 """Called, in the event loop, with the watchers that have to look again; must not block."""
 
 _STALE_SCAN = 1.0
 _Shared: TypeAlias = SharedQuery | SharedRules
-_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +72,15 @@ class QueryPool:
     ) -> None:
         """`on_scan` is called about once a second, for what depends on the time alone."""
         self._on_scan = on_scan
-        self._sources = sources
+        self.asker = Asker(sources, clock, settings.timeout, settings.most_skew)
         self._clock = clock
         self._notify = notify
         self._settings = settings
         self._rng = rng
         self._queries: dict[PollKey, _Shared] = {}
+        self._wanted: dict[Hashable, tuple[frozenset[Leaf], Pace]] = {}
         self._held: dict[Hashable, frozenset[Leaf]] = {}
+        self._together = Together()
         self._timetable: list[tuple[float, int, _Shared]] = []
         self._ready: list[tuple[bool, int, _Shared]] = []
         self._entries = itertools.count()
@@ -81,43 +93,55 @@ class QueryPool:
         """How many distinct questions are asked."""
         return len(self._queries)
 
-    def subscribe(self, watcher: Hashable, leaves: frozenset[Leaf], is_active: bool) -> None:
+    def subscribe(self, watcher: Hashable, leaves: frozenset[Leaf], pace: Pace) -> None:
         """From now on the watcher rests on exactly these leaves; what nobody rests on is forgotten."""
+        self._wanted.pop(watcher, None)
+        if leaves:
+            self._wanted[watcher] = leaves, pace
+        self._hold(watcher, frozenset(map(self._together.placed, leaves)), pace)
+
+    def _hold(self, watcher: Hashable, leaves: frozenset[Leaf], pace: Pace) -> None:
         before = self._held.pop(watcher, frozenset())
         for leaf in leaves:
             query, is_new = self._join(leaf, watcher)
-            (query.active.add if is_active else query.active.discard)(watcher)
+            query.set_pace(watcher, pace)
             self._hurry(query, is_new)
         if leaves:
             self._held[watcher] = leaves
         for leaf in before - leaves:
-            self._leave(leaf, watcher, still_asked={kept.query for kept in leaves})
+            self._leave(leaf, watcher, still_asked={kept.asked for kept in leaves})
+
+    def _regroup(self, key: QueryKey) -> None:
+        """Place everybody anew who could be asked for by this query for many."""
+        for watcher, (leaves, pace) in self._wanted.items():
+            if any(may_ask(leaf, key) for leaf in leaves):
+                self._hold(watcher, frozenset(map(self._together.placed, leaves)), pace)
 
     def _join(self, leaf: Leaf, watcher: Hashable) -> tuple[_Shared, bool]:
         """Add a watcher of a leaf; returns the question, and whether its rule is new there."""
         if isinstance(leaf, RuleLeaf):
             least = timedelta(seconds=self._settings.least_uptime)
-            rules = self._queries.setdefault(leaf.query, SharedRules(key=leaf.query, least_uptime=least))
+            rules = self._queries.setdefault(leaf.asked, SharedRules(key=leaf.asked, least_uptime=least))
             assert isinstance(rules, SharedRules)
-            is_new = leaf.rule not in rules.rules
-            rules.rules.setdefault(leaf.rule, RuleState()).watchers.add(watcher)
+            is_new = leaf.view not in rules.rules
+            rules.rules.setdefault(leaf.view, RuleState()).watchers.add(watcher)
             return rules, is_new
-        query = self._queries.setdefault(leaf.query, SharedQuery(key=leaf.query))
+        query = self._queries.setdefault(leaf.asked, SharedQuery(key=leaf.asked))
         assert isinstance(query, SharedQuery)
-        is_new = leaf.rule not in query.rules
-        query.rules.setdefault(leaf.rule, RuleState()).watchers.add(watcher)
+        is_new = leaf.view not in query.rules
+        query.rules.setdefault(leaf.view, RuleState()).watchers.add(watcher)
         return query, is_new
 
     def _leave(self, leaf: Leaf, watcher: Hashable, still_asked: Collection[PollKey]) -> None:
-        query = self._queries[leaf.query]
+        query = self._queries[leaf.asked]
         rules: dict[Any, Any] = query.rules
-        rules[leaf.rule].watchers.discard(watcher)
-        if not rules[leaf.rule].watchers:
-            del rules[leaf.rule]
-        if leaf.query not in still_asked:
-            query.active.discard(watcher)
+        rules[leaf.view].watchers.discard(watcher)
+        if not rules[leaf.view].watchers:
+            del rules[leaf.view]
+        if leaf.asked not in still_asked:
+            query.set_pace(watcher, None)
         if not query.rules:
-            del self._queries[leaf.query]
+            del self._queries[leaf.asked]
 
     def _hurry(self, query: _Shared, is_new: bool) -> None:
         """Ask at once what was never asked, and not later than the rhythm that the query has now."""
@@ -138,12 +162,13 @@ class QueryPool:
 
     def verdict(self, leaf: Leaf, name: str) -> Verdict:
         """What is known of a leaf, for an alarm of this name."""
-        query = self._queries.get(leaf.query)
+        leaf = self._together.placed(leaf)
+        query = self._queries.get(leaf.asked)
         if isinstance(leaf, RuleLeaf) and isinstance(query, SharedRules):
-            return query.verdict(leaf.rule, name, self._stale_before(query))
+            return query.verdict(leaf.view, name, self._stale_before(query))
         if isinstance(leaf, RuleLeaf) or not isinstance(query, SharedQuery):
             return unknown_verdict(name, "is not watched")
-        own = query.verdict(leaf.rule, name, self._stale_before(query))
+        own = query.verdict(leaf.view, name, self._stale_before(query))
         if leaf.samples is None:
             return own
         counted = self.result(leaf.samples)
@@ -152,9 +177,10 @@ class QueryPool:
 
     def result(self, leaf: Leaf) -> Result | None:
         """The last judgement of a leaf, however old; None if there is none."""
-        query = self._queries.get(leaf.query)
+        leaf = self._together.placed(leaf)
+        query = self._queries.get(leaf.asked)
         rules: dict[Any, Any] = query.rules if query is not None else {}
-        state: RuleState[Any] | None = rules.get(leaf.rule)
+        state: RuleState[Any] | None = rules.get(leaf.view)
         return None if state is None or state.outcome is None else state.outcome.result
 
     def pace(self, leaf: Leaf, *, is_active: bool) -> timedelta:
@@ -171,7 +197,7 @@ class QueryPool:
 
     def has_looked(self, leaf: Leaf) -> bool:
         """Whether there was an answer to this query, or a failure, since somebody asked for it."""
-        query = self._queries.get(leaf.query)
+        query = self._queries.get(self._together.placed(leaf).asked)
         return query is not None and (query.failures > 0 or self.result(leaf) is not None)
 
     def interval_of(self, period: timedelta, *, is_active: bool) -> timedelta:
@@ -248,6 +274,9 @@ class QueryPool:
             changed = await self._ask_and_judge(query, at, asked)
         except QueryError as error:
             changed = query.fail(f"could not be evaluated, {error}")
+            refused = self._together.refuse(query, error, asked)
+            if refused is not None:
+                self._regroup(refused)
         query.asked, query.is_polling = asked, False
         self._plan(query, self._next_due(query, asked))
         self._tell(changed | query.active)
@@ -255,45 +284,14 @@ class QueryPool:
     async def _ask_and_judge(self, query: _Shared, at: datetime, asked: float) -> set[Hashable]:
         """Ask within the time limit and judge what comes; raises QueryError where nothing that counts does."""
         if isinstance(query, SharedRules):
-            rules = await self._in_time(self._source(query.key).alert_rules())
-            self._check_skew(rules)
-            return query.judge(rules, at, asked)
-        key = query.key
-        ask = self._source(key).query_range(key.text, at - (key.points - 1) * key.period, at, key.period)
-        answer = await self._in_time(ask)
-        self._check_skew(answer)
-        return query.judge(answer, at, asked)
-
-    async def ask_past(self, key: QueryKey, start: datetime, end: datetime) -> QueryResult:
-        """Ask a question at every period of a time that is over; raises QueryError."""
-        answer = await self._in_time(self._source(key).query_range(key.text, start, end, key.period))
-        self._check_skew(answer)
-        return answer
-
-    def _source(self, key: QueryKey | RulesKey) -> MetricsSource:
-        source = self._sources.get(key.endpoint)
-        if source is None:
-            message = f"no Prometheus is configured as {key.endpoint!r}"
-            raise QueryError(QueryErrorKind.UNREACHABLE, message)
-        return source
-
-    async def _in_time(self, call: Awaitable[_Answer]) -> _Answer:
-        try:
-            async with asyncio.timeout(self._settings.timeout):
-                return await call
-        except TimeoutError:
-            message = f"no answer within {self._settings.timeout:g} s"
-            raise QueryError(QueryErrorKind.TIMEOUT, message) from None
-
-    def _check_skew(self, result: QueryResult | RulesResult) -> None:
-        """Refuse an answer by another clock: its `now` would be old data, or data of a future we call missing."""
-        if result.server_time is None:
-            return
-        skew = (result.server_time - self._clock.now()).total_seconds()
-        if abs(skew) > self._settings.most_skew:
-            order = "ahead of" if skew > 0 else "behind"
-            message = f"the clock of Prometheus is {abs(skew):.0f} s {order} ours; set the clocks right"
-            raise QueryError(QueryErrorKind.FAILED, message)
+            return query.judge(await self.asker.rules(query.key), at, asked)
+        key, points = query.key, query.points
+        start = at - (points - 1) * key.period
+        answer = await self.asker.over(key, start, at)
+        # Only a release asks what its evidence rests on; and it asks anew when it begins.
+        times = freshness.oldest_query(key.text) if query.active else ""
+        old = await self.asker.over(replace(key, text=times), start, at) if times else QueryResult(())
+        return query.judge(answer, at, asked, points, oldest_age(old))
 
     def _next_due(self, query: _Shared, asked: float) -> float:
         """Later and later after failures; a little early at random otherwise, so that polls spread out."""
@@ -316,6 +314,8 @@ class QueryPool:
             if query.turned_stale(self._stale_before(query)):
                 stale |= query.watchers
         self._tell(stale)
+        for key in self._together.over(now):
+            self._regroup(key)
         self._on_scan()
 
     def _tell(self, watchers: set[Hashable]) -> None:

@@ -1,14 +1,26 @@
 """One shared evaluation per distinct question: what was asked last, for whom, and what came out."""
 
 import abc
-from collections.abc import Hashable
+import enum
+from collections import defaultdict
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Generic, TypeAlias, TypeVar
+from typing import ClassVar, Generic, TypeAlias, TypeVar
 
 from ombak.alarms import alerting, lookback, metric
+from ombak.alarms.definition import MEMBER
 from ombak.alarms.verdict import Certainty, Contributor, Verdict, unknown_verdict
 from ombak.runtime.metrics_port import QueryResult, RulesResult, Series
+
+
+class Pace(enum.Enum):
+    """How urgently somebody wants to know."""
+
+    RELEASE = "release"
+    STEADY = "steady"
+    REST = "rest"
+
 
 RULES_PERIOD = timedelta(seconds=15)
 """How often the alerting rules of a Prometheus are read while no release is under way; then four times as often."""
@@ -16,12 +28,19 @@ RULES_PERIOD = timedelta(seconds=15)
 
 @dataclass(frozen=True, slots=True)
 class QueryKey:
-    """What makes two evaluations one: the same text asked of the same place over the same points."""
+    """What makes two evaluations one: the same text asked of the same place in the same steps."""
 
     endpoint: str
     text: str
     period: timedelta
-    points: int
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a rule looks at in an answer: all of it, or the series of one of the many for whom it was asked."""
+
+    rule: metric.Rule
+    member: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +52,7 @@ class RulesKey:
 
 
 PollKey: TypeAlias = QueryKey | RulesKey
-Rule: TypeAlias = metric.Rule | alerting.Selector
+Rule: TypeAlias = View | alerting.Selector
 Result: TypeAlias = metric.MetricResult | alerting.RuleResult
 RuleT = TypeVar("RuleT", bound=Rule)
 ResultT = TypeVar("ResultT", bound=Result)
@@ -41,11 +60,15 @@ ResultT = TypeVar("ResultT", bound=Result)
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[ResultT]):
-    """A judgement, the wall-clock moment up to which it looked, and the monotonic one at which it was asked."""
+    """A judgement, the wall-clock moment up to which it looked, and the monotonic one at which it was asked.
+
+    `age` is how much older than the moment of a point the samples were that it was made of.
+    """
 
     result: ResultT
     at: datetime
     asked: float
+    age: timedelta = timedelta(0)
 
 
 @dataclass(slots=True)
@@ -72,6 +95,9 @@ class Shared(abc.ABC, Generic[RuleT, ResultT]):
 
     rules: dict[RuleT, RuleState[ResultT]] = field(default_factory=dict)
     active: set[Hashable] = field(default_factory=set)
+    """For whom a release is under way."""
+    steady: set[Hashable] = field(default_factory=set)
+    """Who wants to know all the time, and at no special rate."""
     due: float | None = None
     asked: float | None = None
     is_waiting: bool = False
@@ -83,6 +109,8 @@ class Shared(abc.ABC, Generic[RuleT, ResultT]):
     """Everybody was told that the last answer is too old."""
     was_read_stale: bool = False
     """Somebody read that it is, told or not."""
+    at_rest: ClassVar[int] = 1
+    """So many periods lie between two polls that only settled Rollouts want."""
 
     @property
     @abc.abstractmethod
@@ -94,10 +122,18 @@ class Shared(abc.ABC, Generic[RuleT, ResultT]):
         """Everybody who rests on this question."""
         return {watcher for state in self.rules.values() for watcher in state.watchers}
 
+    def set_pace(self, watcher: Hashable, pace: Pace | None) -> None:
+        """Note how urgently a watcher wants to know; None for one that does not any more."""
+        for group, each in ((self.active, Pace.RELEASE), (self.steady, Pace.STEADY)):
+            (group.add if pace is each else group.discard)(watcher)
+
     def interval(self, minimum: float) -> float:
-        """Seconds between two polls: a quarter of the period while a release is under way, else the period."""
+        """Seconds between two polls: a quarter of the period while a release is under way, else the period.
+
+        Longer where it only serves Rollouts that are settled: what it says is asked anew before one of them starts.
+        """
         period = self.poll_key.period.total_seconds()
-        return max(minimum, period / 4 if self.active else period)
+        return max(minimum, period / 4 if self.active else period if self.steady else self.at_rest * period)
 
     def _recover(self) -> bool:
         """Note that there is an answer again; returns whether there was none before, to anybody's knowledge."""
@@ -136,8 +172,10 @@ class Shared(abc.ABC, Generic[RuleT, ResultT]):
 
 
 @dataclass(slots=True, eq=False)
-class SharedQuery(Shared[metric.Rule, metric.MetricResult]):
-    """A query, asked over a range of points."""
+class SharedQuery(Shared[View, metric.MetricResult]):
+    """A query, asked over as many points as any of its rules looks at."""
+
+    at_rest: ClassVar[int] = 4
 
     key: QueryKey = field(kw_only=True)
 
@@ -146,29 +184,43 @@ class SharedQuery(Shared[metric.Rule, metric.MetricResult]):
         """The query, its place and its points."""
         return self.key
 
-    def judge(self, answer: QueryResult, at: datetime, asked: float) -> set[Hashable]:
-        """Judge all rules by a new answer; returns who watches one that is different now."""
+    @property
+    def points(self) -> int:
+        """How many points have to be asked for."""
+        return max((view.rule.points for view in self.rules), default=1)
+
+    def judge(
+        self, answer: QueryResult, at: datetime, asked: float, points: int, age: timedelta = timedelta(0)
+    ) -> set[Hashable]:
+        """Judge the rules by a new answer of so many points; returns who watches one that is different now.
+
+        A rule that came while it was asked, and looks at more points, waits for the next one.
+        """
         recovered = self._recover()
-        series = {name_series(s): align(s, at, self.key) for s in answer.series}
+        seen = Seen(answer, at, self.key.period, points)
         changed: set[Hashable] = set()
-        for rule, state in self.rules.items():
-            memory = metric.Memory() if state.outcome is None else state.outcome.result.memory
-            if state.take(Outcome(metric.judge(rule, series, memory), at, asked)) or recovered:
-                changed |= state.watchers
+        for view, state in self.rules.items():
+            if view.rule.points <= points:
+                memory = metric.Memory() if state.outcome is None else state.outcome.result.memory
+                result = metric.judge(view.rule, seen.series(view), memory)
+                if state.take(Outcome(result, at, asked, age)) or recovered:
+                    changed |= state.watchers
         return changed
 
     def _known_verdict(self, name: str, outcome: Outcome[metric.MetricResult]) -> Verdict:
-        return metric_verdict(name, outcome.result, outcome.at, self.key)
+        return metric_verdict(name, outcome.result, outcome.at, self.key, outcome.age)
 
 
-def metric_verdict(name: str, result: metric.MetricResult, at: datetime, key: QueryKey) -> Verdict:
-    """The verdict for a metric alarm of this name that was judged up to `at`."""
+def metric_verdict(
+    name: str, result: metric.MetricResult, at: datetime, key: QueryKey, age: timedelta = timedelta(0)
+) -> Verdict:
+    """The verdict for a metric alarm of this name that was judged up to `at`, by samples that much older."""
     doubt = "not enough data" if result.certainty is Certainty.Certain else "not enough data to change its state"
     return Verdict(
         state=result.state,
         certainty=result.certainty,
         evaluated_at=at,
-        window=result.reach * key.period + lookback.lookback(key.text),
+        window=result.reach * key.period + lookback.lookback(key.text) + age,
         contributors=result.contributors,
         unknown=tuple(f"{name} {series}: {doubt}" for series in result.unknown),
         message=f"{name}: {result.message}",
@@ -210,12 +262,40 @@ def name_series(series: Series) -> str:
     return "{" + ", ".join(pairs) + "}"
 
 
-def align(series: Series, at: datetime, key: QueryKey) -> metric.Points:
+def oldest_age(answer: QueryResult) -> timedelta:
+    """The longest time between a moment and the sample that answers for it; the values are times of samples."""
+    ages = (moment - value for series in answer.series for moment, value in series.points)
+    return timedelta(seconds=max(0.0, *ages)) if answer.series else timedelta(0)
+
+
+class Seen:
+    """An answer, as each of its rules would have got it had it asked alone."""
+
+    def __init__(self, answer: QueryResult, at: datetime, period: timedelta, points: int) -> None:
+        self._lines: defaultdict[str, dict[str, metric.Points]] = defaultdict(dict)
+        for series in answer.series:
+            line = align(series, at, period, points)
+            self._lines[""][name_series(series)] = line
+            if member := series.labels.get(MEMBER):
+                labels = {label: value for label, value in series.labels.items() if label != MEMBER}
+                self._lines[member][name_series(Series(labels, ()))] = line
+        self._tails: dict[tuple[str, int], dict[str, metric.Points]] = {}
+
+    def series(self, view: View) -> Mapping[str, metric.Points]:
+        """The series of a view with the points that its rule asks for; without those that have none there."""
+        key = view.member, view.rule.points
+        if key not in self._tails:
+            tails = {name: line[-view.rule.points :] for name, line in self._lines.get(view.member, {}).items()}
+            self._tails[key] = {name: tail for name, tail in tails.items() if any(each is not None for each in tail)}
+        return self._tails[key]
+
+
+def align(series: Series, at: datetime, period: timedelta, count: int) -> metric.Points:
     """The points of a series on the grid of the query, oldest first; None where there is none."""
-    step, end = key.period.total_seconds(), at.timestamp()
-    points: list[float | None] = [None] * key.points
+    step, end = period.total_seconds(), at.timestamp()
+    points: list[float | None] = [None] * count
     for moment, value in series.points:
-        index = key.points - 1 - round((end - moment) / step)
-        if 0 <= index < key.points:
+        index = count - 1 - round((end - moment) / step)
+        if 0 <= index < count:
             points[index] = value
     return points

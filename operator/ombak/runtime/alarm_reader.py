@@ -15,13 +15,14 @@ from ombak.alarms.verdict import State
 from ombak.api.rollout import SampleQuota
 from ombak.core import naming
 from ombak.core.memory import Release
-from ombak.core.snapshot import RolloutView, SignalReading
+from ombak.core.snapshot import NO_TRAPS, RolloutView, SignalReading
 from ombak.runtime.alarm_book import UNWATCHED, Reading
 from ombak.runtime.alarm_interest import Wanted, wanted_signal
 from ombak.runtime.alarm_service import AlarmService
 from ombak.runtime.clock import Clock
 from ombak.runtime.guards import Guards
 from ombak.runtime.metrics_port import MetricsSource, QueryError
+from ombak.runtime.rollout_traps import RolloutTraps
 from ombak.runtime.store import Key
 
 log = structlog.get_logger()
@@ -76,12 +77,16 @@ class AlarmReader:
         clock: Clock,
         on_change: Callable[[Key], None],
         guards: Guards | None = None,
+        traps: RolloutTraps | None = None,
+        region: str = "",
     ) -> None:
         self._service = service
         self._source = source
         self._clock = clock
         self._on_change = on_change
         self._guards = guards or Guards()
+        self._traps = traps
+        self._region = region
         self._proofs: dict[Key, _Asked] = {}
         self._counted: dict[Key, _Counted] = {}
 
@@ -89,11 +94,11 @@ class AlarmReader:
         """Return what is known of the Rollout's expressions, and keep them evaluated."""
         key = (rollout.namespace, rollout.name)
         artifact = release.artifact if release else rollout.artifact
-        wanted = wanted_of(rollout, artifact, self._guards)
+        wanted = wanted_of(rollout, artifact, self._guards, self._region)
         if not wanted:
             self.forget(key)
             return UNWATCHED
-        self._service.watch(key, {str(name): one for name, one in wanted.items()}, is_active)
+        self._service.watch(key, {str(name): one for name, one in wanted.items()}, is_active, is_settled=not is_active)
         verdicts = {name: self._service.verdict(key, str(name)) for name in wanted}
         return Reading(
             revert=worst([verdict for name, verdict in verdicts.items() if name.part == REVERT]),
@@ -102,6 +107,7 @@ class AlarmReader:
                 SignalReading(s.name, verdicts[WatchName(REVERT, s.name)], verdicts[WatchName(ONE_BOX, s.name)])
                 for s in rollout.spec.signals or ()
             ),
+            traps=self._traps.found(key) if self._traps is not None else NO_TRAPS,
             samples=self._samples(rollout, release, artifact),
             poll=self._service.slowest(key) or _SLOWEST,
             has_looked=self._service.has_looked(key),
@@ -143,6 +149,8 @@ class AlarmReader:
     def forget(self, key: Key) -> None:
         """Stop evaluating for a Rollout."""
         self._service.unwatch(key)
+        if self._traps is not None:
+            self._traps.forget(key)
         self._drop(key)
         self._drop_proof(key)
 
@@ -169,7 +177,7 @@ class AlarmReader:
         if is_due and (counted.task is None or counted.task.done()):
             counted.asked_at = mono
             window = max(timedelta(seconds=1), self._clock.now() - since)
-            context = _context(rollout, artifact, naming.all_pods(rollout.name))
+            context = _context(rollout, artifact, naming.all_pods(rollout.name), self._region)
             counted.task = asyncio.create_task(self._count(key, counted, quotas, context, window))
         return dict(counted.values)
 
@@ -194,18 +202,18 @@ class AlarmReader:
         return sum(series.points[-1][1] for series in result.series) if result.series else None
 
 
-def _context(rollout: RolloutView, artifact: str, pods: str) -> template.Context:
-    return template.Context(namespace=rollout.namespace, name=rollout.name, pods=pods, artifact=artifact)
+def _context(rollout: RolloutView, artifact: str, pods: str, region: str) -> template.Context:
+    return template.Context(rollout.namespace, rollout.name, pods, region, artifact)
 
 
-def wanted_of(rollout: RolloutView, artifact: str, guards: Guards) -> dict[WatchName, Wanted]:
+def wanted_of(rollout: RolloutView, artifact: str, guards: Guards, region: str = "") -> dict[WatchName, Wanted]:
     """Return everything that a release of this Rollout depends on: expressions, signals, and guards of its team."""
-    return _own(rollout, artifact) | _guarded(rollout, artifact, guards)
+    return _own(rollout, artifact, region) | _guarded(rollout, artifact, guards, region)
 
 
-def _guarded(rollout: RolloutView, artifact: str, guards: Guards) -> dict[WatchName, Wanted]:
+def _guarded(rollout: RolloutView, artifact: str, guards: Guards, region: str) -> dict[WatchName, Wanted]:
     """The alarms of its team that guard it, each in its context."""
-    context = _context(rollout, artifact, naming.all_pods(rollout.name))
+    context = _context(rollout, artifact, naming.all_pods(rollout.name), region)
     found = {}
     for namespace, name in guards.guarding(rollout):
         ref = Ref(name, None if namespace == rollout.namespace else namespace)
@@ -214,10 +222,13 @@ def _guarded(rollout: RolloutView, artifact: str, guards: Guards) -> dict[WatchN
     return found
 
 
-def _own(rollout: RolloutView, artifact: str) -> dict[WatchName, Wanted]:
+def _own(rollout: RolloutView, artifact: str, region: str) -> dict[WatchName, Wanted]:
     spec = rollout.spec
-    everyone = _context(rollout, artifact, naming.all_pods(rollout.name))
-    one_box = _context(rollout, artifact, naming.one_box_pods(rollout.name))
+    member = naming.base(rollout.name)
+    everyone = _context(rollout, artifact, naming.all_pods(rollout.name), region)
+    everyone = dataclasses.replace(everyone, crowd=naming.EVERY_POD, member=member)
+    one_box = _context(rollout, artifact, naming.one_box_pods(rollout.name), region)
+    one_box = dataclasses.replace(one_box, crowd=naming.EVERY_ONE_BOX_POD, member=member)
     found = {}
     if spec.alarms is not None:
         found[WatchName(REVERT)] = Wanted(spec.alarms.revert, rollout.namespace, everyone)

@@ -20,6 +20,7 @@ from ombak.api.alarm import AlarmSpec
 from ombak.runtime.alarm_history import ok_stretches
 from ombak.runtime.alarm_interest import Bound, Leaf, Wanted, Watch, bind, held_back, leaf_verdicts
 from ombak.runtime.alarm_polling import Notify, PollSettings, QueryPool, whole_milliseconds
+from ombak.runtime.alarm_queries import Pace
 from ombak.runtime.clock import Clock
 from ombak.runtime.metrics_port import MetricsSource
 
@@ -93,26 +94,31 @@ class AlarmService:
         """What is known of an Alarm object."""
         return self._registry.get(key)
 
-    def watch(self, watcher: Hashable, wanted: Mapping[str, Wanted], is_active: bool) -> None:
+    def watch(
+        self, watcher: Hashable, wanted: Mapping[str, Wanted], is_active: bool, *, is_settled: bool = False
+    ) -> None:
         """Keep the verdicts on these expressions; replaces what the watcher wanted before.
 
         Active means that a release is under way: queries are asked four times per period, and the watcher hears
-        of every answer. To be called at every reconcile; nothing happens if nothing is different.
+        of every answer. Settled means that nothing rests on the verdicts until the watcher is active: then they are
+        asked every fourth period only, and an answer from that time is too old once it is active. To be called at
+        every reconcile; nothing happens if nothing is different.
         """
+        pace = Pace.RELEASE if is_active else Pace.REST if is_settled else Pace.STEADY
         before = self._watches.get(watcher)
-        if before is not None and before.wanted == wanted and before.is_active == is_active:
+        if before is not None and before.wanted == wanted and before.pace is pace:
             return
         if before is not None and before.wanted == wanted:
             bound = before.bound
         else:
             bound = {name: bind(one, self._registry) for name, one in wanted.items()}
-        self._keep(Watch(watcher, dict(wanted), is_active, bound))
+        self._keep(Watch(watcher, dict(wanted), pace, bound))
 
     def unwatch(self, watcher: Hashable) -> None:
         """The watcher is gone; nothing happens if it was not there."""
         if watcher not in self._watches:
             return
-        self._keep(Watch(watcher, {}, is_active=False, bound={}))
+        self._keep(Watch(watcher, {}, Pace.REST, bound={}))
         del self._watches[watcher]
 
     def verdict(self, watcher: Hashable, name: str) -> Verdict:
@@ -141,7 +147,7 @@ class AlarmService:
         if watch is None:
             return ()
         start, end = whole_milliseconds(since), whole_milliseconds(until)
-        return await ok_stretches(watch, self._pool.ask_past, frozenset(self._warm_at), start, end)
+        return await ok_stretches(watch, self._pool.asker.over, frozenset(self._warm_at), start, end)
 
     def slowest(self, watcher: Hashable) -> timedelta | None:
         """The longest time between two polls of anything that the watcher rests on; None if it rests on nothing."""
@@ -181,6 +187,12 @@ class AlarmService:
             return {}
         return leaf_verdicts(watch.wanted[name], watch.bound[name], self._leaf_verdict)
 
+    def leaves_of(self, watcher: Hashable) -> tuple[tuple[AlarmKey, Leaf], ...]:
+        """Every alarm of a Prometheus on which anything of that watcher rests, and what it asks."""
+        watch = self._watches.get(watcher)
+        bounds = watch.bound.values() if watch is not None else ()
+        return tuple(item for bound in bounds for item in bound.leaves.items())
+
     def _bound(self, watcher: Hashable, name: str) -> Bound | None:
         watch = self._watches.get(watcher)
         return None if watch is None else watch.bound.get(name)
@@ -218,14 +230,14 @@ class AlarmService:
         for alarm in _alarms(watch.bound):
             self._dependents[alarm].add(watch.key)
         self._watches[watch.key] = watch
-        self._pool.subscribe(watch.key, watch.questions, watch.is_active)
+        self._pool.subscribe(watch.key, watch.questions, watch.pace)
 
     def _rebind_dependents(self, alarm: AlarmKey) -> None:
         dependents = frozenset(self._dependents.get(alarm, ()))
         for watcher in dependents:
             watch = self._watches[watcher]
             bound = {name: bind(one, self._registry) for name, one in watch.wanted.items()}
-            self._keep(Watch(watcher, watch.wanted, watch.is_active, bound))
+            self._keep(Watch(watcher, watch.wanted, watch.pace, bound))
         if dependents:
             self._on_change(dependents)
 

@@ -5,7 +5,7 @@ ever waits for it. What cannot be found out is no complaint.
 """
 
 import asyncio
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -18,8 +18,9 @@ from ombak.runtime.metrics_port import MetricsSource, QueryError
 log = structlog.get_logger()
 
 AGAIN_AFTER = timedelta(hours=1)
-AGAIN_WHILE_EMPTY = timedelta(minutes=5)
+AGAIN_WHILE_BAD = timedelta(minutes=5)
 _EXISTED_WITHIN = timedelta(hours=1)
+_NAMED_WITHIN = timedelta(days=1)
 _LEAST_WINDOW, _MOST_WINDOW = timedelta(minutes=5), timedelta(hours=1)
 _TOLERANCE = 0.9
 """Scrapes come a little early or late; a window is too short only if it is clearly so."""
@@ -56,12 +57,13 @@ async def inspect(
 ) -> Findings:
     """Look into a rendered query now; raises QueryError.
 
-    `is_empty`: it gave no series, so find out why; `scrape`: the common interval, None to count samples instead.
+    `is_empty`: it gave no series, so find out why, down to the values of labels; `scrape`: the common interval, None
+    to count samples instead.
     """
     problems: dict[str, None] = {}
     longest: timedelta | None = None
     for selector in traps.selectors(query):
-        if is_empty and (problem := await _why_nothing(source, selector, clock)):
+        if problem := await _misses(source, selector, clock, is_empty=is_empty):
             problems[problem] = None
             continue
         every = scrape
@@ -74,17 +76,46 @@ async def inspect(
     return Findings(tuple(problems), longest or scrape)
 
 
-async def _why_nothing(source: MetricsSource, selector: traps.Selector, clock: Clock) -> str:
-    """Why no series matches a selector, empty if one does (or did lately)."""
+async def _misses(source: MetricsSource, selector: traps.Selector, clock: Clock, *, is_empty: bool) -> str:
+    """Why no series matches a selector, empty if one does (or did lately).
+
+    Where the query has an answer without it, only what cannot be right: a name or a label that there is not. A value
+    that nothing has is what one hopes for.
+    """
     end = clock.now()
 
-    async def exists(tried: traps.Selector) -> bool:
-        return await source.has_series(str(tried), end - _EXISTED_WITHIN, end)
+    async def exists(tried: traps.Selector, within: timedelta = _EXISTED_WITHIN) -> bool:
+        return await source.has_series(str(tried), end - within, end)
 
-    if await exists(selector):
+    if selector.may_be_absent or await exists(selector):
         return ""
-    if not selector.name or not await exists(selector.only()):
-        return traps.nothing_has(selector, None, is_named=False)
+    if not selector.name or not await exists(selector.only(), _NAMED_WITHIN):
+        if is_empty:
+            return traps.nothing_has(selector, None, is_named=False)
+        return traps.no_such_name(selector) if selector.name else ""
+    if label := await _unknown_label(selector, exists):
+        return traps.no_such_label(selector, label)
+    return await _why_nothing(selector, exists) if is_empty else ""
+
+
+Exists = Callable[[traps.Selector], Awaitable[bool]]
+"""Whether there is a series, or was lately."""
+
+
+async def _unknown_label(selector: traps.Selector, exists: Exists) -> str:
+    """The first label that none of these series has, whatever its value: of its owner's, where there are some."""
+    if not await exists(selector.only()):
+        return ""
+    whose = selector.whose if await exists(selector.only(*selector.whose)) else ()
+    for matcher in selector.matchers:
+        if matcher.needs_label and matcher not in whose:
+            others = () if matcher in selector.whose else whose
+            if not await exists(selector.only(*others, traps.Matcher(matcher.label, "!=", ""))):
+                return matcher.label
+    return ""
+
+
+async def _why_nothing(selector: traps.Selector, exists: Exists) -> str:
     for matcher in selector.matchers:
         if not await exists(selector.only(matcher)):
             return traps.nothing_has(selector, matcher, is_named=True)
@@ -143,7 +174,8 @@ class TrapInspector:
                 del self._looked[key]
 
     def _is_due(self, looked: _Looked, now: float, is_empty: bool) -> bool:
-        pause = AGAIN_WHILE_EMPTY if is_empty else AGAIN_AFTER
+        is_bad = is_empty or (looked.findings is not None and bool(looked.findings.problems))
+        pause = AGAIN_WHILE_BAD if is_bad else AGAIN_AFTER
         return looked.while_empty != is_empty or now - looked.at >= pause.total_seconds()
 
     async def _look(self, key: tuple[str, str], looked: _Looked) -> None:

@@ -104,6 +104,7 @@ def observe(stores: Stores, key: Key, record: RolloutRecord, extras: Extras) -> 
         revert_alarm=extras.reading.revert,
         one_box_alarm=extras.reading.one_box,
         signals=extras.reading.signals,
+        traps=extras.reading.traps,
         samples=extras.reading.samples,
         template_check=extras.template_check,
         refusal=extras.refusal,

@@ -35,6 +35,7 @@ from ombak.runtime.pacing import Pacing
 from ombak.runtime.pulse import Pulse
 from ombak.runtime.reconcile import Reconciler
 from ombak.runtime.records import decode_artifact, decode_rollout, decode_workload, owner_of
+from ombak.runtime.rollout_traps import RolloutTraps
 from ombak.runtime.store import Key, Store
 from ombak.runtime.workqueue import WorkQueue
 
@@ -56,11 +57,12 @@ def _is_trouble(error: Exception) -> bool:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Place:
-    """Where an operator runs: time zone (IANA) and floors of the Region, and whether the whole cluster is its own."""
+    """Where an operator runs: time zone (IANA), floors and name of the Region, and whether the cluster is its own."""
 
     time_zone: str = "UTC"
     is_whole_cluster: bool = True
     floors: Callable[[], Floors] = lambda: NO_FLOORS
+    region: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -101,14 +103,16 @@ class Operator:
         self.recorder = EventRecorder(client, clock)
         self._guards = Guards()
         self.namespaces: Store[NamespaceRecord] = Store(decode_namespace, on_event=self._namespace_changed)
-        reader = AlarmReader(self.service, sources[DEFAULT_ENDPOINT], clock, self._add_rollout, self._guards)
+        inspector = TrapInspector(sources, clock, self._wake)
+        traps = RolloutTraps(self.service, inspector)
         place = place or Place()
+        regional = sources[DEFAULT_ENDPOINT]
+        reader = AlarmReader(self.service, regional, clock, self._add_rollout, self._guards, traps, place.region)
         self.gates = GateBook(self.stores.rollouts, self._add_rollout, place.time_zone, self._gate_changed)
         self.gates.region_floors = place.floors
         self._gate_reporter = GateReporter(client, self.gates, clock, writes_cluster=place.is_whole_cluster)
         self._override_reporter = OverrideReporter(client, self.gates.overrides, clock, self.recorder)
         self._rollouts = Reconciler(client, self.stores, reader, clock, self.recorder, self.gates)
-        inspector = TrapInspector(sources, clock, self._wake)
         self._alarm_reporter = AlarmReporter(client, self.alarms, self.service, inspector, clock)
 
     @property
