@@ -14,7 +14,7 @@ from ombak.api.alarm import AlarmSpec
 from ombak.runtime.alarm_interest import Wanted
 from ombak.runtime.alarm_polling import PollSettings
 from ombak.runtime.alarm_service import AlarmService
-from ombak.runtime.metrics_port import QueryError, QueryErrorKind
+from ombak.runtime.metrics_port import QueryError, QueryErrorKind, Store
 from ombak.simulation.agenda import run_virtual
 from support.fake_metrics import FakeClock, FakeSource, LoopClock, constant
 
@@ -220,6 +220,16 @@ async def test_another_clock_makes_everything_unknown(world: World) -> None:
     await world.service.poll_due()
     assert world.verdict.is_unknown
     assert "the clock of Prometheus is 120 s behind ours" in world.verdict.unknown[0]
+
+
+async def test_a_store_that_is_new_makes_its_answers_unknown(world: World) -> None:
+    """Until the whole window of the query lies behind the first sample: what `or vector(0)` says before is nothing."""
+    world.source.store = Store(world.clock.now(), scrape=timedelta(seconds=5))
+    world.service.watch("r1", _wanted(), is_active=True)
+    await world.pass_time(25)
+    assert "too early: Prometheus has samples since" in str(world.verdict.unknown)
+    await world.pass_time(30)
+    assert world.verdict.is_ok
 
 
 async def test_what_nobody_watches_is_not_asked(world: World) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from ombak.alarms.alerting import AlertRule
-from ombak.runtime.metrics_port import QueryError, QueryResult, RulesResult, Series
+from ombak.runtime.metrics_port import QueryError, QueryResult, RulesResult, Series, Store
 
 Values = dict[str, Callable[[datetime], float | None]]
 """Series name -> its value at a moment; None where there is none."""
@@ -49,7 +49,8 @@ class FakeSource:
 
     A query is also a selector of what is stored: its newest sample is of the moment itself, where there is a value.
 
-    `existing` are the selectors that series match, `rules` the alerting rules, `scraped` the interval that it tells.
+    `existing` are the selectors that series match, `rules` the alerting rules, `scraped` the interval that it
+    tells, `store` since when it has samples.
     """
 
     values: dict[str, Values] = field(default_factory=dict)
@@ -63,6 +64,7 @@ class FakeSource:
     rules: tuple[AlertRule, ...] = ()
     rules_read: int = 0
     scraped: timedelta | None = None
+    store: Store | None = None
 
     async def query_range(self, query: str, start: datetime, end: datetime, step: timedelta) -> QueryResult:
         self.asked.append(query)
@@ -76,7 +78,7 @@ class FakeSource:
             raise self.error
         moments = [start + i * step for i in range(round((end - start) / step) + 1)]
         found = [_series(name, value, moments) for name, value in self._stored(query).items()]
-        return QueryResult(tuple(one for one in found if one.points), self.server_time)
+        return QueryResult(tuple(one for one in found if one.points), self.server_time, self.store)
 
     def _stored(self, query: str) -> Values:
         times = _TIMES.fullmatch(query)

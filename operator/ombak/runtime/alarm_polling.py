@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias, TypeVar
 
-from ombak.alarms import alerting, metric
+from ombak.alarms import alerting, lookback, metric
 from ombak.alarms.verdict import Verdict, unknown_verdict
 from ombak.runtime.alarm_interest import Leaf, RuleLeaf, guarded
 from ombak.runtime.alarm_queries import PollKey, QueryKey, Result, RulesKey, RuleState, SharedQuery, SharedRules
@@ -36,7 +36,8 @@ class PollSettings:
 
     `timeout` bounds one query, `slack` is what an answer may be late beyond two polls before it is stale, `most_skew`
     how far the clock of a Prometheus may be from ours, `most_backoff` how many periods lie between failing polls,
-    `least_uptime` how long a Prometheus has to run before its alerting rules count (two scrapes by its own default).
+    `least_uptime` how long a Prometheus has to run before its alerting rules count, and, where it does not tell how
+    often it scrapes, how long it needs to see all its targets (two scrapes by its own default).
     """
 
     concurrency: int = 16
@@ -262,6 +263,7 @@ class QueryPool:
         ask = self._source(key).query_range(key.text, at - (key.points - 1) * key.period, at, key.period)
         answer = await self._in_time(ask)
         self._check_skew(answer)
+        self._check_store(answer, at, (key.points - 1) * key.period + lookback.lookback(key.text))
         return query.judge(answer, at, asked)
 
     async def ask_past(self, key: QueryKey, start: datetime, end: datetime) -> QueryResult:
@@ -294,6 +296,13 @@ class QueryPool:
             order = "ahead of" if skew > 0 else "behind"
             message = f"the clock of Prometheus is {abs(skew):.0f} s {order} ours; set the clocks right"
             raise QueryError(QueryErrorKind.FAILED, message)
+
+    def _check_store(self, answer: QueryResult, at: datetime, reach: timedelta) -> None:
+        """Refuse what a store may say because it is new: `or vector(0)` and `absent()` answer from nothing, too."""
+        least = timedelta(seconds=self._settings.least_uptime)
+        problem = answer.store.is_too_early(at, reach, least) if answer.store is not None else ""
+        if problem:
+            raise QueryError(QueryErrorKind.TOO_EARLY, problem)
 
     def _next_due(self, query: _Shared, asked: float) -> float:
         """Later and later after failures; a little early at random otherwise, so that polls spread out."""
