@@ -302,6 +302,17 @@ async def test_a_rollout_expression_that_cannot_be_understood_is_unknown(world: 
     assert "line 1, column 15" in world.verdict.unknown[0]
 
 
+async def test_the_own_region_may_be_named(world: World) -> None:
+    """By whoever watches and in an Alarm; an operator that was not told its name knows none of the kind."""
+    for region, is_known in (("eu-1", True), (None, False)):
+        service = AlarmService({"": world.source}, world.clock, world.told.append, rng=random.Random(1), region=region)
+        service.set_alarm(AlarmKey("shop", "errors"), _metric())
+        service.set_alarm(AlarmKey("shop", "all"), _expression("ALARM(eu-1/shop/errors)"))
+        service.watch("r1", _wanted("ALARM(eu-1/shop/all)"), is_active=True)
+        await service.poll_due()
+        assert service.verdict("r1", "revert").is_ok is is_known
+
+
 async def test_a_variable_without_a_value_is_unknown(world: World) -> None:
     """A template by zone, a Rollout without zones."""
     world.service.set_alarm(AlarmKey("shop", "errors"), _metric('x{zone="$(zone)"}'))

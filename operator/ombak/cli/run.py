@@ -159,7 +159,8 @@ class Serve:
                 own.close()
 
     async def _assemble(self, access: Access, client: HttpKubeClient, rng: random.Random, own: OwnPrometheus) -> None:
-        place = Place(self._time_zone, is_whole_cluster=not self._namespaces, floors=own.floors)
+        is_whole = not self._namespaces
+        place = Place(self._time_zone, is_whole_cluster=is_whole, floors=own.floors, region=self._wanted.region)
         operator = Operator(client, own.by_name, SystemClock(), rng, self._workers, place)
         optional = operator.gates.optional() if self._namespaces else {}
         intake = Intake(client, operator.custom(), self._namespaces, rng, optional=optional)

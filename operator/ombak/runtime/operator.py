@@ -49,11 +49,12 @@ PASS_WITHIN = timedelta(minutes=2)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Place:
-    """Where an operator runs: time zone (IANA) and floors of the Region, and whether the whole cluster is its own."""
+    """Where an operator runs: time zone (IANA), floors and name of the Region, and whether it has the whole cluster."""
 
     time_zone: str = "UTC"
     is_whole_cluster: bool = True
     floors: Callable[[], Floors] = lambda: NO_FLOORS
+    region: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -90,12 +91,12 @@ class Operator:
             copies=Copies(on_event=self._add_rollout),
         )
         self.alarms: Store[AlarmRecord] = Store(decode_alarm, on_event=self._alarm_changed)
-        self.service = AlarmService(sources, clock, self._wake)
+        place = place or Place()
+        self.service = AlarmService(sources, clock, self._wake, region=place.region)
         self.recorder = EventRecorder(client, clock)
         self._guards = Guards()
         self.namespaces: Store[NamespaceRecord] = Store(decode_namespace, on_event=self._namespace_changed)
         reader = AlarmReader(self.service, sources[DEFAULT_ENDPOINT], clock, self._add_rollout, self._guards)
-        place = place or Place()
         self.gates = GateBook(self.stores.rollouts, self._add_rollout, place.time_zone, self._gate_changed)
         self.gates.region_floors = place.floors
         self._gate_reporter = GateReporter(client, self.gates, clock, writes_cluster=place.is_whole_cluster)
