@@ -157,6 +157,83 @@ async def test_what_a_server_echoes_is_hidden(server: Server, tmp_path: Path) ->
     source.close()
 
 
+# As a proxy may quote it: in a sentence, percent-encoded once or twice, as JSON, HTML or Go write it.
+_HARD = "pa\"ss/w&rd= '+%"
+_QUOTED = (
+    "said pa%22ss%2Fw%26rd%3D%20%27%2B%25 to us",
+    "said pa%22ss%2fw%26rd%3d+%27%2b%25 to us",
+    "said pa%2522ss%252Fw%2526rd%253D%2520%2527%252B%2525 to us",
+    "said pa&quot;ss/w&amp;rd= &#x27;+% to us",
+    "said pa&#34;ss/w&amp;rd= &#39;+% to us",
+    "said pa\\u0022ss/w\\u0026rd= '+% to us",
+    f"said {json.dumps(_HARD)[1:-1]} to us",
+    f"said {_HARD} to us",
+)
+
+
+async def _echoed(source: PrometheusSource, server: Server, text: str) -> str:
+    """What people are told when the server says this."""
+    server.status, server.answer = 401, {"error": text}
+    with pytest.raises(QueryError) as caught:
+        await _ask(source)
+    return caught.value.message.removeprefix("HTTP 401, ")
+
+
+@pytest.mark.parametrize(
+    ("headers", "said", "shown"),
+    [
+        pytest.param({"Authorization": "Bearer abc1"}, "bad token abc1", "bad token ***", id="word of a header"),
+        pytest.param({"Authorization": "Bearer abc1"}, "no Bearer: 'Bearer abc1'", "no Bearer: '***'", id="scheme"),
+        pytest.param({"X-Key": "s3cr3t!"}, "s3cr3t! S3CR3T!", "*** ***", id="short, in any case"),
+        pytest.param({"X-Key": "pw"}, "pw=pw, pwd %3Dpw apw", "***=***, pwd %3D*** apw", id="two letters, alone"),
+        pytest.param({"X-Key": "e"}, "never e.", "never ***.", id="one letter, alone"),
+        pytest.param({"Authorization": "Basic bWU6b3Blbg=="}, "user me:open", "user ***", id="decoded"),
+        pytest.param({"Authorization": "Basic bWU6b3Blbg=="}, "the password open", "the password ***", id="password"),
+        pytest.param({"Authorization": "Basic bWU6b3Blbg=="}, "got bWU6b3Blbg", "got ***", id="unpadded"),
+        pytest.param({"Cookie": "session=abcd; b=efgh"}, "no session abcd, efgh", "no *** ***, ***", id="cookie"),
+        pytest.param({"X-Scope-OrgID": "team-a"}, "no tenant team-a", "no tenant team-a", id="tenant is no secret"),
+    ],
+)
+async def test_every_word_of_a_header_is_hidden(server: Server, headers: dict[str, str], said: str, shown: str) -> None:
+    """However short; what is shorter than four characters where it stands alone, else no sentence could be read."""
+    source = PrometheusSource(_url(server), headers)
+    assert await _echoed(source, server, said) == shown
+    source.close()
+
+
+@pytest.mark.parametrize("said", _QUOTED, ids=range(len(_QUOTED)))
+async def test_a_password_is_hidden_in_every_encoding(server: Server, tmp_path: Path, said: str) -> None:
+    """And so is its base64 form, with the user and by itself."""
+    access = PrometheusAccess(
+        _url(server),
+        username_file=_write(tmp_path / "user", "me"),
+        password_file=_write(tmp_path / "password", _HARD),
+    )
+    source = PrometheusSource(access)
+    assert await _echoed(source, server, said) == "said *** to us"
+    for whole in (f"me:{_HARD}", _HARD):
+        assert await _echoed(source, server, base64.b64encode(whole.encode()).decode().rstrip("=")) == "***"
+    source.close()
+
+
+async def test_the_token_before_a_renewal_is_still_hidden(server: Server, tmp_path: Path) -> None:
+    """An answer to a request that was signed with it may come after the renewal."""
+    token = _write(tmp_path / "token", TOKEN)
+    source = PrometheusSource(PrometheusAccess(_url(server), bearer_token_file=token))
+    await _ask(source)
+    _write(tmp_path / "next", "another-token").rename(token)
+    assert await _echoed(source, server, f"bad {TOKEN}, another-token") == "bad ***, ***"
+    source.close()
+
+
+async def test_a_tenant_header_of_another_name_is_no_secret_either(server: Server) -> None:
+    """But never the one that carries credentials."""
+    for name, shown in (("THANOS-TENANT", "no team-a"), ("Authorization", "no ***")):
+        source = PrometheusSource(PrometheusAccess(_url(server), {name: "team-a"}, tenant_header=name))
+        assert await _echoed(source, server, "no team-a") == shown
+        source.close()
+
+
 def _certificate(folder: Path, name: str, *more: str) -> tuple[Path, Path]:
     cert, key = folder / f"{name}.pem", folder / f"{name}.key"
     made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
@@ -196,7 +273,7 @@ CONFIG = """
 default: main
 endpoints:
   main: {url: 'http://127.0.0.1:1/main', bearerTokenFile: token}
-  other: {url: 'http://user:%s@127.0.0.1:1', tenant: a, headers: {X-Key: %s}, timeout: 3s}
+  other: {url: 'http://127.0.0.1:1', tenant: a, headers: {X-Key: %s, X-Other: %s}, timeout: 3s}
 """
 
 
@@ -229,6 +306,8 @@ def test_nothing_that_is_printed_by_accident_holds_a_secret(tmp_path: Path) -> N
         pytest.param("a: [", "line 1 is not YAML", id="no YAML"),
         pytest.param("endpoints: {}", "endpoints: ", id="none"),
         pytest.param("endpoints: {a: {url: ftp://x}}", "must begin with http", id="scheme"),
+        pytest.param(f"endpoints: {{a: {{url: 'http://u:{TOKEN}@x'}}}}", "basicAuth: {usernameFile", id="user in it"),
+        pytest.param(f"endpoints: {{a: {{url: 'http://[{TOKEN}'}}}}", "is not one", id="no URL"),
         pytest.param("default: b\nendpoints: {a: {url: 'http://x'}}", "names none of", id="no such default"),
         pytest.param("endpoints: {a: {url: 'http://x'}, b: {url: 'http://y'}}", "as `default`", id="no default"),
         pytest.param(f"endpoints: {{a: {{url: 'http://x', bearerToken: {TOKEN}}}}}", "bearerToken", id="inline"),
@@ -245,6 +324,21 @@ def test_a_bad_file_is_refused_without_its_secrets(tmp_path: Path, text: str, sa
     """The place and what to write, no value."""
     with pytest.raises(ConfigError, match=says) as caught:
         open_sources(None, _write(tmp_path / "prometheus.yaml", text))
+    assert TOKEN not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        pytest.param(f"http://user:{TOKEN}@prometheus:9090", "basicAuth: {usernameFile", id="user and password"),
+        pytest.param(f"http://user:{TOKEN}/x@prometheus:9090", "basicAuth: {usernameFile", id="a slash in it"),
+        pytest.param(f"ftp://{TOKEN}", "must begin with http", id="scheme"),
+    ],
+)
+def test_a_bad_url_is_refused_with_where_credentials_belong(url: str, says: str) -> None:
+    """It would be asked without credentials, and every query be refused without a hint; the URL is not shown."""
+    with pytest.raises(ConfigError, match=says) as caught:
+        open_sources(url, None)
     assert TOKEN not in str(caught.value)
 
 

@@ -24,6 +24,8 @@ from ombak.alarms.lookback import check_query, lookback
         pytest.param("topk(scalar(max_over_time(z[7m])), x)", 7, id="in a parameter"),
         pytest.param("-(((rate(x[5m]))))", 5, id="in parentheses"),
         pytest.param('rate(x{pod=~"$(pods)"}[5m])', 5, id="a template"),
+        pytest.param(r"rate(x{code=~`5\d\d`}[5m])", 5, id="a raw string"),
+        pytest.param("rate(x{code=~'`'}[5m]) # `\\d", 5, id="backticks that begin none"),
         pytest.param("(" * 490 + "rate(x[5m])" + ")" * 490, 5, id="as deep as a query may be"),
     ],
 )

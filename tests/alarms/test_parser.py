@@ -1,6 +1,10 @@
 """The parser: what it prints it reads, and nothing that is thrown at it gets it off its feet."""
 
+import random
 import sys
+import time
+from collections.abc import Callable
+from types import FrameType
 
 import pytest
 from hypothesis import given, settings
@@ -22,10 +26,61 @@ def test_what_is_printed_is_read_back_the_same(expression: syntax.Expression) ->
     assert expression == parse(syntax.print_expression(expression)).expression
 
 
+# Up to the full length: few pieces repeated often, one after the other, and many pieces in no order.
+_REPEATED = st.lists(st.tuples(_WORDS | st.text(max_size=4), st.integers(1, 6_000)), min_size=1, max_size=6).map(
+    lambda parts: "".join(word * count for word, count in parts)[: syntax.MAX_LENGTH]
+)
+_SEEDED = st.integers(0, 2**32).map(lambda seed: _shuffled(random.Random(seed)))
+
+
+def _shuffled(chance: random.Random) -> str:
+    pieces = [*_KEYWORDS, *'(),"\\ é\n2a', "50%", "ns/b", '"q"', 'ALARM("a")', " OR ", " AND ", "(", ")"]
+    few = chance.sample(pieces, chance.randint(1, len(pieces)))
+    return "".join(chance.choices(few, k=syntax.MAX_LENGTH))[: syntax.MAX_LENGTH]
+
+
+@pytest.mark.parametrize(
+    ("expression", "printed"),
+    [
+        pytest.param("OK(a) AND OK(b) OR OK(c)", '(OK("a") AND OK("b")) OR OK("c")', id="AND in OR"),
+        pytest.param("NOT TRUE AND (TRUE OR NOT (FALSE AND TRUE))", None, id="as it was"),
+    ],
+)
+def test_what_is_printed_says_which_binds_stronger(expression: str, printed: str | None) -> None:
+    """By parentheses, which the language itself asks for: printed text is never warned of."""
+    found = syntax.print_expression(parse(expression).expression)
+    assert found == (printed or expression)
+    assert parse(found).warnings == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(" OR ".join(["TRUE AND TRUE"] * 250), id="elements"),
+        pytest.param("NOT (" * 32 + "TRUE AND TRUE OR TRUE" + ")" * 32, id="depth"),
+    ],
+)
+def test_an_expression_at_a_limit_is_printed_without_more_parentheses(text: str) -> None:
+    """They would bring it over the limit, and then it could not be read back."""
+    expression = parse(text).expression
+    assert expression == parse(syntax.print_expression(expression)).expression
+
+
 @given(_SOUP | st.text(max_size=300))
 @settings(max_examples=300)
 def test_any_text_is_an_expression_or_an_expression_error(text: str) -> None:
     """Nothing else is ever raised, and the error points into the text and can be shown."""
+    _is_read_or_refused(text)
+
+
+@given(_REPEATED | _SEEDED)
+@settings(max_examples=200, deadline=None)
+def test_a_text_of_any_length_is_an_expression_or_an_expression_error(text: str) -> None:
+    """Up to the 10,240 characters that an expression may have."""
+    _is_read_or_refused(text)
+
+
+def _is_read_or_refused(text: str) -> None:
     found = _parse_or_error(text)
     if isinstance(found, ExpressionError):
         assert 0 <= found.position <= len(text)
@@ -64,6 +119,70 @@ def test_hostile_text_of_full_length_is_an_expression_error(text: str) -> None:
             parse(text)
     finally:
         sys.setrecursionlimit(limit)
+
+
+# Each grows with its number; some are expressions, the others are refused at their end, or at once.
+_GROWING: dict[str, Callable[[int], str]] = {
+    "parentheses": lambda n: "(" * n,
+    "closed parentheses": lambda n: "(" * (n // 2) + "TRUE" + ")" * (n // 2),
+    "NOTs": lambda n: "NOT " * (n // 4),
+    "a chain": lambda n: " OR ".join(["TRUE"] * (n // 8)),
+    "a mixed chain": lambda n: " OR TRUE AND ".join(["TRUE"] * (n // 17)),
+    "groups side by side": lambda n: "AND".join(["(NOT TRUE)"] * (n // 13)),
+    "a list": lambda n: f"AT_LEAST(1, ALARM, ({','.join(f'a{i}' for i in range(n // 6))}))",
+    "a list without an end": lambda n: "AT_LEAST(1, ALARM, (" + "a," * (n // 2),
+    "backslashes without an end": lambda n: 'ALARM("' + "\\" * n,
+    "quotation marks": lambda n: '"' * n,
+    "a name": lambda n: f"ALARM({'n' * n})",
+    "a number": lambda n: f"AT_LEAST({'9' * n}",
+    "keywords in one": lambda n: "NOT" * (n // 3),
+    "space": lambda n: " " * n,
+    "space that ends": lambda n: "TRUE" + " " * n + "x",
+    "lines": lambda n: "\n" * n + "?",
+}
+_SHORT = 1_250
+_TIMES = 8
+
+
+@pytest.mark.parametrize("name", _GROWING)
+def test_reading_takes_linear_time(name: str) -> None:
+    """Eight times the text is eight times the calls, where a square would be sixty-four times.
+
+    A match of a regular expression is one call however long it takes, so that time is looked at too: its ratio, with
+    slack for everything but a square.
+    """
+    short, long = (_GROWING[name](n) for n in (_SHORT, _TIMES * _SHORT))
+    assert len(long) <= syntax.MAX_LENGTH
+    _parse_or_error(short)  # what is made once is made now
+    assert _calls(long) <= 1.5 * _TIMES * _calls(short)
+    assert _seconds(long) <= 4 * _TIMES * max(_seconds(short), 0.0005)
+
+
+def _calls(text: str) -> int:
+    """How many functions are called to read a text, those written in C too."""
+    count = 0
+
+    def counted(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(counted)
+    try:
+        _parse_or_error(text)
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+def _seconds(text: str) -> float:
+    """Of the processor, the least of some attempts."""
+    found = []
+    for _ in range(5):
+        began = time.process_time()
+        _parse_or_error(text)
+        found.append(time.process_time() - began)
+    return min(found)
 
 
 def _depth_now() -> int:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ombak.alarms import combine, definition, metric, parser, resolve
+from ombak.alarms import combine, definition, metric, parser, resolve, syntax
 from ombak.alarms.resolve import AlarmKey, Broken
 from ombak.alarms.syntax import Ref
 from ombak.alarms.verdict import Certainty, State, Verdict, unknown_verdict
@@ -40,6 +40,32 @@ def test_everything_that_is_reached_is_in_one_of_three() -> None:
         AlarmKey("shop", "gone"): "does not exist",
         AlarmKey("shop", "odd"): "cannot be understood: line 1, column 1: nonsense",
     } == found.unknown
+
+
+def test_the_name_of_the_own_region_is_as_good_as_none() -> None:
+    """In what a Rollout says and in what an Alarm does, also where it closes a cycle; others' alarms are unknown."""
+    registry = {
+        AlarmKey("shop", "a"): METRIC,
+        AlarmKey("shop", "both"): definition.define(
+            AlarmSpec.model_validate({"expression": "AT_LEAST(1, ALARM, (eu-1/shop/a, us-1/shop/a))"}), "eu-1"
+        ),
+        AlarmKey("shop", "self"): definition.define(
+            AlarmSpec.model_validate({"expression": "ALARM(eu-1/shop/self)"}), "eu-1"
+        ),
+    }
+    wanted = "ALARM(eu-1/shop/both) OR NOT ALARM(eu-1/shop/self)"
+    found = resolve.resolve(syntax.in_region(parser.parse(wanted).expression, "eu-1"), "other", registry)
+    assert [AlarmKey("shop", "a")] == list(found.leaves)
+    assert found.cyclic == (AlarmKey("shop", "self"),)
+    assert "us-1/shop/a: is not in this region" in found.unresolved
+    assert not [line for line in found.unresolved if line.startswith("eu-1")]
+
+
+def test_without_a_name_of_the_own_region_all_are_elsewhere() -> None:
+    """A region that does not know its name cannot tell."""
+    expression = syntax.in_region(parser.parse("ALARM(eu-1/shop/a) AND ALARM(shop/a)").expression, None)
+    found = resolve.resolve(expression, "shop", {AlarmKey("shop", "a"): METRIC})
+    assert found.unresolved == ("eu-1/shop/a: is not in this region",)
 
 
 def test_expressions_may_be_nested_deeper_than_python_recurses() -> None:

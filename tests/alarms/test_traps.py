@@ -23,6 +23,10 @@ MINUTE = timedelta(minutes=1)
         pytest.param("errors and total > 100", id="right of and"),
         pytest.param("errors > 1 unless on() maintenance", id="unless"),
         pytest.param("errors > 1 or latency > 2", id="both sides of or"),
+        pytest.param("(errors > 1) * 100", id="in arithmetic"),
+        pytest.param("100 * (errors > 1)", id="beside a number"),
+        pytest.param("(errors > 1) > bool 2", id="below another one"),
+        pytest.param("count_over_time((errors > 1)[5m:])", id="in a subquery"),
     ],
 )
 def test_a_comparison_that_empties_the_query_is_a_trap(query: str) -> None:
@@ -39,7 +43,8 @@ def test_a_comparison_that_empties_the_query_is_a_trap(query: str) -> None:
         pytest.param("errors > bool 0.01", id="bool"),
         pytest.param("errors / (total > 0)", id="guards a division"),
         pytest.param("(errors > 1) or vector(0)", id="with a default"),
-        pytest.param("absent(up == 1)", id="absent"),
+        pytest.param("absent(up == 1) or vector(0)", id="absent with a default"),
+        pytest.param("errors * on(pod) (up == 1)", id="a join that picks"),
         pytest.param("errors unless total < 100", id="right of unless"),
         pytest.param("1 > bool 2", id="numbers"),
         pytest.param(" or ".join(["a"] * 1_600), id="a long chain"),
@@ -51,10 +56,24 @@ def test_what_stays_there_when_all_is_well_is_none(query: str) -> None:
     assert find_traps(query) == ()
 
 
+@pytest.mark.parametrize("query", ["absent(up)", "sum(absent_over_time(up[5m]))", "absent(up) * 1"])
+def test_absent_is_empty_when_all_is_well(query: str) -> None:
+    """Which is unknown, unless the author says that an empty answer is a good one."""
+    (found,) = find_traps(query)
+    assert "or vector(0)`, or treatMissingData: notBreaching" in found
+    assert find_traps(query, TreatMissingData.NOT_BREACHING) == ()
+
+
 def test_not_breaching_is_warned_of_in_its_own_way() -> None:
     """There the empty answer is not unknown; that a metric is gone goes unseen."""
     (found,) = find_traps("errors > 1", TreatMissingData.NOT_BREACHING)
     assert "a metric that is gone looks well too" in found
+
+
+def test_a_raw_string_is_read_as_it_stands() -> None:
+    """As by Prometheus, to which a backslash between backticks is one."""
+    (found,) = selectors(r'x{code=~`5\d"`, a="`\\d`"}')
+    assert [one.value for one in found.matchers] == ['5\\d"', "`\\d`"]
 
 
 def test_selectors_are_found_with_their_ranges() -> None:

@@ -127,6 +127,15 @@ def test_a_prometheus_has_to_be_named() -> None:
     assert "give --prometheus URL or --prometheus-config FILE" in found.stderr
 
 
+@pytest.mark.parametrize("spec", [_metric("errors{"), _metric("up", ", period: soon"), "{expression: 'ALARM(a'}"])
+def test_what_cannot_be_understood_is_not_called_ok(tmp_path: Path, spec: str) -> None:
+    """As AWS's rule would for an ALARM() of it: nothing is known, and that is what `eval` says."""
+    file = tmp_path / "alarms.yaml"
+    file.write_text(_alarm("x", spec))
+    found = _run("eval", str(file), "--prometheus", "http://127.0.0.1:9")
+    assert found.stdout.splitlines()[0] == "default/x: INSUFFICIENT_DATA Uncertain"
+
+
 def test_an_unknown_variable_is_refused() -> None:
     """With those that there are."""
     found = _run("eval", str(DAY), "--prometheus", "http://127.0.0.1:9", "--var", "pod=x")

@@ -41,6 +41,16 @@ ALARMS |= {
 }
 ALARMS |= {f"{box}-rule": {"alertingRule": {"name": box.title()}} for box in ("well", "sick")}
 
+# What answers from nothing at all: a default in the query, or one for missing data.
+LESS = {**POINT, "comparison": "LessThanThreshold"}
+DEFAULTS: dict[str, Any] = {
+    "sick-or-zero": {"query": 'sum(rate(count_total{box="sick"}[5s])) or vector(0)', **POINT},
+    "well-count": {"query": 'count(level{box="well"}) or vector(0)', **LESS, "evaluationPeriods": 3},
+    "well-absent": {"query": 'absent(level{box="well"}) or vector(0)', **POINT, "threshold": 0.5},
+    "well-breaching": {"query": 'level{box="well"}', **POINT, "treatMissingData": "breaching"},
+    "sick-not-breaching": {"query": 'level{box="sick"}', **POINT, "treatMissingData": "notBreaching"},
+}
+
 
 class Boxes:
     """One box that is well and one that is sick, which tell so twice a second until they are stopped."""
@@ -67,19 +77,20 @@ class Boxes:
 
 
 class Watched:
-    """The verdicts on six alarms, every one of them seen whenever something may be different, and 20 times a second."""
+    """The verdicts on some alarms, seen whenever something may be different, and 20 times a second."""
 
-    def __init__(self, source: PrometheusSource) -> None:
+    def __init__(self, source: PrometheusSource, alarms: dict[str, Any]) -> None:
+        self.names = tuple(alarms)
         settings = PollSettings(timeout=1.0, slack=1.0, least_uptime=8.0)
         self.service = AlarmService({"": source}, SystemClock(), lambda _: None, settings, random.Random(1))
-        for name, spec in ALARMS.items():
+        for name, spec in alarms.items():
             assert self.service.set_alarm(AlarmKey("shop", name), AlarmSpec.model_validate(spec)) == ""
-        wanted = {name: Wanted(f'ALARM("{name}")', "shop", Context()) for name in ALARMS}
+        wanted = {name: Wanted(f'ALARM("{name}")', "shop", Context()) for name in alarms}
         self.service.watch("r1", wanted, is_active=True)
         self.wrong: list[str] = []
 
     def verdicts(self) -> dict[str, Verdict]:
-        found = {name: self.service.verdict("r1", name) for name in ALARMS}
+        found = {name: self.service.verdict("r1", name) for name in self.names}
         for name, verdict in found.items():
             if verdict.is_alarm if name.startswith("well") else verdict.is_ok:
                 self.wrong.append(f"{name}: {verdict.message}")
@@ -116,11 +127,11 @@ def boxes() -> Iterator[Boxes]:
 
 
 @asynccontextmanager
-async def _watching(boxes: Boxes) -> AsyncIterator[tuple[Watched, Spoiler]]:
+async def _watching(boxes: Boxes, alarms: dict[str, Any] = ALARMS) -> AsyncIterator[tuple[Watched, Spoiler]]:
     """Through the proxy, once everything is known; and at the end everything has to be known again."""
     with spoiled(boxes.prometheus.port) as (url, spoiler):
         source = PrometheusSource(url, read_timeout=timedelta(seconds=1))
-        watched = Watched(source)
+        watched = Watched(source, alarms)
         running = asyncio.create_task(watched.service.run())
         try:
             await watched.until(_all_known)
@@ -176,7 +187,33 @@ async def test_an_empty_store_is_unknown_until_there_are_data(boxes: Boxes) -> N
         boxes.is_silent.set()
         await asyncio.get_running_loop().run_in_executor(None, boxes.prometheus.restart_empty)
         metrics = [name for name in ALARMS if not name.endswith("rule")]
-        await watched.until(lambda found: all("not enough data" in str(found[name].unknown) for name in metrics))
+        await watched.until(lambda found: all("stored nothing" in str(found[name].unknown) for name in metrics))
         await watched.until(lambda found: "its store may have been empty" in str(found["sick-rule"].unknown))
         await watched.stay_unknown(LASTS)
         boxes.is_silent.clear()
+
+
+async def test_no_default_answers_for_an_empty_store(boxes: Boxes) -> None:
+    """`or vector(0)`, count(), absent() and both defaults for missing data: from nothing they all conclude nothing.
+
+    Neither while nothing comes, nor when the first samples do but the windows reach back to before them.
+    """
+    alarms = {name: {"metric": spec} for name, spec in DEFAULTS.items()}
+    async with _watching(boxes, alarms) as (watched, _):
+        boxes.is_silent.set()
+        await asyncio.get_running_loop().run_in_executor(None, boxes.prometheus.restart_empty)
+        await watched.until(lambda found: all("stored nothing" in str(v.unknown) for v in found.values()))
+        await watched.stay_unknown(LASTS)
+        boxes.is_silent.clear()
+        await watched.until(lambda found: all("has samples since" in str(v.unknown) for v in found.values()))
+        await watched.stay_unknown(LASTS)
+
+
+async def test_a_store_that_was_kept_is_relied_upon_at_once(boxes: Boxes) -> None:
+    """A restart alone makes nobody wait: what it knew before, it knows again."""
+    async with _watching(boxes) as (watched, _):
+        await asyncio.get_running_loop().run_in_executor(None, boxes.prometheus.process.kill)
+        await watched.until(_all_unknown)
+        await asyncio.get_running_loop().run_in_executor(None, boxes.prometheus.start)
+        found = await watched.until(lambda found: found["sick"].is_alarm)
+        assert not any("samples since" in str(verdict.unknown) for verdict in found.values())

@@ -15,7 +15,7 @@ from ombak.api.alarm import AlarmSpec
 from ombak.runtime.alarm_interest import Wanted
 from ombak.runtime.alarm_polling import PollSettings
 from ombak.runtime.alarm_service import AlarmService
-from ombak.runtime.metrics_port import QueryError, QueryErrorKind
+from ombak.runtime.metrics_port import QueryError, QueryErrorKind, Store
 from ombak.simulation.agenda import run_virtual
 from support.fake_metrics import FakeClock, FakeSource, LoopClock, constant
 
@@ -223,6 +223,16 @@ async def test_another_clock_makes_everything_unknown(world: World) -> None:
     assert "the clock of Prometheus is 120 s behind ours" in world.verdict.unknown[0]
 
 
+async def test_a_store_that_is_new_makes_its_answers_unknown(world: World) -> None:
+    """Until the whole window of the query lies behind the first sample: what `or vector(0)` says before is nothing."""
+    world.source.store = Store(world.clock.now(), scrape=timedelta(seconds=5))
+    world.service.watch("r1", _wanted(), is_active=True)
+    await world.pass_time(25)
+    assert "too early: Prometheus has samples since" in str(world.verdict.unknown)
+    await world.pass_time(30)
+    assert world.verdict.is_ok
+
+
 async def test_what_nobody_watches_is_not_asked(world: World) -> None:
     """The last watcher leaves, and its query with it."""
     world.service.watch("r1", _wanted(), is_active=True)
@@ -291,6 +301,17 @@ async def test_a_rollout_expression_that_cannot_be_understood_is_unknown(world: 
     world.service.watch("r1", _wanted("ALARM(errors) XOR TRUE"), is_active=True)
     assert world.verdict.is_unknown
     assert "line 1, column 15" in world.verdict.unknown[0]
+
+
+async def test_the_own_region_may_be_named(world: World) -> None:
+    """By whoever watches and in an Alarm; an operator that was not told its name knows none of the kind."""
+    for region, is_known in (("eu-1", True), (None, False)):
+        service = AlarmService({"": world.source}, world.clock, world.told.append, rng=random.Random(1), region=region)
+        service.set_alarm(AlarmKey("shop", "errors"), _metric())
+        service.set_alarm(AlarmKey("shop", "all"), _expression("ALARM(eu-1/shop/errors)"))
+        service.watch("r1", _wanted("ALARM(eu-1/shop/all)"), is_active=True)
+        await service.poll_due()
+        assert service.verdict("r1", "revert").is_ok is is_known
 
 
 async def test_a_variable_without_a_value_is_unknown(world: World) -> None:

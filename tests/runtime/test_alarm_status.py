@@ -141,7 +141,7 @@ async def test_what_cannot_be_evaluated_by_itself_says_why(world: World, spec: d
     """It is unknown, neither good nor bad, and the fault is named; looked at again it is not written again."""
     world.apply(spec)
     status = await world.look()
-    assert status["state"] != "ALARM"
+    assert (status["state"], status["certainty"]) == ("INSUFFICIENT_DATA", "Uncertain")
     assert told in f"{status['message']} {status['unknownChildren']} {status['conditions']}"
     await world.look()
     assert world.kube.told == [STATUS]

@@ -59,7 +59,7 @@ class Bake:
 
     def __init__(self, rig: Rig, source: PrometheusSource) -> None:
         self.rig, clock = rig, SystemClock()
-        settings = PollSettings(timeout=2.0, slack=1.0)
+        settings = PollSettings(timeout=2.0, slack=1.0, least_uptime=2.0)
         self.service = AlarmService({"": source}, clock, lambda _: None, settings, random.Random(1))
         assert self.service.set_alarm(AlarmKey(NAMESPACE, "errors"), AlarmSpec.model_validate({"metric": RULE})) == ""
         reader = AlarmReader(self.service, source, clock, lambda _: None)

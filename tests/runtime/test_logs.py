@@ -119,6 +119,22 @@ def test_an_exception_is_one_line_of_json() -> None:
     assert all("KeyError: 'missing'" in line["exception"] for line in lines(stream))
 
 
+@pytest.mark.parametrize("stream", [Terminal(), io.StringIO()], ids=["terminal", "pipe"])
+@pytest.mark.parametrize("as_json", [True, False], ids=["json", "text"])
+def test_a_traceback_shows_no_local_variables(stream: io.StringIO, as_json: bool) -> None:
+    """What a function holds in its variables, such as a token, never gets into a line, on either path."""
+    configure_logging(json=as_json, stream=stream)
+    token = "secret".upper()  # which does not stand in the source, that a traceback quotes
+    try:
+        raise KeyError(f"missing in {len(token)} characters")
+    except KeyError:
+        structlog.get_logger().exception("own")
+        logging.getLogger("lib").exception("theirs")
+
+    assert stream.getvalue().count("missing in 6 characters") >= 2
+    assert token not in stream.getvalue()
+
+
 @pytest.mark.parametrize(
     ("stream", "chosen", "is_json"),
     [

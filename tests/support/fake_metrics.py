@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from ombak.alarms import traps
 from ombak.alarms.alerting import AlertRule
-from ombak.runtime.metrics_port import QueryError, QueryResult, RulesResult, Series
+from ombak.runtime.metrics_port import QueryError, QueryResult, RulesResult, Series, Store
 
 Values = dict[str, Callable[[datetime], float | None]]
 """Series name -> its value at a moment; None where there is none."""
@@ -52,7 +52,7 @@ class FakeSource:
     there is a value.
 
     `existing` are the selectors that series match beside those of the queries in `values`, `rules` the alerting rules,
-    `scraped` the interval that it tells.
+    `scraped` the interval that it tells, `store` since when it has samples.
     """
 
     values: dict[str, Values] = field(default_factory=dict)
@@ -67,6 +67,7 @@ class FakeSource:
     rules_read: int = 0
     scraped: timedelta | None = None
     age: float = 0.0
+    store: Store | None = None
 
     async def query_range(self, query: str, start: datetime, end: datetime, step: timedelta) -> QueryResult:
         if not query.startswith("min(timestamp("):  # goes with a question of a release
@@ -81,7 +82,7 @@ class FakeSource:
             raise self.error
         moments = [start + i * step for i in range(round((end - start) / step) + 1)]
         found = [_series(name, value, moments) for name, value in self._stored(query).items()]
-        return QueryResult(tuple(one for one in found if one.points), self.server_time)
+        return QueryResult(tuple(one for one in found if one.points), self.server_time, self.store)
 
     def _stored(self, query: str) -> Values:
         times = _TIMES.fullmatch(query)

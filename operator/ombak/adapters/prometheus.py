@@ -9,6 +9,7 @@ warnings of incomplete answers).
 import asyncio
 import collections
 import concurrent.futures
+import dataclasses
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -27,6 +28,7 @@ from ombak.adapters.prometheus_answers import (
     read_series,
     read_start_time,
 )
+from ombak.adapters.prometheus_store import StoreWatch
 from ombak.runtime.metrics_port import QueryError, QueryErrorKind, QueryResult, RulesResult
 
 _THREADS = 16
@@ -39,6 +41,8 @@ _KIND_BY_STATUS = {
     429: QueryErrorKind.OVERLOADED,
     503: QueryErrorKind.OVERLOADED,
 }
+_NOT_THERE = (400, 401, 403, 404, 405, 501)
+"""How what is no Prometheus, or a proxy that shows only a part of one, answers to a path that it does not have."""
 _T = TypeVar("_T")
 
 
@@ -63,6 +67,7 @@ class PrometheusSource:
         # The client's constructor mounts an adapter that retries; ours has to come after it.
         self._session.connect_anew()
         self._threads = concurrent.futures.ThreadPoolExecutor(_THREADS, thread_name_prefix="prometheus")
+        self._store = StoreWatch(self._call_if_there, self._run)
         self._limit = {"timeout": f"{read_timeout.total_seconds():.3f}"}
 
     def close(self) -> None:
@@ -80,7 +85,9 @@ class PrometheusSource:
             found = self._client.custom_query_range(query, start, end, step_text, params=exact | self._limit)
             return QueryResult(read_series(found), self._session.server_time())
 
-        return await self._run(ask)
+        answer = await self._run(ask)
+        # Not before the answer: it may come from a process that has taken the place of another since.
+        return dataclasses.replace(answer, store=await self._store.known())
 
     async def query(self, query: str, at: datetime) -> QueryResult:
         """Evaluate at one moment; raises QueryError only."""
@@ -119,10 +126,15 @@ class PrometheusSource:
 
     def _started_at(self) -> datetime | None:
         """Since when it runs; None where it does not tell, as what is not a Prometheus itself."""
+        body = self._call_if_there("status/runtimeinfo", {})
+        return None if body is None else read_start_time(body)
+
+    def _call_if_there(self, what: str, params: Mapping[str, str]) -> Any:
+        """The answer, None where there is no such path for us; raises QueryError for every other failure."""
         try:
-            return read_start_time(self._call("GET", "status/runtimeinfo", {}))
+            return self._call("GET", what, params)
         except QueryError as error:
-            if error.kind in (QueryErrorKind.FAILED, QueryErrorKind.REFUSED, QueryErrorKind.BAD_QUERY):
+            if error.status in _NOT_THERE:
                 return None
             raise
 
@@ -212,7 +224,8 @@ class _Session(requests.Session):
             message, error_type = response.reason or "no reason given", None
         if error_type == "timeout":
             kind = QueryErrorKind.TIMEOUT
-        return QueryError(kind, f"HTTP {response.status_code}, {self._short(message)}")
+        said = f"HTTP {response.status_code}, {self._short(message)}"
+        return QueryError(kind, said, response.status_code)
 
     def _short(self, text: str) -> str:
         """The beginning of what the server says, without anything that we told it in confidence."""

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import requests
 
-_SHORTEST_SECRET = 8
-"""Header values of fewer characters (a tenant called `a`) are no secrets, and hiding them would garble texts."""
+from ombak.adapters.redaction import pattern_of, secrets_of_basic_auth, secrets_of_headers
+
+TENANT_HEADER = "X-Scope-OrgID"
+"""Says on whose behalf we ask; the one header whose value is no secret."""
 
 
 class AccessFileError(Exception):
@@ -24,11 +26,13 @@ class AccessFileError(Exception):
 class PrometheusAccess:
     """Where a Prometheus is and how to be let in; a token or a user with a password, not both.
 
-    `url` is what comes before `/api/v1`. Files may be replaced at any time, as kubelet does with mounted Secrets.
+    `url` is what comes before `/api/v1`. Values of headers are secrets, but for that of the tenant header. Files may be
+    replaced at any time, as kubelet does with mounted Secrets.
     """
 
     url: str
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    tenant_header: str = TENANT_HEADER
     bearer_token_file: Path | None = None
     username_file: Path | None = None
     password_file: Path | None = None
@@ -71,8 +75,9 @@ class Credentials:
         self._lock = threading.Lock()
         self._seen: dict[Path, tuple[int, int, int]] = {}
         self._authorization = ""
-        self._secrets = tuple(value for value in access.headers.values() if len(value) >= _SHORTEST_SECRET)
-        self._from_files: tuple[str, ...] = ()
+        self._in_headers = secrets_of_headers(access.headers, (TENANT_HEADER, access.tenant_header))
+        self._from_files: set[str] = set()
+        self._pattern = pattern_of(self._in_headers)
 
     def renew(self) -> bool:
         """Read again what has changed; returns whether that was a certificate. Raises AccessFileError."""
@@ -83,22 +88,25 @@ class Credentials:
             if before == self._seen:
                 return False
             try:
-                self._authorization, self._from_files = self._read()
+                self._authorization, secrets = self._read()
             except AccessFileError:
                 self._seen = {}
                 raise
+            # Those of before too: an answer to a request that was signed with them may still be on its way.
+            self._pattern = pattern_of(self._in_headers | self._from_files | secrets)
+            self._from_files = secrets
             return bool(before) and any(before.get(path) != self._seen[path] for path in self._access.certificates)
 
-    def _read(self) -> tuple[str, tuple[str, ...]]:
+    def _read(self) -> tuple[str, set[str]]:
         access = self._access
         if access.bearer_token_file is not None:
             token = _content(access.bearer_token_file)
-            return f"Bearer {token}", (token,)
+            return f"Bearer {token}", {token}
         if access.username_file is not None and access.password_file is not None:
-            password = _content(access.password_file)
-            encoded = base64.b64encode(f"{_content(access.username_file)}:{password}".encode()).decode()
-            return f"Basic {encoded}", (password, encoded)
-        return "", ()
+            user, password = _content(access.username_file), _content(access.password_file)
+            encoded = base64.b64encode(f"{user}:{password}".encode()).decode()
+            return f"Basic {encoded}", secrets_of_basic_auth(user, password)
+        return "", set()
 
     def sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Put the credentials into a request."""
@@ -112,9 +120,7 @@ class Credentials:
 
     def hide(self, text: str) -> str:
         """The text without any secret that a server may have echoed."""
-        for secret in (*self._secrets, *self._from_files):
-            text = text.replace(secret, "***") if secret else text
-        return text
+        return text if self._pattern is None else self._pattern.sub("***", text)
 
 
 def _signature(path: Path) -> tuple[int, int, int]:

@@ -10,6 +10,7 @@ from ombak.api.duration import parse_duration
 from ombak.runtime.metrics_port import Series
 
 _NEVER = datetime(1, 1, 2, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def read_series(result: Any) -> tuple[Series, ...]:
@@ -63,6 +64,15 @@ def _read_moment(text: str | None) -> datetime | None:
 def read_start_time(body: Mapping[str, Any]) -> datetime | None:
     """Since when a Prometheus runs, from `/api/v1/status/runtimeinfo`."""
     return _read_moment(body["data"].get("startTime"))
+
+
+def read_oldest_sample(body: Mapping[str, Any]) -> datetime | None:
+    """The oldest sample in memory, from `/api/v1/status/tsdb`; None if there is none yet."""
+    head = body["data"]["headStats"]
+    try:
+        return _EPOCH + timedelta(milliseconds=int(head["minTime"])) if head["numSeries"] else None
+    except OverflowError:  # Go's greatest number, where there are series without a sample
+        return None
 
 
 def read_scrape_interval(body: Mapping[str, Any]) -> timedelta | None:

@@ -25,7 +25,7 @@ import pydantic
 import yaml
 
 from ombak.adapters.prometheus import PrometheusSource
-from ombak.adapters.prometheus_access import PrometheusAccess
+from ombak.adapters.prometheus_access import TENANT_HEADER, PrometheusAccess
 from ombak.api.common import Model
 from ombak.api.duration import Duration
 
@@ -46,7 +46,7 @@ class _Endpoint(Model):
     url: str
     headers: dict[str, str] = pydantic.Field(default_factory=dict)
     tenant: str | None = None
-    tenant_header: str = "X-Scope-OrgID"
+    tenant_header: str = TENANT_HEADER
     bearer_token_file: Path | None = None
     basic_auth: _BasicAuth | None = None
     ca_file: Path | None = None
@@ -56,8 +56,8 @@ class _Endpoint(Model):
 
     @pydantic.model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if urlsplit(self.url).scheme not in ("http", "https"):
-            raise ValueError("url must begin with http:// or https://")
+        if problem := _problem_of_url(self.url):
+            raise ValueError(f"url {problem}")
         if self.bearer_token_file is not None and self.basic_auth is not None:
             raise ValueError("write one of bearerTokenFile and basicAuth, not both")
         if self.key_file is not None and self.cert_file is None:
@@ -74,6 +74,7 @@ class _Endpoint(Model):
         return PrometheusAccess(
             url=self.url,
             headers={**self.headers, **tenant},
+            tenant_header=self.tenant_header,
             bearer_token_file=place(self.bearer_token_file),
             username_file=place(self.basic_auth.username_file if self.basic_auth else None),
             password_file=place(self.basic_auth.password_file if self.basic_auth else None),
@@ -95,6 +96,20 @@ class _Config(Model):
         if self.default is not None and self.default not in self.endpoints:
             raise ValueError("default names none of the endpoints")
         return self
+
+
+def _problem_of_url(url: str) -> str:
+    """Why a URL cannot be used, without the URL; empty if it can."""
+    if "@" in url:
+        return (
+            "must hold no user and no password: write them into files, and name these as "
+            "basicAuth: {usernameFile: ..., passwordFile: ...} in the file that --prometheus-config names"
+        )
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError:  # its text may hold the URL
+        return "is not one; write for example http://prometheus.example:9090"
+    return "" if scheme in ("http", "https") else "must begin with http:// or https://"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -126,6 +141,8 @@ def open_sources(url: str | None, config: Path | None, name: str | None = None) 
     """
     found, default = _configured(config) if config is not None else ({}, None)
     if url is not None:
+        if problem := _problem_of_url(url):
+            raise ConfigError(f"the URL of the region's own Prometheus {problem}")
         return PrometheusSources({REGION: PrometheusSource(url), **found})
     if name is not None and name not in found:
         raise ConfigError(f"there is no endpoint {name!r}; write it into the file that --prometheus-config names")

@@ -84,8 +84,11 @@ LeafAlarm: TypeAlias = MetricAlarm | RuleAlarm
 Definition: TypeAlias = LeafAlarm | ExpressionAlarm
 
 
-def define(spec: AlarmSpec) -> Definition:
-    """The checked definition; raises AlarmError, whose text is meant for the person who wrote the spec."""
+def define(spec: AlarmSpec, region: str | None = None) -> Definition:
+    """The checked definition; raises AlarmError, whose text is meant for the person who wrote the spec.
+
+    `region` is the name of this region, if it has one: its own alarms may be called by it.
+    """
     source = spec.source.name if spec.source is not None else REGION
     if spec.metric is not None:
         return _define_metric(spec.metric, source)
@@ -93,7 +96,7 @@ def define(spec: AlarmSpec) -> Definition:
         return _define_rule(spec.alerting_rule, source)
     assert spec.expression is not None
     parsed = parser.parse(spec.expression)
-    return ExpressionAlarm(parsed.expression, parsed.warnings)
+    return ExpressionAlarm(syntax.in_region(parsed.expression, region), parsed.warnings)
 
 
 def _define_metric(spec: Metric, source: str) -> MetricAlarm:

@@ -16,6 +16,7 @@ import promql_parser as promql
 
 from ombak.alarms.errors import QuerySyntaxError
 from ombak.alarms.lookback import children
+from ombak.alarms.promql_text import parse_query
 
 Matchers = tuple[tuple[str, str], ...]
 """Labels and the values that they must have, in a fixed order."""
@@ -38,9 +39,9 @@ def enforce(query: str, matchers: Matchers) -> str:
     if not matchers:
         return query
     try:
-        root = promql.parse(query)
+        root = parse_query(query)
         text = _printed(root, matchers)
-        again = promql.parse(text)
+        again = parse_query(text)
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise _refusal(query, reason) from None
@@ -53,7 +54,7 @@ def selector_groups(query: str) -> list[_Group]:
     """The matchers (label, operator, value) of every selector, of each alternative where it has some."""
     return [
         group
-        for node in _nodes(promql.parse(query))
+        for node in _nodes(parse_query(query))
         if isinstance(node, promql.VectorSelector)
         for group in _groups(node, ())
     ]

@@ -12,6 +12,7 @@ import promql_parser as promql
 
 from ombak.alarms import template
 from ombak.alarms.errors import QuerySyntaxError
+from ombak.alarms.promql_text import parse_query
 from ombak.api.duration import LONGEST, format_duration
 
 _NONE = timedelta(0)
@@ -56,7 +57,7 @@ def _facts(query: str) -> QueryFacts:
     neutral = template.render_neutral(query)
     _refuse_too_long(query, neutral)
     try:
-        expression = promql.parse(neutral)
+        expression = parse_query(neutral)
     except ValueError as error:
         raise _syntax_error(query, neutral, str(error)) from None
     _refuse_at_modifier(query, neutral)
@@ -185,7 +186,7 @@ def _is_readable(text: str, tokens: Sequence[re.Match[str]]) -> bool:
         elif token.group() in _CLOSING.values():
             still_open.pop()
     try:
-        promql.parse(text[: tokens[-1].end()] + "".join(reversed(still_open)))
+        parse_query(text[: tokens[-1].end()] + "".join(reversed(still_open)))
     except ValueError:
         return False
     return True

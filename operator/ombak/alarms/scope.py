@@ -8,6 +8,7 @@ import promql_parser as promql
 
 from ombak.alarms import lookback, template
 from ombak.alarms.errors import QuerySyntaxError
+from ombak.alarms.promql_text import parse_query
 
 _PLAIN_LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPERATORS = {"MatchOp.Equal": "=", "MatchOp.NotEqual": "!=", "MatchOp.Re": "=~", "MatchOp.NotRe": "!~"}
@@ -32,13 +33,13 @@ def narrowed(query: str, *more: Condition) -> str:
     def narrow(node: Any) -> Any:
         return _narrow(query, node, more) if isinstance(node, promql.VectorSelector) else None
 
-    return str(promql.transform(promql.parse(query), narrow).prettify()).strip()
+    return str(promql.transform(parse_query(query), narrow).prettify()).strip()
 
 
 def check_selector(text: str) -> None:
     """Raise QuerySyntaxError unless a query template is one selector, such as `http_requests_total{code="500"}`."""
     lookback.check_query(text)
-    node = promql.parse(template.render_neutral(text))
+    node = parse_query(template.render_neutral(text))
     if not isinstance(node, promql.VectorSelector) or node.offset is not None:
         problem = 'it has to be one selector of a counter, such as http_requests_total{code=~"5.."}; for more use query'
         raise QuerySyntaxError(text, 0, problem)
@@ -50,7 +51,7 @@ def _narrow(query: str, node: Any, more: tuple[Condition, ...]) -> Any:
     own = ((each.name, _OPERATORS[str(each.op)], each.value) for each in node.matchers.matchers)
     matchers = ", ".join(_written(*each) for each in dict.fromkeys((*own, *more)))
     text = f"{node.name or ''}{{{matchers}}}{_offset(node.offset)}"
-    return promql.parse(text)
+    return parse_query(text)
 
 
 def _refuse_or(query: str, node: Any) -> None:

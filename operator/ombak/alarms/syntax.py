@@ -90,7 +90,18 @@ Expression: TypeAlias = Constant | Is | AtLeast | Not | And | Or
 
 
 def print_expression(expression: Expression) -> str:
-    """The canonical form: upper-case keywords, quoted references, only the parentheses it needs."""
+    """The canonical form: upper-case keywords, quoted references, only the parentheses it needs.
+
+    It needs them around AND inside OR too: so nobody has to know which binds stronger. Only where the limits of the
+    language leave no room for these they are left out.
+    """
+    text = _print(expression, clear=True)
+    depth, elements = _extent(expression)
+    fits = len(text) <= MAX_LENGTH and depth <= MAX_DEPTH and elements <= MAX_ELEMENTS
+    return text if fits else _print(expression, clear=False)
+
+
+def _print(expression: Expression, *, clear: bool) -> str:
     match expression:
         case Constant(value):
             return "TRUE" if value else "FALSE"
@@ -99,16 +110,32 @@ def print_expression(expression: Expression) -> str:
         case AtLeast():
             return _print_at_least(expression)
         case Not(operand):
-            return f"NOT {_print_inside(operand, (And, Or))}"
+            return f"NOT {_print_inside(operand, (And, Or), clear)}"
         case And(operands):
-            return " AND ".join(_print_inside(operand, (And, Or)) for operand in operands)
+            return " AND ".join(_print_inside(operand, (And, Or), clear) for operand in operands)
         case Or(operands):
-            return " OR ".join(_print_inside(operand, (Or,)) for operand in operands)
+            return " OR ".join(_print_inside(operand, (And, Or) if clear else (Or,), clear) for operand in operands)
 
 
-def _print_inside(expression: Expression, need_parentheses: tuple[type, ...]) -> str:
-    text = print_expression(expression)
+def _print_inside(expression: Expression, need_parentheses: tuple[type, ...], clear: bool) -> str:
+    text = _print(expression, clear=clear)
     return f"({text})" if isinstance(expression, need_parentheses) else text
+
+
+def _extent(expression: Expression) -> tuple[int, int]:
+    """How deep the clear form is, and of how many elements it is made."""
+    match expression:
+        case AtLeast(refs=refs):
+            return 0, len(refs)
+        case Not(operand):
+            depth, elements = _extent(operand)
+            is_grouped = isinstance(operand, And | Or)
+            return depth + 1 + is_grouped, elements + is_grouped
+        case And(operands) | Or(operands):
+            inner = [(*_extent(operand), isinstance(operand, And | Or)) for operand in operands]
+            return max(depth + grouped for depth, _, grouped in inner), sum(n + grouped for _, n, grouped in inner)
+        case _:
+            return 0, 1
 
 
 def _print_at_least(expression: AtLeast) -> str:
@@ -143,3 +170,24 @@ def _each_reference(expression: Expression) -> Iterator[Ref]:
         case And(operands) | Or(operands):
             for operand in operands:
                 yield from _each_reference(operand)
+
+
+def in_region(expression: Expression, region: str | None) -> Expression:
+    """The expression without the name of this region before its own alarms; those of other regions keep theirs."""
+
+    def local(ref: Ref) -> Ref:
+        return dataclasses.replace(ref, region=None) if ref.region == region else ref
+
+    match expression:
+        case Is(state, ref):
+            return Is(state, local(ref))
+        case AtLeast():
+            return dataclasses.replace(expression, refs=tuple(map(local, expression.refs)))
+        case Not(operand):
+            return Not(in_region(operand, region))
+        case And(operands):
+            return And(tuple(in_region(operand, region) for operand in operands))
+        case Or(operands):
+            return Or(tuple(in_region(operand, region) for operand in operands))
+        case _:
+            return expression

@@ -11,12 +11,13 @@ import promql_parser as promql
 
 from ombak.alarms import template
 from ombak.alarms.lookback import children
+from ombak.alarms.promql_text import parse_query
 from ombak.api.alarm import TreatMissingData
 from ombak.api.duration import format_duration
 
 _COMPARISONS = frozenset({"==", "!=", ">", "<", ">=", "<="})
 _OPERATORS = {"MatchOp.Equal": "=", "MatchOp.NotEqual": "!=", "MatchOp.Re": "=~", "MatchOp.NotRe": "!~"}
-_ALWAYS_THERE = frozenset({"absent", "absent_over_time", "vector", "scalar", "time"})
+_ALWAYS_THERE = frozenset({"vector", "scalar", "time"})
 _ABSENT = frozenset({"absent", "absent_over_time"})
 _WINDOW_SCRAPES = 4
 _WHOSE = frozenset({"namespace", "pod"})
@@ -80,42 +81,66 @@ class Selector:
 
 def find_traps(query: str, missing: TreatMissingData = TreatMissingData.MISSING) -> tuple[str, ...]:
     """Sentences about what the text alone gives away, each with the fix; the query has to be valid."""
-    comparison = _filtering(promql.parse(template.render_neutral(query)))
-    if comparison is None:
+    culprit = _filtering(parse_query(template.render_neutral(query)))
+    if culprit is None:
         return ()
-    shown = f"the comparison {comparison.op} drops every series that is well, so the query is empty when all is well"
-    fix = (
-        f"leave it out and write it as comparison and threshold, or write `{comparison.op} bool`, "
-        "which gives 0 when all is well"
-    )
+    if isinstance(culprit, promql.Call):
+        return () if missing is TreatMissingData.NOT_BREACHING else (_about_absent(culprit.func.name),)
+    shown, fix = _about_comparison(culprit)
     if missing is TreatMissingData.NOT_BREACHING:
         return (f"{shown}; with treatMissingData: notBreaching a metric that is gone looks well too: {fix}",)
     return (f"{shown}, and an empty answer is unknown: {fix}",)
 
 
+def _about_comparison(node: Any) -> tuple[str, str]:
+    return (
+        f"the comparison {node.op} drops every series that is well, so the query is empty when all is well",
+        f"leave it out and write it as comparison and threshold, or write `{node.op} bool`, "
+        "which gives 0 when all is well",
+    )
+
+
+def _about_absent(name: str) -> str:
+    return (
+        f"{name}() gives nothing while there are series, so the query is empty when all is well, and an empty "
+        f"answer is unknown: write `{name}(...) or vector(0)`, or treatMissingData: notBreaching"
+    )
+
+
 def _filtering(node: Any, depth: int = _DEEPEST) -> Any:
-    """The comparison because of which the whole query can be empty though its data are there; None if none."""
-    while isinstance(node, promql.ParenExpr | promql.UnaryExpr | promql.AggregateExpr):
+    """The comparison or `absent()` because of which the whole query can be empty though all is well; None if none."""
+    while isinstance(node, _WRAPPERS):
         node = node.expr
-    if isinstance(node, promql.Call) and node.func.name not in _ALWAYS_THERE and depth:
-        return next(filter(None, (_filtering(each, depth - 1) for each in node.args)), None)
+    if isinstance(node, promql.Call):
+        return _filtering_call(node, depth)
     if not isinstance(node, promql.BinaryExpr) or not depth:
         return None
     sign = str(node.op)
-    if sign in _COMPARISONS:
-        return node if node.modifier is None or not node.modifier.return_bool else None
+    if sign in _COMPARISONS and (node.modifier is None or not node.modifier.return_bool):
+        return node
     left, right = _filtering(node.lhs, depth - 1), _filtering(node.rhs, depth - 1)
     if sign == "or":
         return left if left is not None and right is not None else None
-    if sign == "and":
-        return left if left is not None else right
-    return left if sign == "unless" else None
+    # On the right of arithmetic a comparison often guards: `errors / (total > 0)`; not beside a mere number.
+    counts_right = sign == "and" or isinstance(node.lhs, promql.NumberLiteral)
+    return left if left is not None or not counts_right else right
+
+
+_WRAPPERS = promql.ParenExpr | promql.UnaryExpr | promql.AggregateExpr | promql.SubqueryExpr
+
+
+def _filtering_call(node: Any, depth: int) -> Any:
+    if node.func.name in _ABSENT:
+        return node
+    if node.func.name in _ALWAYS_THERE or not depth:
+        return None
+    return next(filter(None, (_filtering(each, depth - 1) for each in node.args)), None)
 
 
 @functools.lru_cache(maxsize=4096)
 def selectors(rendered: str) -> tuple[Selector, ...]:
     """Every selector of a valid query without variables, each once."""
-    return tuple(dict.fromkeys(_selectors(promql.parse(rendered))))
+    return tuple(dict.fromkeys(_selectors(parse_query(rendered))))
 
 
 def _selectors(root: Any) -> Iterator[Selector]:

@@ -10,8 +10,8 @@ import click
 from ombak.adapters.clock import SystemClock
 from ombak.alarms import syntax, template
 from ombak.alarms.definition import ExpressionAlarm, MetricAlarm
-from ombak.alarms.resolve import AlarmKey, key_of
-from ombak.alarms.verdict import State, Verdict
+from ombak.alarms.resolve import AlarmKey, Broken, key_of
+from ombak.alarms.verdict import State, Verdict, unknown_verdict
 from ombak.cli.alarm_files import AlarmManifest
 from ombak.runtime.alarm_interest import MetricLeaf, Wanted
 from ombak.runtime.alarm_service import AlarmService
@@ -48,14 +48,15 @@ class StoppedClock:
 
 
 class PastSource:
-    """A Prometheus asked about its past: its clock says nothing about that, and neither do its rules."""
+    """A Prometheus asked about its past: its clock says nothing about that, nor do its rules, nor what it has now."""
 
     def __init__(self, source: MetricsSource) -> None:
         self._source = source
 
     async def query_range(self, query: str, start: datetime, end: datetime, step: timedelta) -> QueryResult:
         """Evaluate over a range."""
-        return dataclasses.replace(await self._source.query_range(query, start, end, step), server_time=None)
+        found = await self._source.query_range(query, start, end, step)
+        return dataclasses.replace(found, server_time=None, store=None)
 
     async def query(self, query: str, at: datetime) -> QueryResult:
         """Evaluate at one moment."""
@@ -113,6 +114,8 @@ def _wanted(manifest: AlarmManifest, context: template.Context) -> Wanted:
 
 
 def _verdict(manifest: AlarmManifest, service: AlarmService) -> Verdict:
+    if isinstance(manifest.definition, Broken):
+        return unknown_verdict(manifest.key.name, manifest.definition.why)
     leaf = service.leaves(manifest.key, _OWN).get(manifest.key)
     is_leaf = leaf is not None and not isinstance(manifest.definition, ExpressionAlarm)
     return leaf if is_leaf and leaf is not None else service.verdict(manifest.key, _OWN)

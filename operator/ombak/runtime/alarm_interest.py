@@ -9,7 +9,7 @@ from ombak.alarms.definition import REGION, Definition, LeafAlarm, MetricAlarm, 
 from ombak.alarms.errors import AlarmError
 from ombak.alarms.resolve import AlarmKey, Registry, Resolution
 from ombak.alarms.signals import define_signal
-from ombak.alarms.syntax import Is, Ref, print_expression
+from ombak.alarms.syntax import Is, Ref, in_region, print_expression
 from ombak.alarms.verdict import Certainty, State, Verdict, unknown_verdict
 from ombak.api.signal import Signal
 from ombak.runtime.alarm_queries import Pace, QueryKey, RulesKey, View
@@ -148,10 +148,10 @@ LeafVerdict = Callable[[AlarmKey, Leaf, str], Verdict]
 """The verdict on the leaf of an alarm, which is called by this name."""
 
 
-def bind(wanted: Wanted, registry: Registry) -> Bound:
+def bind(wanted: Wanted, registry: Registry, region: str | None = None) -> Bound:
     """Resolve an expression against the Alarms there are; never raises, what is wrong makes it unknown."""
     try:
-        expression = parser.parse(wanted.expression).expression
+        expression = in_region(parser.parse(wanted.expression).expression, region)
     except AlarmError as error:
         return Bound(None, {}, {}, str(error))
     if wanted.own is not None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
-from ombak.alarms import alerting, freshness, metric
+from ombak.alarms import alerting, freshness, lookback, metric
 from ombak.alarms.verdict import Verdict, unknown_verdict
 from ombak.runtime.alarm_asking import Asker
 from ombak.runtime.alarm_interest import Leaf, RuleLeaf, guarded
@@ -46,7 +46,8 @@ class PollSettings:
 
     `timeout` bounds one query, `slack` is what an answer may be late beyond two polls before it is stale, `most_skew`
     how far the clock of a Prometheus may be from ours, `most_backoff` how many periods lie between failing polls,
-    `least_uptime` how long a Prometheus has to run before its alerting rules count (two scrapes by its own default).
+    `least_uptime` how long a Prometheus has to run before its alerting rules count, and, where it does not tell how
+    often it scrapes, how long it needs to see all its targets (two scrapes by its own default).
     """
 
     concurrency: int = 16
@@ -288,10 +289,18 @@ class QueryPool:
         key, points = query.key, query.points
         start = at - (points - 1) * key.period
         answer = await self.asker.over(key, start, at)
+        self._check_store(answer, at, at - start + lookback.lookback(key.text))
         # Only a release asks what its evidence rests on; and it asks anew when it begins.
         times = freshness.oldest_query(key.text) if query.active else ""
         old = await self.asker.over(replace(key, text=times), start, at) if times else QueryResult(())
         return query.judge(answer, at, asked, points, oldest_age(old))
+
+    def _check_store(self, answer: QueryResult, at: datetime, reach: timedelta) -> None:
+        """Refuse what a store may say because it is new: `or vector(0)` and `absent()` answer from nothing, too."""
+        least = timedelta(seconds=self._settings.least_uptime)
+        problem = answer.store.is_too_early(at, reach, least) if answer.store is not None else ""
+        if problem:
+            raise QueryError(QueryErrorKind.TOO_EARLY, problem)
 
     def _next_due(self, query: _Shared, asked: float) -> float:
         """Later and later after failures; a little early at random otherwise, so that polls spread out."""

@@ -35,8 +35,9 @@ class AlarmService:
         on_change: Notify,
         settings: PollSettings | None = None,
         rng: random.Random | None = None,
+        region: str | None = None,
     ) -> None:
-        """`sources` by endpoint, the region's own under "".
+        """`sources` by endpoint, the region's own under ""; `region` is how references may call this region.
 
         `on_change` gets the watchers that have to look again: a verdict of theirs may be different, or they are
         active and there is fresh evidence.
@@ -45,6 +46,7 @@ class AlarmService:
         self._on_change = on_change
         chance = rng or random.Random()  # noqa: S311 - spreads polls, guards nothing
         self._pool = QueryPool(sources, clock, on_change, settings or PollSettings(), chance, self._end_warm_ups)
+        self._region = region
         self._registry: dict[AlarmKey, Definition | Broken] = {}
         self._watches: dict[Hashable, Watch] = {}
         self._dependents: defaultdict[AlarmKey, set[Hashable]] = defaultdict(set)
@@ -70,7 +72,7 @@ class AlarmService:
         it, for its condition; empty if nothing is. Whoever rests on it hears of it.
         """
         try:
-            definition: Definition | Broken = Broken(spec) if isinstance(spec, str) else define(spec)
+            definition: Definition | Broken = Broken(spec) if isinstance(spec, str) else define(spec, self._region)
         except AlarmError as error:
             definition = Broken(str(error))
         if warm_at is not None and warm_at <= self._clock.now():
@@ -111,7 +113,7 @@ class AlarmService:
         if before is not None and before.wanted == wanted:
             bound = before.bound
         else:
-            bound = {name: bind(one, self._registry) for name, one in wanted.items()}
+            bound = {name: bind(one, self._registry, self._region) for name, one in wanted.items()}
         self._keep(Watch(watcher, dict(wanted), pace, bound))
 
     def unwatch(self, watcher: Hashable) -> None:
@@ -236,7 +238,7 @@ class AlarmService:
         dependents = frozenset(self._dependents.get(alarm, ()))
         for watcher in dependents:
             watch = self._watches[watcher]
-            bound = {name: bind(one, self._registry) for name, one in watch.wanted.items()}
+            bound = {name: bind(one, self._registry, self._region) for name, one in watch.wanted.items()}
             self._keep(Watch(watcher, watch.wanted, watch.pace, bound))
         if dependents:
             self._on_change(dependents)

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ombak.alarms import syntax, template
-from ombak.alarms.resolve import AlarmKey
-from ombak.alarms.verdict import State, Verdict
+from ombak.alarms.resolve import AlarmKey, Broken
+from ombak.alarms.verdict import State, Verdict, unknown_verdict
 from ombak.api.alarm import AlarmSpec
 from ombak.api.duration import format_duration
 from ombak.core.conditions import condition, stamp
@@ -96,9 +96,13 @@ class AlarmReporter:
     def _verdict(self, key: Key, record: AlarmRecord, watcher: object) -> Verdict:
         """Evaluate an Alarm by itself: an expression gives that of the expression, the others their own state."""
         own = AlarmKey(*key)
+        definition = self._service.definition(own)
         expression = record.spec.expression if isinstance(record.spec, AlarmSpec) else None
         text = expression or syntax.print_expression(syntax.Is(State.ALARM, syntax.Ref(key[1])))
         self._service.watch(watcher, {_STATE: Wanted(text, key[0], template.Context(namespace=key[0]))}, False)
+        if isinstance(definition, Broken):
+            # Else it would be the OK, not certain, that AWS's rule gives to ALARM() of something unknown.
+            return unknown_verdict(key[1], definition.why)
         if expression is not None:
             return self._service.verdict(watcher, _STATE)
         found = self._service.leaves(watcher, _STATE)

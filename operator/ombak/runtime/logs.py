@@ -73,4 +73,6 @@ def lift_kopf_fields(_logger: Any, _method: str, event_dict: EventDict) -> Event
 def _renderers(as_json: bool, stream: TextIO) -> list[Processor]:
     if as_json:
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+    # Never structlog's default: with rich at hand it shows the local variables of every frame, tokens among them.
+    plain = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain)]

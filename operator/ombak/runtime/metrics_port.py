@@ -19,16 +19,21 @@ class QueryErrorKind(enum.StrEnum):
     OVERLOADED = "overloaded"
     PARTIAL = "partial data"
     MALFORMED = "malformed answer"
+    TOO_EARLY = "too early"
     FAILED = "failed"
 
 
 class QueryError(Exception):
-    """There is no answer that can be relied upon; the message names neither credentials nor headers."""
+    """There is no answer that can be relied upon; the message names neither credentials nor headers.
 
-    def __init__(self, kind: QueryErrorKind, message: str) -> None:
+    `status` is that of HTTP, None where there was none.
+    """
+
+    def __init__(self, kind: QueryErrorKind, message: str, status: int | None = None) -> None:
         super().__init__(f"{kind}: {message}")
         self.kind = kind
         self.message = message
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +44,48 @@ class Series:
     points: tuple[tuple[float, float], ...]
 
 
+_LONGEST_DOUBT = timedelta(hours=1)
+"""A Prometheus that kept its store is asked for so much of the past at least; of more it does not tell cheaply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Since when a Prometheus has had samples, None if it has none; `scrape` is the interval of all its targets.
+
+    `scrape` is None where they differ, or nobody asked because that was long ago.
+    """
+
+    since: datetime | None
+    scrape: timedelta | None = None
+
+    def is_too_early(self, at: datetime, reach: timedelta, settling: timedelta) -> str:
+        """Why an answer of `at`, which reads so far back, may come from an empty store; empty if it does not.
+
+        Every target was scraped twice after the first sample of any; `settling` is how long that takes where the
+        interval is not known.
+        """
+        if self.since is None:
+            return "Prometheus has stored nothing since it started"
+        needed = reach + (settling if self.scrape is None else 2 * self.scrape)
+        reliable = self.since + min(needed, max(_LONGEST_DOUBT, settling))
+        if at >= reliable:
+            return ""
+        return (
+            f"Prometheus has samples since {self.since:%H:%M:%S} only, so this query, which reads "
+            f"{reach.total_seconds():.0f} s back, is not relied upon until {reliable:%H:%M:%S} UTC"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class QueryResult:
-    """An answer that is complete; `server_time` is Prometheus' own clock (whole seconds), None if it did not say."""
+    """An answer that is complete; `server_time` is Prometheus' own clock (whole seconds), None if it did not say.
+
+    `store` is what Prometheus could know, None if it did not say that.
+    """
 
     series: tuple[Series, ...]
     server_time: datetime | None = None
+    store: Store | None = None
 
 
 @dataclass(frozen=True, slots=True)

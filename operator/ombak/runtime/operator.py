@@ -99,13 +99,13 @@ class Operator:
             copies=Copies(on_event=self._add_rollout),
         )
         self.alarms: Store[AlarmRecord] = Store(decode_alarm, on_event=self._alarm_changed)
-        self.service = AlarmService(sources, clock, self._wake)
+        place = place or Place()
+        self.service = AlarmService(sources, clock, self._wake, region=place.region or None)
         self.recorder = EventRecorder(client, clock)
         self._guards = Guards()
         self.namespaces: Store[NamespaceRecord] = Store(decode_namespace, on_event=self._namespace_changed)
         inspector = TrapInspector(sources, clock, self._wake)
         traps = RolloutTraps(self.service, inspector)
-        place = place or Place()
         regional = sources[DEFAULT_ENDPOINT]
         reader = AlarmReader(self.service, regional, clock, self._add_rollout, self._guards, traps, place.region)
         self.gates = GateBook(self.stores.rollouts, self._add_rollout, place.time_zone, self._gate_changed)

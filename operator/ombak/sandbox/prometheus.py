@@ -1,4 +1,7 @@
-"""A real Prometheus that scrapes and evaluates every second; targets and rules can be added at any time."""
+"""A real Prometheus that scrapes and evaluates every second; targets and rules can be added at any time.
+
+It scrapes itself, as every Prometheus does: one that has no sample at all knows nothing, and Ombak believes it nothing.
+"""
 
 import http.client
 import json
@@ -17,6 +20,9 @@ global:
   external_labels: {{region: "{region}"}}
 rule_files: ["{folder}/rules/*.yaml"]
 scrape_configs:
+- job_name: prometheus
+  static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
+  metric_relabel_configs: [{{source_labels: [__name__], regex: prometheus_build_info, action: keep}}]
 - job_name: sandbox
   honor_labels: true
   file_sd_configs: [{{files: ["{folder}/targets/*.json"], refresh_interval: 1s}}]
@@ -33,7 +39,7 @@ class Prometheus:
             (self._folder / name).mkdir(exist_ok=True)
         self._port = free_ports(1)[0]
         config = self._folder / "prometheus.yaml"
-        config.write_text(_CONFIG.format(region=region, folder=self._folder))
+        config.write_text(_CONFIG.format(region=region, folder=self._folder, port=self._port))
         command: list[str | Path] = [
             binary,
             f"--config.file={config}",
