@@ -48,6 +48,7 @@ class Extras:
     memory: Memory
     elapsed: timedelta | None
     reading: Reading
+    cut_off: timedelta = timedelta(0)
     template_check: TemplateCheck | None = None
     boxes_trouble: str = ""
     proof: Proof | None = None
@@ -105,6 +106,8 @@ def observe(stores: Stores, key: Key, record: RolloutRecord, extras: Extras) -> 
         samples=extras.reading.samples,
         template_check=extras.template_check,
         elapsed=extras.elapsed,
+        cut_off=extras.cut_off,
+        has_asked=extras.reading.has_looked,
         proof=extras.proof,
         poll=extras.reading.poll,
         gates=extras.gates,
