@@ -245,6 +245,17 @@ def test_a_restart_counts_unknown_time_anew() -> None:
     assert judged(s, dataclasses.replace(release(), unknown_since=later(-3600))) == "alarms"
 
 
+def test_unknown_time_counts_only_from_when_the_alarms_were_asked() -> None:
+    """A process that has just begun knows no verdict yet, which is no reason to take a release back."""
+    alarms = {"revert": "ALARM(x)", "onUnknown": {"holdFor": "1m", "then": "Revert"}}
+    made = dataclasses.replace(release(), unknown_since=later(-3600))
+    s = changed(ONE_BOX_OUT, rollout=rollout(spec("v2", alarms=alarms)), revert_alarm=UNKNOWN)
+    early = changed(s, has_asked=False)
+
+    assert [judged(x, made) for x in (early, s)] == ["alarms", "AlarmsUnknown"]
+    assert look(early, made).unknown_since == NOW
+
+
 def test_a_long_unknown_is_loud() -> None:
     """After holdFor a person should look."""
     s = changed(ONE_BOX_OUT, revert_alarm=UNKNOWN)

@@ -75,7 +75,7 @@ async def test_a_defect_after_the_status_write_is_not_taken_back_by_it(
 ) -> None:
     """The status is written before what fails, in every pass anew: it must not tell the two in turn."""
     rig.change(template=template("2.0.0"))
-    for _ in range(8):  # so long that the pods are asked why, which is done after all writes
+    for _ in range(3):  # so long that the pods are asked why, which is done after all writes
         await rig.reconcile()
         rig.settle(ready=False)
         rig.clock.advance(15)
@@ -84,7 +84,7 @@ async def test_a_defect_after_the_status_write_is_not_taken_back_by_it(
         await _fail(rig)
         assert rig.condition("Stalled")["reason"] == "Defect"
         rig.kube.take()
-        for _ in range(5):
+        for _ in range(3):  # not so long that the deadline of the box is stored once more
             rig.clock.advance(20)
             await _fail(rig)
         assert rig.kube.writes == []

@@ -152,7 +152,7 @@ async def test_a_strangers_name_is_a_conflict_and_goes_on_when_it_is_free(kind: 
     stranger: Object = {"metadata": {"name": name, "ownerReferences": [owner]}, "spec": {"replicas": 1, "template": {}}}
     rig.server.create("kubectl", kind, NAMESPACE, stranger)
     before = rig.server.get(kind, NAMESPACE, name)
-    for _ in range(6):
+    for _ in range(5):
         await rig.reconcile()
         rig.clock.advance(60)
     assert rig.server.get(kind, NAMESPACE, name) == before

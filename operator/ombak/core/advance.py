@@ -7,7 +7,7 @@ from ombak.api.duration import format_duration
 from ombak.api.rollout import Bake, ThenOnUnknown
 from ombak.api.wording import clause, sentence
 from ombak.core import bake as bakes
-from ombak.core import commands, naming, start
+from ombak.core import commands, naming, sight, start
 from ombak.core.converge import asked_of, is_done, serving_of
 from ombak.core.evidence import Evidence
 from ombak.core.gates.alarms import told_by
@@ -77,8 +77,9 @@ def observe(
         step = dataclasses.replace(step, ledger=bakes.backfilled(step.ledger, s, release))
     step = _moved(step, s, have, is_up, _is_lacking(s, release, have), now)
     ledger = bakes.tick(step.ledger, s, is_up and evidence.is_ok and not s.rollout.problem, now)
-    # After a restart nothing was evaluated yet, and whether it was unknown in between nobody knows.
-    before = release.unknown_since if s.elapsed is not None else None
+    # After a restart nothing was evaluated yet, and whether it was unknown in between nobody knows: until this
+    # process has asked, unknown only means early.
+    before = release.unknown_since if s.elapsed is not None and s.has_asked else None
     unknown_since = (before or now) if evidence.unknown else None
     return dataclasses.replace(release, step=dataclasses.replace(step, ledger=ledger), unknown_since=unknown_since)
 
@@ -100,8 +101,7 @@ def _moved(step: Step, s: Snapshot, have: int, is_up: bool, is_lacking: bool, no
     if not is_lacking:
         # Nothing is asked for that does not serve: there is no room, or replicas is 0. No deadline runs.
         return dataclasses.replace(step, down_since=None, progress_at=now)
-    passed = min(s.elapsed or ZERO, 2 * s.poll)
-    return dataclasses.replace(step, down_since=step.down_since or now, down_for=step.down_for + passed)
+    return dataclasses.replace(step, down_since=step.down_since or now, down_for=step.down_for + sight.counted(s))
 
 
 def judge(s: Snapshot, release: Release, parts: tuple[Segment, ...], evidence: Evidence, now: datetime) -> Judgement:
@@ -184,7 +184,7 @@ def _unknown(s: Snapshot, release: Release, evidence: Evidence, now: datetime) -
     unknown, policy = evidence.unknown, s.rollout.spec.on_unknown
     if unknown is None or release.unknown_since is None:
         return None
-    is_over = now - release.unknown_since >= policy.hold_for
+    is_over = s.has_asked and now - release.unknown_since >= policy.hold_for
     if is_over and policy.then is ThenOnUnknown.REVERT:
         told = f"Alarms were unknown for {format_duration(policy.hold_for)}: {told_by(unknown)}"
         return Reject("AlarmsUnknown", sentence(told))

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from ombak.api.rollout import Phase
 from ombak.api.wording import sentence
-from ombak.core import back, delivery, keeping, layout, retention, returning, start, supersede, verdicts
+from ombak.core import back, delivery, keeping, layout, retention, returning, sight, start, supersede, verdicts
 from ombak.core.converge import is_done
 from ombak.core.course import Course, heading
 from ombak.core.memory import Memory, Queued, Wait
@@ -21,6 +21,11 @@ def decide(s: Snapshot, now: datetime) -> Plan:
     """Return what to do about a Rollout now. Raises nothing for any snapshot."""
     if s.rollout.is_deleting:
         return Plan(Phase.STABLE, s.memory, message="It is being deleted.")
+    made = _made(sight.without_unseen(s, now), now)
+    return dataclasses.replace(made, memory=sight.seen(made.memory, now))
+
+
+def _made(s: Snapshot, now: datetime) -> Plan:
     waiting = conflict(s)
     if waiting is None:
         return _decided(s, now)

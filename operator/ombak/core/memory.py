@@ -140,6 +140,8 @@ class Memory:
     reverting: Reverting | None = None
     wait: Wait | None = None
     queued: Queued | None = None
+    seen_at: Moment | None = None
+    """When the boxes were last looked at while a deadline runs for them (see `core.sight`); None while none does."""
 
 
 T = TypeVar("T")

@@ -36,6 +36,8 @@ _FAILURES = (REFUSED, CONFLICT, DEFECT, TROUBLE)
 SOUND = "QueriesSound"
 _LATER = "Changes of strategy, minReadySeconds, signals and alarms hold for the next version."
 """What a person who edits these under a version that is delivered should know; always true, so it costs no write."""
+DEADLINE_STORED = timedelta(minutes=2)
+"""A deadline that runs is stored so often: what a restart finds older than this was not seen, and does not count."""
 _COUNTS = ("replicas", "readyReplicas", "availableReplicas", "updatedReplicas", "selector")
 
 
@@ -163,10 +165,13 @@ def _facts(s: Snapshot, plan: Plan, failure: Failure) -> list[tuple[str, bool, s
 def is_urgent(old: Mapping[str, Any], new: Status, bake: timedelta) -> bool:
     """A transition: it is written at once. Counts and texts alone are not (see `is_stale`).
 
-    Bake time is stored every 5 minutes or 5 % of `bake`, whichever is longer: a crash loses no more.
+    Bake time is stored every 5 minutes or 5 % of `bake`, whichever is longer, and a deadline that runs every 2 minutes:
+    a crash loses no more.
     """
     before, after = load_memory(old.get("memory")), load_memory(new.get("memory"))
     if _essence(old, before) != _essence(new, after):
+        return True
+    if _is_counting(after) and _seen_apart(before, after) >= DEADLINE_STORED:
         return True
     return _accrued(after) - _accrued(before) >= max(timedelta(minutes=5), bake / 20)
 
@@ -224,6 +229,15 @@ def _essence(status: Mapping[str, Any], memory: Memory) -> object:
 def _place(release: Release) -> object:
     """The approved share; for which zones it was made an older version did not write, and that is no news."""
     return release.position.segment, release.position.boxes, release.position.of
+
+
+def _is_counting(memory: Memory) -> bool:
+    """Boxes that were asked for do not serve, and their time runs."""
+    return memory.reverting is not None or (memory.release is not None and memory.release.step.down_since is not None)
+
+
+def _seen_apart(before: Memory, after: Memory) -> timedelta:
+    return after.seen_at - before.seen_at if before.seen_at and after.seen_at else ZERO
 
 
 def _accrued(memory: Memory) -> timedelta:

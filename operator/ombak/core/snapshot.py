@@ -277,6 +277,10 @@ class Snapshot:
     """Actions of a plan, by their types, that the API server did not carry out when they were asked for last."""
     elapsed: timedelta | None = None
     """Monotonic time since the decision before this one; None for the first one of a process."""
+    cut_off: timedelta = timedelta(0)
+    """So much of the time since the last decision the API server did not answer."""
+    has_asked: bool = True
+    """This process asked about every alarm once; before that, unknown only means early."""
     proof: Proof | None = None
     """Bake time of before this process that was proven afterwards; told once."""
     poll: timedelta = timedelta(seconds=15)

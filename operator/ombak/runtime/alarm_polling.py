@@ -31,7 +31,7 @@ from ombak.runtime.alarm_queries import (
 )
 from ombak.runtime.alarm_together import Together, may_ask
 from ombak.runtime.clock import Clock
-from ombak.runtime.metrics_port import MetricsSource, QueryError, QueryResult
+from ombak.runtime.metrics_port import MetricsSource, QueryError, QueryErrorKind, QueryResult
 
 Notify = Callable[[frozenset[Hashable]], None]
 """Called, in the event loop, with the watchers that have to look again; must not block."""

@@ -32,6 +32,8 @@ class Known:
     seen_at: float | None = None
     seen_now: datetime | None = None
     """What the wall clock said then."""
+    cut_off: timedelta = timedelta(0)
+    """How long the API server had not answered in all when the memory was made."""
     check: TemplateCheck | None = None
     checked_at: float = 0.0
     failure: Failure = NO_FAILURE

@@ -48,6 +48,7 @@ class Extras:
     memory: Memory
     elapsed: timedelta | None
     reading: Reading
+    cut_off: timedelta = timedelta(0)
     template_check: TemplateCheck | None = None
     boxes_trouble: str = ""
     refusal: str = ""
@@ -110,6 +111,8 @@ def observe(stores: Stores, key: Key, record: RolloutRecord, extras: Extras) -> 
         refusal=extras.refusal,
         refused=extras.refused,
         elapsed=extras.elapsed,
+        cut_off=extras.cut_off,
+        has_asked=extras.reading.has_looked,
         proof=extras.proof,
         poll=extras.reading.poll,
         gates=extras.gates,

@@ -89,7 +89,6 @@ class Operator:
         self._queue: WorkQueue[Work] = WorkQueue(rng, PATIENCE)
         self._workers = workers
         self._pacing: Pacing[Key] = Pacing()
-        self._pulse = Pulse(client, clock, self._queue, f"{platform.node()}_{rng.getrandbits(32):08x}")
         self.stores = Stores(
             rollouts=Store(decode_rollout, on_event=self._add_rollout),
             artifacts=Store(decode_artifact, owner=owner_of, on_event=self._add_rollout),
@@ -113,6 +112,9 @@ class Operator:
         self._gate_reporter = GateReporter(client, self.gates, clock, writes_cluster=place.is_whole_cluster)
         self._override_reporter = OverrideReporter(client, self.gates.overrides, clock, self.recorder)
         self._rollouts = Reconciler(client, self.stores, reader, clock, self.recorder, self.gates)
+        holder = f"{platform.node()}_{rng.getrandbits(32):08x}"
+        # By the same contact, so that an outage is noticed while no Rollout needs an answer.
+        self._pulse = Pulse(self._rollouts.contact, clock, self._queue, holder)
         self._alarm_reporter = AlarmReporter(client, self.alarms, self.service, inspector, clock)
 
     @property

@@ -29,6 +29,7 @@ from ombak.runtime.apply import EARLY, VERDICTS, Applier, Refused, dry_run, read
 from ombak.runtime.backfill import Backfill
 from ombak.runtime.clock import Clock
 from ombak.runtime.config_book import ConfigBook, ConfigReading
+from ombak.runtime.contact import Contact
 from ombak.runtime.defects import Defects
 from ombak.runtime.gate_book import GateReader, NoGates
 from ombak.runtime.known import Known
@@ -67,6 +68,7 @@ class Reconciler:
         gates: GateReader | None = None,
     ) -> None:
         """Without `gates` no Window and no Blocker stops anything."""
+        self.contact = client = Contact(client, clock)
         self._client = client
         self._gates = gates or NoGates()
         self._stores = stores
@@ -138,6 +140,7 @@ class Reconciler:
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = Known.begin(record, self._clock.now())
+            known.cut_off = self.contact.lost
         else:
             known.follow_status(record)
         return known
@@ -182,6 +185,7 @@ class Reconciler:
         extras = Extras(
             memory=known.memory,
             elapsed=elapsed,
+            cut_off=self.contact.lost - known.cut_off,
             reading=reading,
             template_check=check,
             boxes_trouble=self._ailments.told(key),
@@ -215,7 +219,7 @@ class Reconciler:
         if is_verdict:  # it is on record, so no later pass would tell of it
             self._record(made)
         wrote = await self._report(made, known, applier)
-        known.memory, known.proof = made.plan.memory, None
+        known.memory, known.proof, known.cut_off = made.plan.memory, None, self.contact.lost
         if not is_verdict:
             self._record(made)
         if wrote or early or late:

@@ -1,0 +1,123 @@
+"""An outage of the API server or of the operator takes no good release back; what was seen to fail still does."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from ombak.runtime import kinds
+from ombak.runtime.contact import Contact
+from ombak.runtime.kube_port import ApiError, NotFound, Object, Unreachable
+from ombak.simulation.client import Request
+from ombak.simulation.server import Server
+from support.fake_kube import FakeKube
+from support.fake_metrics import FakeClock
+from support.rig import KEY, NAMESPACE, Rig, template
+
+MINUTES = 4
+"""So many polls of a rig are a minute."""
+
+
+async def _dead(request: Request, effect: Callable[[Server], Object]) -> Object:
+    raise Unreachable("connection refused")
+
+
+async def _passes(rig: Rig, count: int) -> None:
+    for _ in range(count):
+        try:
+            await rig.reconcile()
+        except ApiError:
+            assert rig.kube._call is _dead
+        rig.clock.advance(15)
+
+
+async def _at_a_batch(deadline: str = "2m") -> Rig:
+    rig = Rig()
+    await rig.installed(progressDeadline=deadline)
+    rig.change(template=template("2.0.0"))
+    while rig.phase != "Rolling":
+        rig.settle()
+        rig.clock.advance(15)
+        await rig.reconcile()
+    return rig
+
+
+async def test_an_outage_longer_than_the_deadline_takes_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody could have made a box in it; the controllers come back after us, and the release goes on."""
+    rig = await _at_a_batch()
+    with monkeypatch.context() as patched:
+        patched.setattr(rig.kube, "_call", _dead)
+        await _passes(rig, 20 * MINUTES)
+    await _passes(rig, 2)
+    assert rig.phase == "Rolling"
+    await rig.go_on()
+    assert rig.status["artifacts"]["stable"] == rig.wanted
+
+
+async def test_a_dead_operator_is_no_fault_of_the_boxes() -> None:
+    """A new process finds boxes that do not serve, and the deadline long over by the clock."""
+    rig = await _at_a_batch()
+    rig.clock.advance(3600)
+    rig.restart()
+    await _passes(rig, 2)
+    assert rig.phase == "Rolling"
+    await rig.go_on()
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_boxes_that_stay_away_are_taken_back_all_the_same(restarts: bool) -> None:
+    """However often the operator dies: what it saw before is stored."""
+    rig = await _at_a_batch("6m")
+    for _ in range(4):
+        await _passes(rig, 2 * MINUTES + 2)
+        if restarts:
+            rig.clock.advance(3600)
+            rig.restart()
+    assert "ProgressDeadlineExceeded" in rig.recorder.reasons
+
+
+class _Calls:
+    """A contact whose calls are answered, or not."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.rig = Rig()
+        self.rig.apply()
+        self.kube: FakeKube = self.rig.kube
+        self.contact = Contact(self.kube, self.clock)
+
+    async def ask(self, after: float, error: ApiError | None = None) -> float:
+        """Ask so many seconds later; returns how many were lost by then."""
+        self.clock.advance(after)
+        if error is not None:
+            self.kube.fail("get", error)
+        try:
+            await self.contact.get(kinds.ROLLOUTS, NAMESPACE, KEY[1])
+        except ApiError:
+            assert error is not None
+        return self.contact.lost.total_seconds()
+
+
+async def test_what_is_lost_ends_with_the_first_answer() -> None:
+    """It begins with the last answer before, but not longer ago than the next call could have been."""
+    calls, cut = _Calls(), Unreachable("cut")
+    assert await calls.ask(600) == 0
+    assert await calls.ask(20, cut) == 20
+    calls.clock.advance(100)
+    assert calls.contact.lost == timedelta(seconds=120)
+    assert await calls.ask(5, cut) == 125
+    assert await calls.ask(5) == 130
+    assert await calls.ask(1000) == 130
+    assert await calls.ask(1000, cut) == 175
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [(NotFound(404, "NotFound", "gone"), 0), (ApiError.of(503, "ServiceUnavailable", "starting"), 10)],
+    ids=["an answer", "none that counts"],
+)
+async def test_an_error_that_says_something_is_an_answer(error: ApiError, lost: float) -> None:
+    """Only what a server says that cannot work, and silence, are an outage."""
+    calls = _Calls()
+    await calls.ask(1)
+    assert await calls.ask(10, error) == lost
