@@ -1,5 +1,7 @@
 """The errors of the alarm language: whose fault it is, where, and what to write instead."""
 
+import unicodedata
+
 _CARET_CONTEXT = 60
 
 
@@ -37,8 +39,16 @@ class PositionedError(AlarmError):
         shown = line[first : self.column - 1 + _CARET_CONTEXT]
         before, after = "... " if first else "", " ..." if first + len(shown) < len(line) else ""
         visible = "".join(c if c.isprintable() else " " for c in shown)
-        caret = " " * (len(before) + self.column - 1 - first) + "^"
+        left = visible[: self.column - 1 - first]
+        caret = " " * (len(before) + sum(map(_width, left))) + "^"
         return f"{self}\n  {before}{visible}{after}\n  {caret}"
+
+
+def _width(character: str) -> int:
+    """How many columns a terminal gives it: two to those of East Asia, none to an accent of its own."""
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
 
 
 class ExpressionError(PositionedError):

@@ -57,6 +57,11 @@ class Rule:
         """How many points the judgement of one moment looks at: CloudWatch's evaluation range."""
         return self.n + EXTRA_POINTS
 
+    @property
+    def is_low_bad(self) -> bool:
+        """Whether low values are the bad ones."""
+        return self.comparison in (Comparison.LESS, Comparison.LESS_OR_EQUAL)
+
     def breaches(self, value: float) -> bool:
         """Whether a value is on the wrong side of the threshold."""
         return _COMPARE[self.comparison][1](value, self.threshold)
@@ -258,7 +263,7 @@ def _judge_nothing(rule: Rule, memory: Memory) -> MetricResult:
 
 def _message(rule: Rule, results: Mapping[str, SeriesResult], state: State) -> tuple[str, float | None]:
     """The numbers of the series that says most, and its value: the worst of those in the state of the whole."""
-    sign = 1 if rule.comparison in (Comparison.GREATER, Comparison.GREATER_OR_EQUAL) else -1
+    sign = -1 if rule.is_low_bad else 1
     fitting = [(name, result) for name, result in results.items() if result.state is state]
 
     def weight(item: tuple[str, SeriesResult]) -> tuple[int, float]:

@@ -15,12 +15,13 @@ from ombak.api.duration import parse_duration
 from ombak.api.health import Certainty, State
 from ombak.cli.alarm_backtest import backtest, print_backtest
 from ombak.cli.alarm_eval import evaluate_file, print_evaluations
-from ombak.cli.alarm_files import read_alarms
+from ombak.cli.alarm_files import read_alarms, read_all
 from ombak.cli.alarm_lint import lint
 from ombak.cli.alarm_show import show_command
 
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 _BAD_SYNTAX = 2
+_EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 _T = TypeVar("_T")
 
 
@@ -42,7 +43,7 @@ def truth_command(expression: str, states: tuple[str, ...]) -> None:
     """
     try:
         parsed = parser.parse(expression)
-        children = dict(map(_child, states))
+        children = _children(states)
     except ExpressionError as error:
         click.echo(error.render(), err=True)
         raise click.exceptions.Exit(_BAD_SYNTAX) from error
@@ -51,13 +52,21 @@ def truth_command(expression: str, states: tuple[str, ...]) -> None:
     named = syntax.references(parsed.expression)
     for ref in named:
         child = children.get(ref, truth.unknown("was not given"))
-        click.echo(f"  {_sentence(ref, child, is_contributor=ref in found.contributors)}")
+        click.echo(f"  {_sentence(ref, child, makes_it_alarm=ref in found.causes)}")
     if found.certainty is Certainty.Uncertain:
         click.echo(f"  it could turn out otherwise: {', '.join(map(str, found.unknown))} not known")
     for warning in parsed.warnings:
         click.echo(f"warning: {warning}", err=True)
     for ref in children.keys() - set(named):
         click.echo(f"warning: {ref} is not in the expression", err=True)
+
+
+def _children(states: Sequence[str]) -> dict[syntax.Ref, truth.Child]:
+    children: dict[syntax.Ref, truth.Child] = {}
+    for ref, child in map(_child, states):
+        if children.setdefault(ref, child) != child:
+            raise click.BadParameter(f"{ref} is said to be in two states; name it once", param_hint="NAME=STATE")
+    return children
 
 
 def _child(text: str) -> tuple[syntax.Ref, truth.Child]:
@@ -76,18 +85,21 @@ def _child(text: str) -> tuple[syntax.Ref, truth.Child]:
         raise click.BadParameter(f"{word!r} is no state; write {states}", param_hint="NAME=STATE") from None
 
 
-def _sentence(ref: syntax.Ref, child: truth.Child, *, is_contributor: bool) -> str:
+def _sentence(ref: syntax.Ref, child: truth.Child, *, makes_it_alarm: bool) -> str:
     told = " or ".join(sorted(child.reading)) or "unknown"
     why = f": {child.why}" if child.why else ""
-    return f"{ref} is {told}{why}{', and makes it ALARM' if is_contributor else ''}"
+    return f"{ref} is {told}{why}{', and makes it ALARM' if makes_it_alarm else ''}"
 
 
 @alarm_command.command("lint")
 @click.argument("file", type=_FILE)
 @click.option("--strict", is_flag=True, help="Warnings fail too.")
 def lint_command(file: Path, strict: bool) -> None:
-    """Check the Alarms of FILE without asking anything; exit 1 if one of them is wrong or a trap."""
-    complaints = lint(read_alarms(file))
+    """Check the Alarms of FILE, and what its Rollouts watch, without asking anything; exit 1 if one is wrong or a trap.
+
+    Of a Rollout these are both expressions of spec.alarms and its signals.
+    """
+    complaints = lint(*read_all(file))
     for complaint in complaints:
         click.echo(f"{file}: {complaint}")
     errors = sum(complaint.is_error for complaint in complaints)
@@ -176,14 +188,20 @@ def _context(variables: Sequence[str]) -> template.Context:
 def _moment(text: str) -> datetime:
     """A moment as ISO 8601 (UTC where it does not say), or as a time before now."""
     try:
-        return datetime.now(UTC) - parse_duration(text)
-    except ValueError:
-        pass
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
+        moment = _moment_of(text)
+    except (ValueError, OverflowError):
         raise click.BadParameter(
             f"{text!r} is no moment; write 2026-01-31T12:00:00Z, or 2h for two hours ago"
         ) from None
-    moment = found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    if not _EARLIEST <= moment <= _LATEST:
+        raise click.BadParameter(f"{text!r} lies outside of {_EARLIEST:%Y} to {_LATEST:%Y}; no Prometheus was there")
     return moment - timedelta(microseconds=moment.microsecond % 1000)
+
+
+def _moment_of(text: str) -> datetime:
+    try:
+        length = parse_duration(text)
+    except ValueError:
+        found = datetime.fromisoformat(text)
+        return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    return datetime.now(UTC) - length

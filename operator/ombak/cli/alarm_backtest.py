@@ -51,6 +51,7 @@ class Track:
     verdicts: Sequence[Verdict]
     values: Mapping[str, Sequence[float | None]] = dataclasses.field(default_factory=dict)
     threshold: float | None = None
+    is_low_bad: bool = False
     note: str = ""
 
     def at(self, moment: datetime) -> Verdict:
@@ -128,7 +129,7 @@ async def _leaf_track(
         ]
     skipped = leaf.rule.points - 1
     shown = {name: points[skipped:] for name, points in values.items()} if not note else {}
-    return Track(key, span[0], leaf.query.period, verdicts, shown, leaf.rule.threshold, note)
+    return Track(key, span[0], leaf.query.period, verdicts, shown, leaf.rule.threshold, leaf.rule.is_low_bad, note)
 
 
 _ALERTS_NOTE = (
@@ -204,8 +205,7 @@ def print_backtest(tracks: Sequence[Track]) -> None:
         if track.note:
             click.echo(f"  note: {track.note}")
         if track.values:
-            worst = _worst(track)
-            click.echo(f"  {spark_values(worst)}  up to {max((v for v in worst if v is not None), default=0):.6g}")
+            click.echo(f"  {_spark(track)}")
         click.echo(f"  {spark_states(track.states)}  # ALARM, . OK, ? unknown")
         for episode in fired[:_MOST_EPISODES]:
             click.echo(f"  {episode.start:%Y-%m-%d %H:%M:%S} UTC for {_told(episode.length)}: {episode.why}")
@@ -213,10 +213,13 @@ def print_backtest(tracks: Sequence[Track]) -> None:
             click.echo(f"  and {len(fired) - _MOST_EPISODES} times more")
 
 
-def _worst(track: Track) -> list[float | None]:
-    """The largest value of all series at each step."""
+def _spark(track: Track) -> str:
+    """A line of the worst values, and how bad it came: what is low where the alarm is about that."""
+    worst = min if track.is_low_bad else max
     rows = zip(*track.values.values(), strict=True)
-    return [max((v for v in row if v is not None and math.isfinite(v)), default=None) for row in rows]
+    values = [worst((v for v in row if v is not None and math.isfinite(v)), default=None) for row in rows]
+    most = worst((v for v in values if v is not None), default=0)
+    return f"{spark_values(values, lowest=track.is_low_bad)}  {'down' if track.is_low_bad else 'up'} to {most:.6g}"
 
 
 def _told(length: timedelta) -> str:

@@ -1,4 +1,4 @@
-"""Alarms from manifests: what a person has in a file, before any cluster has seen it."""
+"""Alarms, and what Rollouts watch, from manifests: what a person has in a file, before any cluster has seen it."""
 
 import dataclasses
 from pathlib import Path
@@ -11,7 +11,8 @@ from ombak.alarms.errors import AlarmError, PositionedError
 from ombak.alarms.resolve import AlarmKey, Broken
 from ombak.api.alarm import AlarmSpec
 from ombak.api.common import GROUP
-from ombak.api.parse import parse_alarm_spec
+from ombak.api.parse import parse_alarm_spec, parse_rollout_spec
+from ombak.api.rollout import RolloutSpec
 from ombak.cli.manifest_files import DEFAULT_NAMESPACE, read_documents
 
 
@@ -25,22 +26,51 @@ class AlarmManifest:
     problem: str = ""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class RolloutManifest:
+    """One Rollout of a file; `problem` says why its spec cannot be read, and is empty if it can."""
+
+    namespace: str
+    name: str
+    spec: RolloutSpec | None
+    problem: str = ""
+
+
 def read_alarms(path: Path) -> tuple[AlarmManifest, ...]:
     """Every Alarm of a YAML file, in its order; other kinds are passed over. Raises click.ClickException."""
-    found = tuple(_manifest(document) for document in read_documents(path) if _is_alarm(document))
+    found = tuple(_manifest(document) for document in read_documents(path) if _is(document, "Alarm"))
     if not found:
         raise click.ClickException(f"{path} has no Alarm in it")
     return found
 
 
-def _is_alarm(document: dict[str, Any]) -> bool:
-    return document.get("kind") == "Alarm" and str(document.get("apiVersion", "")).startswith(f"{GROUP}/")
+def read_all(path: Path) -> tuple[tuple[AlarmManifest, ...], tuple[RolloutManifest, ...]]:
+    """The Alarms and the Rollouts of a YAML file, each in their order. Raises click.ClickException."""
+    documents = read_documents(path)
+    alarms = tuple(_manifest(document) for document in documents if _is(document, "Alarm"))
+    rollouts = tuple(_rollout(document) for document in documents if _is(document, "Rollout"))
+    if not alarms and not rollouts:
+        raise click.ClickException(f"{path} has no Alarm and no Rollout in it")
+    return alarms, rollouts
+
+
+def _is(document: dict[str, Any], kind: str) -> bool:
+    return document.get("kind") == kind and str(document.get("apiVersion", "")).startswith(f"{GROUP}/")
+
+
+def _named(document: dict[str, Any]) -> AlarmKey:
+    found = document.get("metadata")
+    meta = found if isinstance(found, dict) else {}
+    return AlarmKey(str(meta.get("namespace") or DEFAULT_NAMESPACE), str(meta.get("name") or "?"))
+
+
+def _rollout(document: dict[str, Any]) -> RolloutManifest:
+    key, parsed = _named(document), parse_rollout_spec(document.get("spec"))
+    return RolloutManifest(key.namespace, key.name, parsed.spec, parsed.problem)
 
 
 def _manifest(document: dict[str, Any]) -> AlarmManifest:
-    found = document.get("metadata")
-    meta = found if isinstance(found, dict) else {}
-    key = AlarmKey(str(meta.get("namespace") or DEFAULT_NAMESPACE), str(meta.get("name") or "?"))
+    key = _named(document)
     parsed = parse_alarm_spec(document.get("spec"))
     if parsed.spec is None:
         return AlarmManifest(key, parsed.problem, Broken(parsed.problem), parsed.problem)

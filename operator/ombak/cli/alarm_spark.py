@@ -11,13 +11,14 @@ _SIGNS = {State.ALARM: "#", State.OK: ".", None: "?", State.INSUFFICIENT_DATA: "
 _T = TypeVar("_T")
 
 
-def spark_values(values: Sequence[float | None], width: int = WIDTH) -> str:
-    """The largest value in each of at most `width` stretches, from the least to the greatest; a gap is a space."""
+def spark_values(values: Sequence[float | None], width: int = WIDTH, *, lowest: bool = False) -> str:
+    """The largest (or the lowest) value in each of at most `width` stretches, on a scale of all; a gap is a space."""
     stretches = _stretches(values, width)
     known = [value for value in values if value is not None]
     low, high = min(known, default=0.0), max(known, default=0.0)
     scale = (len(_LEVELS) - 1) / (high - low) if high > low else 0.0
-    tops = (max((value for value in stretch if value is not None), default=None) for stretch in stretches)
+    worst = min if lowest else max
+    tops = (worst((value for value in stretch if value is not None), default=None) for stretch in stretches)
     return "".join(" " if top is None else _LEVELS[round((top - low) * scale)] for top in tops)
 
 
