@@ -189,6 +189,8 @@ def _unknown(s: Snapshot, release: Release, evidence: Evidence, now: datetime) -
 def _held_by_people(s: Snapshot) -> Hold | None:
     if s.rollout.problem:
         return Hold(start.invalid(s.rollout))
+    if s.is_in_conflict:
+        return Hold(start.in_conflict())
     if s.rollout.spec.paused:
         return Hold(start.paused(s.rollout))
     return None
