@@ -235,7 +235,7 @@ class RolloutSpec(Model):
             rule(
                 "!has(self.minReadySeconds) || (has(self.progressDeadline)"
                 f" ? !self.progressDeadline.matches('{PLAIN}')"
-                " || duration(self.progressDeadline) > duration(string(self.minReadySeconds) + 's')"
+                " || duration(self.progressDeadline).getSeconds() > self.minReadySeconds"
                 " : self.minReadySeconds < 600)",
                 NEVER_READY,
                 ".progressDeadline",
@@ -354,7 +354,7 @@ class RolloutSpec(Model):
     def _fits_together(self) -> Self:
         if (self.alarms is None and self.signals is None) == (self.unwatched is None):
             raise ValueError(UNWATCHED)
-        if timedelta(seconds=self.min_ready_seconds) >= self.progress_deadline:
+        if self.min_ready_seconds >= int(self.progress_deadline.total_seconds()):
             raise ValueError(NEVER_READY)
         if self.strategy.one_box.scope is OneBoxScope.ZONE and not self.zones:
             raise ValueError(ZONELESS)
