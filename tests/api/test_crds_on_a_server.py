@@ -104,6 +104,26 @@ BAD_ROLLOUTS = [
     pytest.param("spec.config", ["app", "app"], ["spec.config[1]: Duplicate value"], id="config-twice"),
     pytest.param("spec.config", [], ["spec.config", "at least 1"], id="no-config"),
     pytest.param("spec.progressDeadline", "0s", ["spec.progressDeadline", "write 10m"], id="deadline-0"),
+    pytest.param("spec.progressDeadline", "1ms", ["spec.progressDeadline", "at least 1s"], id="deadline-1ms"),
+    pytest.param("spec.progressDeadline", "5s", ["spec.progressDeadline", "smaller minReadySeconds"], id="too-soon"),
+    pytest.param("spec.minReadySeconds", 600, ["spec.progressDeadline", "smaller minReadySeconds"], id="never-ready"),
+    pytest.param("spec.alarms.revert", "FALSE", ["spec.alarms.revert", "names no alarm"], id="no-alarm"),
+    pytest.param("spec.alarms.oneBox", " not (True)", ["spec.alarms.oneBox", "names no alarm"], id="no-alarm-either"),
+    pytest.param(
+        "spec.alarms.onUnknown",
+        {"holdFor": "29s", "then": "Revert"},
+        ["spec.alarms.onUnknown.holdFor", "at least 30s"],
+        id="hold",
+    ),
+    pytest.param(
+        "spec.alarms.onUnknown", {"holdFor": "0", "then": "Revert"}, ["onUnknown.holdFor", "at least 30s"], id="hold-0"
+    ),
+    pytest.param(
+        "spec.template.metadata.labels",
+        {"app": "front-end", "ombak.dev/zone": "a"},
+        ["spec.template", "template.metadata.labels has ombak.dev/zone, but", "; remove it"],
+        id="own-pod-label",
+    ),
     pytest.param(
         "spec.selector.matchLabels",
         {"app": "other"},

@@ -245,6 +245,25 @@ def test_a_restart_counts_unknown_time_anew() -> None:
     assert judged(s, dataclasses.replace(release(), unknown_since=later(-3600))) == "alarms"
 
 
+def test_time_in_which_all_is_well_is_forgiven_slowly() -> None:
+    """A tenth of it: a night of drained nodes takes nothing back, and a crash loop does not hide behind its pauses."""
+    well, away = ONE_BOX_OUT, AWAY
+    made = release(down_for=timedelta(seconds=60))
+
+    assert ONE_BOX_OUT.elapsed == timedelta(seconds=5)
+    assert look(well, made).step.down_for == timedelta(seconds=59.5)
+    assert look(away, made).step.down_for == timedelta(seconds=65)
+    assert look(well, release()).step.down_for == timedelta(0)
+
+
+def test_a_step_waits_for_no_more_boxes_than_there_are() -> None:
+    """It was approved before somebody scaled down."""
+    s = changed(AWAY, rollout=rollout(spec("v2", replicas=4)))
+    told = advance.boxes_wait(s, release(goal=9, available_since=None), NOW)
+
+    assert "(0 of 4)" in told.what
+
+
 def test_unknown_time_counts_only_from_when_the_alarms_were_asked() -> None:
     """A process that has just begun knows no verdict yet, which is no reason to take a release back."""
     alarms = {"revert": "ALARM(x)", "onUnknown": {"holdFor": "1m", "then": "Revert"}}

@@ -117,6 +117,17 @@ def test_the_users_template_is_not_touched() -> None:
     assert before == original
 
 
+def test_labels_of_ours_in_a_users_template_do_not_reach_a_pod() -> None:
+    """Only the prefix that is ours alone: what the sandbox reads stays."""
+    original = template("v1")
+    others = {"app": "front-end", "sandbox.ombak.dev/x": "1"}
+    original["metadata"]["labels"] = {**others, naming.ZONE: "b", "ombak.dev/x": "1"}
+
+    made = manifests.fleet(VIEW, original, id_of("v1"), "", 3)
+
+    assert made["spec"]["template"]["metadata"]["labels"] == others | made["spec"]["selector"]["matchLabels"]
+
+
 @pytest.mark.parametrize(
     "terms",
     [

@@ -34,12 +34,13 @@ class StatusModel(Model):
     model_config = pydantic.ConfigDict(extra="ignore")
 
 
-def rule(expression: str, message: str, path: str = "") -> dict[str, str]:
+def rule(expression: str, message: str, path: str = "", told: str = "") -> dict[str, str]:
     """Return a CEL rule for `x-kubernetes-validations`; `message` says what to write instead.
 
-    `path` (such as `.zones`) moves the error to a field below the one that holds the rule.
+    `path` (such as `.zones`) moves the error to a field below the one that holds the rule; `told` is an expression
+    that gives the sentence in place of `message`, where it has to name what was found.
     """
-    found = {"rule": expression, "message": message}
+    found = {"rule": expression, "message": message} | ({"messageExpression": told} if told else {})
     return found | {"fieldPath": path} if path else found
 
 

@@ -27,7 +27,7 @@ _KEPT = (
 )
 _DROPPED = frozenset({"title", "examples", "default", "description", "propertyNames", "required"})
 _RULES = "x-kubernetes-validations"
-_RULE_KEYS = ("rule", "fieldPath", "message")
+_RULE_KEYS = ("rule", "fieldPath", "message", "messageExpression")
 _READ = re.compile(r"\bself\.(\w+)\b(?!\()")
 _SENTENCES = {
     DURATION_PATTERN: rule(

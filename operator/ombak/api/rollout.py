@@ -26,6 +26,7 @@ from ombak.api.signal import Signal, SignalList
 from ombak.api.strategy import (
     MAX_BATCH_PERCENT,
     MIN_AVAILABLE_PERCENT,
+    PLAIN,
     Bake,
     KnownGood,
     OneBox,
@@ -78,7 +79,25 @@ _ZONE_TWICE = "a zone is named twice; name each once"
 _SIGNAL_TWICE = "two signals have the same name; give each its own"
 ZONELESS = "strategy.oneBox.scope Zone needs zones; write zones: [zone-a, zone-b], or scope: Region"
 UNSELECTED = "template.metadata.labels must contain every label of selector.matchLabels; add them there"
+_OWN_POD_LABELS = "but labels of ombak.dev/ are the operator's own, which it sets on every box; remove it"
+_HAS_LABELS = "has(self.template.metadata) && has(self.template.metadata.labels)"
 _OWN_LABELS = "labels of ombak.dev are the operator's own; select by a label of yours, such as app"
+
+
+TOO_EARLY = (
+    "with then: Revert it must be at least 30s, or one scrape that fails takes a release back; write holdFor: 5m"
+)
+_LEAST_HOLD = timedelta(seconds=30)
+NO_ALARM = (
+    "names no alarm, so it watches nothing; write for example 'ALARM(\"errors\")', "
+    "or in place of alarms the reason in unwatched"
+)
+_NAMELESS = r"(?i)^([\s()]|TRUE|FALSE|AND|OR|NOT)*$"
+TOO_SOON = "must be at least 1s; write 10m"
+NEVER_READY = (
+    "progressDeadline must be longer than minReadySeconds, or no box can be available in time; "
+    "write a longer progressDeadline, or a smaller minReadySeconds"
+)
 
 
 class ThenOnUnknown(StrEnum):
@@ -91,12 +110,42 @@ class ThenOnUnknown(StrEnum):
 class OnUnknown(Model):
     """Unknown is not bad and not good: it holds, and after `holdFor` does what `then` says (design 2)."""
 
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "!has(self.then) || self.then != 'Revert' || !has(self.holdFor)"
+                f" || !(self.holdFor == '0' || self.holdFor.matches('{PLAIN}'))"
+                " || (self.holdFor != '0' && duration(self.holdFor) >= duration('30s'))",
+                TOO_EARLY,
+                ".holdFor",
+            )
+        )
+    )
+
     hold_for: Duration = timedelta(minutes=30)
     """So long a release holds before it does what `then` says."""
     then: ThenOnUnknown = ThenOnUnknown.HOLD
 
+    @pydantic.model_validator(mode="after")
+    def _reverts_late_enough(self) -> Self:
+        if self.then is ThenOnUnknown.REVERT and self.hold_for < _LEAST_HOLD:
+            raise ValueError(f"holdFor: {TOO_EARLY}")
+        return self
 
-Expression = Annotated[str, pydantic.Field(min_length=1, max_length=10240)]
+
+def _naming(value: str) -> str:
+    if re.match(_NAMELESS, value):
+        raise ValueError(NO_ALARM)
+    return value
+
+
+Expression = Annotated[
+    str,
+    pydantic.Field(
+        min_length=1, max_length=10240, json_schema_extra=rules(rule(f"!self.matches(r'{_NAMELESS}')", NO_ALARM))
+    ),
+    pydantic.AfterValidator(_naming),
+]
 
 
 class Alarms(Model):
@@ -189,6 +238,22 @@ class RolloutSpec(Model):
                 UNSELECTED,
                 ".template",
             ),
+            rule(
+                "!has(self.minReadySeconds) || (has(self.progressDeadline)"
+                f" ? !self.progressDeadline.matches('{PLAIN}')"
+                " || duration(self.progressDeadline).getSeconds() > self.minReadySeconds"
+                " : self.minReadySeconds < 600)",
+                NEVER_READY,
+                ".progressDeadline",
+            ),
+            rule(
+                f"!({_HAS_LABELS}) || self.template.metadata.labels.all(k, !k.startsWith('ombak.dev/'))",
+                f"template.metadata.labels has a label of ombak.dev/, {_OWN_POD_LABELS}",
+                ".template",
+                "'template.metadata.labels has ' + "
+                "self.template.metadata.labels.filter(k, k.startsWith('ombak.dev/'))[0] + "
+                f'", {_OWN_POD_LABELS}"',
+            ),
         )
     )
 
@@ -210,7 +275,12 @@ class RolloutSpec(Model):
         Duration,
         pydantic.Field(
             description="A batch that is not available after this time is reverted.",
-            json_schema_extra=rules(rule("self.matches('[1-9]')", "must be longer than 0s; write 10m")),
+            json_schema_extra=rules(
+                rule(
+                    f"self.matches('[1-9]') && (!self.matches('{PLAIN}') || duration(self) >= duration('1s'))",
+                    TOO_SOON,
+                )
+            ),
         ),
     ] = timedelta(minutes=10)
     paused: Annotated[bool, pydantic.Field(description="Releases wait; scaling and reverts do not.")] = False
@@ -271,8 +341,8 @@ class RolloutSpec(Model):
     @pydantic.field_validator("progress_deadline")
     @classmethod
     def _deadline_is_positive(cls, value: timedelta) -> timedelta:
-        if value <= timedelta(0):
-            raise ValueError("must be longer than 0s; write 10m")
+        if value < timedelta(seconds=1):
+            raise ValueError(TOO_SOON)
         return value
 
     @pydantic.field_validator("config")
@@ -295,10 +365,16 @@ class RolloutSpec(Model):
     def _fits_together(self) -> Self:
         if (self.alarms is None and self.signals is None) == (self.unwatched is None):
             raise ValueError(UNWATCHED)
+        if self.min_ready_seconds >= int(self.progress_deadline.total_seconds()):
+            raise ValueError(NEVER_READY)
         if self.strategy.one_box.scope is OneBoxScope.ZONE and not self.zones:
             raise ValueError(ZONELESS)
         metadata = self.template.get("metadata")
         labels = metadata.get("labels") if isinstance(metadata, dict) else None
-        if not self.selector.match_labels.items() <= (labels if isinstance(labels, dict) else {}).items():
+        labels = labels if isinstance(labels, dict) else {}
+        if not self.selector.match_labels.items() <= labels.items():
             raise ValueError(UNSELECTED)
+        ours = next((key for key in labels if str(key).startswith("ombak.dev/")), "")
+        if ours:
+            raise ValueError(f"template.metadata.labels has {ours}, {_OWN_POD_LABELS}")
         return self

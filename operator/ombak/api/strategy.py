@@ -19,7 +19,7 @@ MinAvailable = Annotated[
     int | str, Share(MIN_AVAILABLE_PERCENT, 100, 0, "write 66% or more, so many boxes must always serve")
 ]
 
-_PLAIN = "^([0-9]{1,5}([.][0-9]{1,6})?(ms|s|m|h))+$"
+PLAIN = "^([0-9]{1,5}([.][0-9]{1,6})?(ms|s|m|h))+$"
 """Durations that CEL can compare itself: it knows no days, and no more than some 290 years."""
 _NEEDS_AT_MOST = "atLeast needs atMost, the time after which missing samples count as unknown; write atMost: 6h"
 _AT_MOST_TOO_SHORT = "must be at least as long as for; write a longer atMost, or leave it out"
@@ -49,7 +49,7 @@ class Bake(Model):
         json_schema_extra=rules(
             rule("!has(self.atLeast) || size(self.atLeast) == 0 || has(self.atMost)", _NEEDS_AT_MOST),
             rule(
-                f"!has(self.atMost) || !self.atMost.matches('{_PLAIN}') || !self.__for__.matches('{_PLAIN}')"
+                f"!has(self.atMost) || !self.atMost.matches('{PLAIN}') || !self.__for__.matches('{PLAIN}')"
                 " || duration(self.atMost) >= duration(self.__for__)",
                 _AT_MOST_TOO_SHORT,
                 ".atMost",

@@ -20,6 +20,10 @@ CHURN_PERCENT = 5
 """So many percent of boxes that once served may be away without the step counting as unavailable: a large fleet
 always has a node that drains. Under 20 boxes this is none."""
 
+FORGIVEN_PERCENT = 10
+"""So much of the time in which all boxes serve is taken off the time in which some were away: over a bake of half a
+day nodes are drained and come back, and that is no crash loop. What is away a tenth of the time is."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reject:
@@ -96,7 +100,10 @@ def _moved(step: Step, s: Snapshot, have: int, is_up: bool, is_lacking: bool, no
     if is_up:
         # After a restart nobody knows what happened in between: evidence starts anew.
         since = step.available_since if s.elapsed is not None and step.available_since else now
-        return dataclasses.replace(step, available_since=since, down_since=None, arrived_at=step.arrived_at or now)
+        down_for = max(ZERO, step.down_for - sight.counted(s) * FORGIVEN_PERCENT // 100)
+        return dataclasses.replace(
+            step, available_since=since, down_since=None, arrived_at=step.arrived_at or now, down_for=down_for
+        )
     step = dataclasses.replace(step, available_since=None)
     if not is_lacking:
         # Nothing is asked for that does not serve: there is no room, or replicas is 0. No deadline runs.
@@ -137,12 +144,18 @@ def _lateness(s: Snapshot, release: Release, now: datetime) -> str:
     if step.down_since is None or not _is_lacking(s, release, have):
         return ""
     since = step.progress_at if step.arrived_at is None else step.down_since
-    told = f"{have} of {step.goal} boxes of {release.artifact} serve"
+    told = f"{have} of {_needed(s, step)} boxes of {release.artifact} serve"
     if now - since > limit:
         return f"{told}, and no more came up within progressDeadline {format_duration(limit)}."
     if step.down_for > (3 if step.arrived_at is None else 2) * limit:
         return f"{told}; they come and go, and were away longer than progressDeadline allows."
     return ""
+
+
+def _needed(s: Snapshot, step: Step) -> int:
+    """Return how many boxes a step waits for, for people: after a scale down no more than there are."""
+    replicas = s.rollout.spec.replicas
+    return step.goal if replicas is None else min(step.goal, replicas)
 
 
 def _not_there(s: Snapshot, release: Release, parts: tuple[Segment, ...], now: datetime) -> Hold | None:
@@ -168,7 +181,7 @@ def boxes_wait(s: Snapshot, release: Release, now: datetime) -> Waiting:
     """Return the wait of a step whose boxes are not all there."""
     step = release.step
     since = step.progress_at if step.arrived_at is None else (step.down_since or now)
-    what = f"boxes of {release.artifact} to serve ({serving_of(s, release.artifact)} of {step.goal})"
+    what = f"boxes of {release.artifact} to serve ({serving_of(s, release.artifact)} of {_needed(s, step)})"
     latest = since + s.rollout.spec.progress_deadline
     who = f"the boxes themselves; else it {'has failed' if release.mode is Mode.INSTALL else 'is reverted'}"
     command = commands.look_at_boxes(s.rollout, release.artifact)
@@ -195,6 +208,8 @@ def _unknown(s: Snapshot, release: Release, evidence: Evidence, now: datetime) -
 def _held_by_people(s: Snapshot) -> Hold | None:
     if s.rollout.problem:
         return Hold(start.invalid(s.rollout))
+    if s.is_in_conflict:
+        return Hold(start.in_conflict())
     if s.rollout.spec.paused:
         return Hold(start.paused(s.rollout))
     return None

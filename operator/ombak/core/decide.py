@@ -11,7 +11,7 @@ from ombak.core.course import Course, heading
 from ombak.core.memory import Memory, Queued, Wait
 from ombak.core.overrides.effective import effective
 from ombak.core.overrides.used import recorded
-from ombak.core.ownership import conflict, housekeeping, live_replicas, without_strangers
+from ombak.core.ownership import clear_copies, conflict, housekeeping, live_replicas, without_copies, without_strangers
 from ombak.core.plan import Note, Plan
 from ombak.core.scene import Scene
 from ombak.core.snapshot import Snapshot
@@ -21,19 +21,27 @@ def decide(s: Snapshot, now: datetime) -> Plan:
     """Return what to do about a Rollout now. Raises nothing for any snapshot."""
     if s.rollout.is_deleting:
         return Plan(Phase.STABLE, s.memory, message="It is being deleted.")
-    made = _made(sight.without_unseen(s, now), now)
-    return dataclasses.replace(made, memory=sight.seen(made.memory, now))
+    made = _made(sight.without_unseen(without_copies(s), now), now)
+    actions, notes = clear_copies(s)
+    return dataclasses.replace(
+        made,
+        actions=(*actions, *made.actions),
+        notes=(*notes, *made.notes),
+        memory=sight.seen(made.memory, now),
+    )
 
 
 def _made(s: Snapshot, now: datetime) -> Plan:
     waiting = conflict(s)
     if waiting is None:
         return _decided(s, now)
-    made = _decided(without_strangers(s), now)
+    held = dataclasses.replace(without_strangers(s), is_in_conflict=True)
+    made = _decided(held, now)
     if s.memory.reverting is not None or made.memory.reverting is not None:
         return made  # a revert waits for nobody (P3); only a name that it needs itself can stop it, at the write
-    message = sentence(f"Nothing is done: it waits for {waiting.what}")
-    return _with_wait(Plan(Phase.INVALID, s.memory, waiting=waiting, message=message, is_loud=True), s, now)
+    message = sentence(f"Only scaling goes on: it waits for {waiting.what}")
+    made = dataclasses.replace(made, phase=Phase.INVALID, waiting=waiting, message=message, is_loud=True)
+    return _with_wait(made, s, now)
 
 
 def _decided(s: Snapshot, now: datetime) -> Plan:

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from ombak.api.common import API_VERSION
+from ombak.api.common import API_VERSION, GROUP
 from ombak.core import naming
 from ombak.core.identity import digest_of
 from ombak.core.snapshot import ConfigCopy, RolloutView, Snapshot
@@ -47,7 +47,9 @@ def pod_template(template: Mapping[str, Any], labels: dict[str, str], zone: str)
     """Return the user's template with our labels and, in a zone, the node affinity that keeps it there."""
     made: Manifest = copy.deepcopy(dict(template))
     metadata = made.setdefault("metadata", {})
-    metadata["labels"] = {**(metadata.get("labels") or {}), **labels}
+    # A label of ours that slipped into the user's template would speak of another zone, version or kind of box.
+    own = {k: v for k, v in (metadata.get("labels") or {}).items() if not k.startswith(f"{GROUP}/")}
+    metadata["labels"] = {**own, **labels}
     if zone:
         _place(made["spec"], zone)
     return made

@@ -6,7 +6,7 @@ from ombak.core import commands, naming, plan, verdicts
 from ombak.core.course import in_flight, newest_good
 from ombak.core.identity import digest_of
 from ombak.core.plan import Waiting
-from ombak.core.snapshot import RolloutView, Snapshot
+from ombak.core.snapshot import ArtifactView, FleetSet, OneBoxSet, RolloutView, Snapshot
 
 
 def live_replicas(s: Snapshot) -> int:
@@ -16,6 +16,46 @@ def live_replicas(s: Snapshot) -> int:
     return sum(o.desired for o in (*s.fleet, *s.one_boxes)) or 1
 
 
+def _is_misnamed(rollout: RolloutView, found: FleetSet | OneBoxSet | ArtifactView) -> bool:
+    """Its name is not the one that its labels demand: somebody copied it, for we make no other names."""
+    match found:
+        case FleetSet():
+            return found.name != naming.fleet(rollout.name, found.artifact, found.zone)
+        case OneBoxSet():
+            return found.name != naming.one_box(rollout.name, found.zone)
+        case _:
+            return found.name != naming.artifact(rollout.name, found.id)
+
+
+def without_copies(s: Snapshot) -> Snapshot:
+    """Leave out what bears our owner reference by a name that we never gave: two of the same would count as one."""
+
+    def kept(found: FleetSet | OneBoxSet | ArtifactView) -> bool:
+        return not (found.is_ours and found.has_owner and _is_misnamed(s.rollout, found))
+
+    fleet, boxes, versions = filter(kept, s.fleet), filter(kept, s.one_boxes), filter(kept, s.artifacts)
+    return dataclasses.replace(s, fleet=tuple(fleet), one_boxes=tuple(boxes), artifacts=tuple(versions))
+
+
+def clear_copies(s: Snapshot) -> tuple[tuple[plan.Action, ...], tuple[plan.Note, ...]]:
+    """Return the deletions of what `without_copies` leaves out, and what to tell of them."""
+    kept, actions, notes = without_copies(s), [], []
+    for kind, there, left in (
+        ("ReplicaSet", s.fleet, kept.fleet),
+        ("Deployment", s.one_boxes, kept.one_boxes),
+        ("Artifact", s.artifacts, kept.artifacts),
+    ):
+        for found in there:
+            if found in left or getattr(found, "is_deleting", False):
+                continue
+            actions.append(plan.Delete(kind, found.name, found.uid, found.resource_version))
+            told = (
+                f"{kind} {found.name} is a copy of one that Ombak owns, by a name that it never gives; it is deleted."
+            )
+            notes.append(plan.Note("Surplus", told, is_warning=True))
+    return tuple(actions), tuple(notes)
+
+
 def conflict(s: Snapshot) -> Waiting | None:
     """Return the wait for an object that stands in the way, None if none does."""
     kinds = (("ReplicaSet", s.fleet), ("Deployment", s.one_boxes), ("Artifact", s.artifacts))
@@ -23,12 +63,15 @@ def conflict(s: Snapshot) -> Waiting | None:
         for found in there:
             if not found.is_ours:
                 return in_the_way(s.rollout, kind, found.name, found.owner)
+            if not found.has_owner and _is_misnamed(s.rollout, found):
+                return _stray(s.rollout, kind, found.name)
     return _collision(s)
 
 
 def without_strangers(s: Snapshot) -> Snapshot:
-    """Leave out ReplicaSets and Deployments that carry our label and belong to somebody else."""
-    fleet, one_boxes = (f for f in s.fleet if f.is_ours), (b for b in s.one_boxes if b.is_ours)
+    """Leave out ReplicaSets and Deployments that carry our label and are not ours."""
+    fleet = (f for f in s.fleet if f.is_ours and not _is_misnamed(s.rollout, f))
+    one_boxes = (b for b in s.one_boxes if b.is_ours and not _is_misnamed(s.rollout, b))
     return dataclasses.replace(s, fleet=tuple(fleet), one_boxes=tuple(one_boxes))
 
 
@@ -36,6 +79,15 @@ def in_the_way(rollout: RolloutView, kind: str, name: str, owner: str) -> Waitin
     """Return the wait for an object of somebody else that has a name of ours; `owner` is empty where it has none."""
     whose = f"it belongs to {owner}" if owner else "it was not made for this Rollout"
     what = f"{kind} {name} to be out of the way: {whose}, so it is not touched; delete it, or make it by another name"
+    return _conflict(rollout, kind, name, what)
+
+
+def _stray(rollout: RolloutView, kind: str, name: str) -> Waiting:
+    """Return the wait for an object that nobody owns, with our labels and a name that we never give."""
+    what = (
+        f"{kind} {name} to be out of the way: it has the labels of this Rollout's objects and belongs to nobody; "
+        f"delete it, or take the label {naming.ROLLOUT} off it"
+    )
     return _conflict(rollout, kind, name, what)
 
 

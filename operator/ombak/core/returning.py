@@ -143,14 +143,17 @@ def _failed_plan(scene: Scene, artifact: str, failed: str, verdict: advance.Reje
     """
     s, view = scene.s, scene.s.artifact(failed)
     queued = s.rollout.artifact if s.rollout.artifact != failed else ""
-    nothing = "nothing is there to go back to"
+    if len(s.artifacts) > 1 or (view is not None and view.stable_order):
+        what = f"{failed} failed ({verdict.reason}) and no other version is recorded as good here to go back to"
+    else:
+        what = f"The first version {failed} failed ({verdict.reason}) and nothing is there to go back to"
     next_one = Waiting("change", f"{queued} to take its turn", "nobody, it goes by itself")
     return Plan(
         phase=Phase.FAILED,
         memory=Memory(),
         actions=scene.stay(artifact) if asked_of(s, artifact) else (),
         waiting=next_one if queued else _for_a_change(s, failed, view.retried if view else ""),
-        message=sentence(f"The first version {failed} failed ({verdict.reason}) and {nothing}: {verdict.message}"),
+        message=sentence(f"{what}: {verdict.message}"),
         current=artifact,
         queued=queued,
         rejected=failed,

@@ -277,6 +277,8 @@ class Snapshot:
     """Actions of a plan, by their types, that the API server did not carry out when they were asked for last."""
     elapsed: timedelta | None = None
     """Monotonic time since the decision before this one; None for the first one of a process."""
+    is_in_conflict: bool = False
+    """An object of somebody else stands in the way: nothing starts or goes on, and all else does."""
     cut_off: timedelta = timedelta(0)
     """So much of the time since the last decision the API server did not answer."""
     has_asked: bool = True

@@ -24,6 +24,8 @@ def what_blocks(s: Snapshot, evidence: Evidence, replicas: int, now: datetime, *
     """
     if s.rollout.problem:
         return invalid(s.rollout)
+    if s.is_in_conflict:
+        return in_conflict()
     return (
         verdicts.forbidden(s)
         or keeping.what_holds(s)
@@ -130,6 +132,11 @@ def invalid(rollout: RolloutView) -> Waiting:
     """Return the wait of a Rollout whose spec is wrong."""
     what = f"a spec that is right: {clause(rollout.problem)}"
     return Waiting("spec", what, "whoever edits the Rollout", commands.edit(rollout))
+
+
+def in_conflict() -> Waiting:
+    """Return the wait for an object in the way; who it is, `decide` tells in place of this."""
+    return Waiting("conflict", "an object of somebody else to be out of the way", "whoever owns that object")
 
 
 def no_replicas(rollout: RolloutView) -> Waiting:

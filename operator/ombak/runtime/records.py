@@ -202,17 +202,20 @@ class WorkloadRecord:
 def decode_workload(obj: Mapping[str, Any]) -> WorkloadRecord:
     """Read a Deployment or ReplicaSet."""
     meta, spec, status = meta_of(obj), mapping(obj.get("spec")), mapping(obj.get("status"))
-    # What its pods carry comes first: a ReplicaSet's selector keeps that as it is, its own labels anybody can change.
+    # Its selector comes first, for nobody can change that; then what its pods carry. Its own labels anybody can change.
+    chosen = mapping(mapping(spec.get("selector")).get("matchLabels"))
     labels = {
         **mapping(metadata(obj).get("labels")),
         **mapping(mapping(mapping(spec.get("template")).get("metadata")).get("labels")),
+        **chosen,
     }
     rolling = mapping(mapping(spec.get("strategy")).get("rollingUpdate"))
     desired = spec.get("replicas")
     return WorkloadRecord(
         meta=meta,
         artifact=str(labels.get(naming.ARTIFACT) or ""),
-        zone=str(labels.get(naming.ZONE) or ""),
+        # Of a zone the selector tells whether there is one at all; the pods may have a label of somebody's own.
+        zone=str((chosen or labels).get(naming.ZONE) or ""),
         desired=1 if desired is None else whole(desired),
         replicas=whole(status.get("replicas")),
         ready=whole(status.get("readyReplicas")),

@@ -1,5 +1,7 @@
 """Scenarios drawn by a seed: any strategy, any trouble, at any moment."""
 
+import contextlib
+import copy
 import random
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 from ombak.core import naming
 from ombak.core.identity import artifact_id
 from ombak.runtime import kinds
-from ombak.runtime.kube_port import Object
+from ombak.runtime.kube_port import ApiError, Kind, Object
 from ombak.simulation.gatekeeping import drawn_gates
 from ombak.simulation.health import NAMES
 from ombak.simulation.pods import Behaviour
@@ -180,6 +182,30 @@ def _hand_delete(rng: random.Random, events: list[Event]) -> None:
     events.append(act(_moment(rng), f"a {kind.kind} is deleted by hand", do))
 
 
+def _hand_copy(rng: random.Random, events: list[Event]) -> None:
+    """Somebody saves an object of ours, gives it another name, and applies it."""
+    kind = rng.choice((kinds.REPLICA_SETS, kinds.DEPLOYMENTS))
+    size, name = rng.choice((None, 0, 1, 3)), rng.choice(("{}-copy", "a-{}"))
+
+    def do(stage: Stage) -> None:
+        found = stage.region.server.all(kind.kind)
+        if found:
+            copied(stage, kind, stage.rng.choice(found), name, size)
+
+    events.append(act(_moment(rng), f"a {kind.kind} is copied by hand", do))
+
+
+def copied(stage: Stage, kind: Kind, chosen: Object, name: str, size: int | None) -> None:
+    """Create a copy of an object by another name, with our labels and our owner reference."""
+    meta, spec = chosen["metadata"], copy.deepcopy(chosen["spec"])
+    kept = {field: copy.deepcopy(meta[field]) for field in ("labels", "ownerReferences") if field in meta}
+    body = {"metadata": kept | {"name": name.format(meta["name"])}, "spec": spec}
+    if size is not None:
+        spec["replicas"] = size
+    with contextlib.suppress(ApiError):  # there is one of that name already
+        stage.region.server.create(USER, kind, NAMESPACE, body)
+
+
 def _erasure(rng: random.Random, events: list[Event]) -> None:
     events += [
         act(_moment(rng), "the status is erased", lambda stage: stage.region.erase_status())
@@ -264,6 +290,7 @@ TROUBLES = (
     _invalid,
     _hand_edit,
     _hand_delete,
+    _hand_copy,
     _erasure,
     _evictions,
     _outage,

@@ -142,6 +142,13 @@ async def _blocked(shop: Shop) -> tuple[str, str]:
     return old, new
 
 
+async def _invalid(shop: Shop) -> tuple[str, str]:
+    installed = await _install(shop)
+    await shop.change(alarms={"revert": 'ALARM("service") AND'})
+    await shop.phase("Invalid")
+    return "", installed
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """How to come into a phase, how it must end, and how many boxes of the old and new version are made in all."""
@@ -165,6 +172,7 @@ CASES = {
     "Reverted": Case(_reverted, "Reverted", 6, 2),
     "Failed": Case(_failed, "Failed", 0, 4),
     "Blocked": Case(_blocked, "Blocked", 4, 0),
+    "Invalid": Case(_invalid, "Invalid", 0, 4),
 }
 
 

@@ -9,6 +9,7 @@ from erased import BAKE, CASES, Erased, run
 from lab import Lab
 
 from harness import OperatorProcess
+from ombak.api.rollout import Phase
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -19,6 +20,11 @@ Runs = dict[str, Future[Erased]]
 def runs(lab: Lab, operator: OperatorProcess) -> Runs:
     """All phases, side by side under one operator."""
     return {phase: lab.start(run(lab, phase, case)) for phase, case in CASES.items()}
+
+
+def test_no_phase_is_left_out() -> None:
+    """A new one needs a way into it here."""
+    assert set(CASES) == {phase.value for phase in Phase}
 
 
 @pytest.mark.parametrize("phase", CASES)
