@@ -10,9 +10,13 @@ from click import Group, Option
 
 from ombak.api.rollout_status import Phase
 from ombak.cli.main import main
+from ombak.core.report import SOUND
 
 ROOT = Path(__file__).parents[2]
 CORE = "\n".join(path.read_text() for path in sorted((ROOT / "operator" / "ombak" / "core").rglob("*.py")))
+CONDITIONS = "\n".join(
+    (ROOT / "operator" / "ombak" / "core" / name).read_text() for name in ("report.py", "keeping.py")
+)
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 PAGES = [path for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")) if "reference" not in path.name]
 
@@ -42,7 +46,7 @@ def test_every_event_is_explained() -> None:
 
 def test_every_condition_is_explained() -> None:
     """All conditions of a Rollout."""
-    assert rows("Conditions") == set(re.findall(r'^        \("(\w+)", ', CORE, re.MULTILINE))
+    assert rows("Conditions") == {SOUND, *re.findall(r'^        \("(\w+)", ', CONDITIONS, re.MULTILINE)}
 
 
 def test_every_flag_of_run_is_explained() -> None:

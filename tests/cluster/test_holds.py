@@ -63,7 +63,7 @@ async def test_unknown_alarms_hold_and_neither_promote_nor_revert(shop: Shop) ->
 @side_by_side
 async def test_unknown_for_too_long_reverts_where_the_user_said_so(shop: Shop) -> None:
     """`onUnknown: {holdFor, then: Revert}`."""
-    alarms = manifests.alarms(onUnknown={"holdFor": "4s", "then": "Revert"})
+    alarms = manifests.alarms(onUnknown={"holdFor": "30s", "then": "Revert"})
     old = await shop.installed(manifests.switch(), manifests.rollout(replicas=3, alarms=alarms))
 
     new = await shop.release("1.1.0", strategy=manifests.strategy("5m"))

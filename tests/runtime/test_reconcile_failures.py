@@ -281,16 +281,16 @@ async def test_a_version_that_the_api_server_does_not_let_in_goes_back_and_lets_
     rig.change(template=template("2.0.0"))
     bad = rig.wanted
     rig.kube.fail("replace Deployment", ApiError.of(403, "Forbidden", "images must be signed"), times=1000)
-    for _ in range(4):
+    for _ in range(8):
         await rig.reconcile()
         rig.settle()
-        rig.clock.advance(60)
+        rig.clock.advance(30)
     assert (rig.phase, rig.status["artifacts"]["current"]) == ("OneBox", bad)
     rig.change(template=template("3.0.0"))
-    for _ in range(12):
+    for _ in range(24):
         await rig.reconcile()
         rig.settle()
-        rig.clock.advance(60)
+        rig.clock.advance(30)
     assert rig.recorder.reasons.count("ProgressDeadlineExceeded") == 1
     assert any("images must be signed" in note.message for note in rig.recorder.notes)
     rig.kube.heal()

@@ -43,8 +43,9 @@ from ombak.runtime.telling import Decision, StatusWriter
 
 log = structlog.get_logger()
 
-RECHECK_AFTER = timedelta(seconds=55)
-"""What the API server refused is tried again this often: a policy or a quota may have changed."""
+RECHECK_AFTER = timedelta(seconds=30)
+"""What the API server refused is tried again this often: a policy or a quota may have changed. A deadline that runs
+meanwhile counts no more than this between two looks (see `core.sight`)."""
 
 
 class Recorder(Protocol):
