@@ -57,6 +57,7 @@ async def test_nobody_is_sent_to_edit_a_template_that_is_not_at_fault(bench: Ben
     await rig.reconcile()
     assert (rig.phase, rig.status["waitingFor"]["who"]) == ("Blocked", who)
     assert said in rig.status["waitingFor"]["what"]
+    assert (rig.condition("Stalled")["status"], rig.condition("Stalled")["reason"]) == ("True", "ApplyFailed")
     await rig.go_on()
     assert rig.stable == rig.wanted
 

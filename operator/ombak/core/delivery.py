@@ -49,6 +49,7 @@ def _blocked(scene: Scene, waiting: Waiting, actions: tuple[plan.Action, ...], c
         boxes=scene.boxes(current) if current else f"0/{scene.replicas}",
         asks=s.rollout.artifact if waiting.key == "template" and start.must_ask(s) else "",
         is_watched=waiting.key in ("alarm", "alarms"),
+        is_loud=bool(problem) and not start.is_invalid(s),
         wake_at=_look_again(scene.now, waiting, problem),
     )
 

@@ -149,7 +149,7 @@ def _facts(s: Snapshot, plan: Plan, failure: Failure) -> list[tuple[str, bool, s
     serves, floor = serving_all(s), floor_of(spec.strategy.rolling.min_available, wanted)
     enough = serves >= floor
     stalled = phase in _STALLED or plan.is_loud or bool(failure)
-    loud = plan.waiting.key.capitalize() if plan.is_loud and plan.waiting else phase.value
+    loud = _loud(plan.waiting.key) if plan.is_loud and plan.waiting else phase.value
     stalled_by = failure.reason if failure else loud
     delivered = phase is Phase.STABLE
     return [
@@ -160,6 +160,11 @@ def _facts(s: Snapshot, plan: Plan, failure: Failure) -> list[tuple[str, bool, s
         ("SpecValid", not s.rollout.problem, "Invalid" if s.rollout.problem else "Valid", s.rollout.problem),
         *keeping.facts(s),
     ]
+
+
+def _loud(key: str) -> str:
+    """Return why it will not go on by itself, by what it waits for: boxes that are not let in, or something unknown."""
+    return REFUSED if key == "template" else key.capitalize()
 
 
 def is_urgent(old: Mapping[str, Any], new: Status, bake: timedelta) -> bool:
