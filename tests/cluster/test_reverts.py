@@ -84,11 +84,11 @@ async def test_boxes_that_never_serve_are_taken_back_by_the_deadline(shop: Shop,
     """No alarm speaks, but the one box does not come up; the message says what its pod says."""
     old = await shop.installed(manifests.rollout(replicas=10))
 
-    new = await shop.release("1.1.0", {"behaviour": behaviour, "crash-every": "1s"}, progressDeadline="25s")
+    new = await shop.release("1.1.0", {"behaviour": behaviour, "crash-every": "1s"}, progressDeadline="45s")
     at_rest = await taken_back(shop, old, new)
 
     assert shop.watcher.judgement().most(new) == 1
-    assert "progressDeadline 25s" in at_rest.status["message"]
+    assert "progressDeadline 45s" in at_rest.status["message"]
     assert cause in at_rest.status["message"]
 
 

@@ -15,6 +15,7 @@ from ombak.alarms.resolve import AlarmKey
 from ombak.alarms.template import Context
 from ombak.api.alarm import AlarmSpec
 from ombak.runtime.alarm_interest import Wanted
+from ombak.runtime.alarm_polling import PollSettings
 from ombak.runtime.alarm_service import AlarmService
 from support.prometheus_history import HistoryPrometheus, running_history
 
@@ -49,7 +50,9 @@ async def test_a_verdict_reaches_back_to_the_oldest_sample(
         ]
     )
     source = PrometheusSource(history.url)
-    service = AlarmService({"": source}, SystemClock(), lambda _: None, rng=random.Random(1))
+    # The store is new, and how old its samples may be is all that is asked here.
+    settings = PollSettings(least_uptime=0)
+    service = AlarmService({"": source}, SystemClock(), lambda _: None, settings, random.Random(1))
     rule = {"query": query, "comparison": "GreaterThanThreshold", "threshold": 1}
     spec = {"metric": rule | {"evaluationPeriods": 1, "period": "1s"}}
     assert not service.set_alarm(AlarmKey("shop", "x"), AlarmSpec.model_validate(spec))
