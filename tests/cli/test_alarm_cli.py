@@ -190,10 +190,16 @@ def _rollout(**changes: object) -> str:
     [
         pytest.param({}, 0, "warning: spec.alarms.revert: names x, which is not", id="not in the file"),
         pytest.param(
-            {"alarms": {"revert": "TRUE AND FALSE OR TRUE"}}, 0, "spec.alarms.revert: AND and OR are mixed", id="mixed"
+            {"alarms": {"revert": "TRUE AND FALSE OR ALARM(x)"}},
+            0,
+            "spec.alarms.revert: AND and OR are mixed",
+            id="mixed",
         ),
         pytest.param(
-            {"alarms": {"revert": "FALSE", "oneBox": "ALARM(a"}}, 1, "spec.alarms.oneBox: line 1, column 8", id="syntax"
+            {"alarms": {"revert": "ALARM(x)", "oneBox": "ALARM(a"}},
+            1,
+            "spec.alarms.oneBox: line 1, column 8",
+            id="syntax",
         ),
         pytest.param(
             {"signals": [{"name": "e", "query": "rate(x[5m]) > 1", "above": 1}]}, 1, "spec.signals[0].query", id="trap"
