@@ -238,3 +238,26 @@ async def test_leftovers_are_cleared_when_a_version_becomes_stable() -> None:
     rig.restart()
     await rig.reconcile()
     assert rig.kube.writes == []
+
+
+async def test_a_copy_that_serves_stays_until_the_right_boxes_do(rig: Rig) -> None:
+    """The original was deleted, its copy is all that serves: a name is no reason to go under the floor (P1)."""
+    name = f"{NAME}-{rig.stable}"
+    copied = rig.server.get(kinds.REPLICA_SETS, NAMESPACE, name)
+    status = copied.pop("status")
+    kept = {k: v for k, v in copied["metadata"].items() if k not in ("uid", "resourceVersion", "generation")}
+    rig.server.create(
+        "kubectl", kinds.REPLICA_SETS, NAMESPACE, {**copied, "metadata": {**kept, "name": f"{name}-copy"}}
+    )
+    rig.server.delete("kubectl", kinds.REPLICA_SETS, NAMESPACE, name)
+    rig.settle()
+    await rig.reconcile()
+    assert status["availableReplicas"] == 3
+    assert rig.server.find("ReplicaSet", NAMESPACE, f"{name}-copy") is not None, "it serves, and nothing else does yet"
+    for _ in range(4):
+        rig.settle()
+        rig.clock.advance(15)
+        await rig.reconcile()
+    assert rig.server.find("ReplicaSet", NAMESPACE, f"{name}-copy") is None
+    assert rig.boxes() == {rig.stable: 4}
+    assert "Surplus" in rig.recorder.reasons

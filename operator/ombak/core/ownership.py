@@ -3,6 +3,8 @@
 import dataclasses
 
 from ombak.core import commands, naming, plan, verdicts
+from ombak.core.capacity import floor_of
+from ombak.core.converge import serving_all
 from ombak.core.course import in_flight, newest_good
 from ombak.core.identity import digest_of
 from ombak.core.plan import Waiting
@@ -38,8 +40,13 @@ def without_copies(s: Snapshot) -> Snapshot:
 
 
 def clear_copies(s: Snapshot) -> tuple[tuple[plan.Action, ...], tuple[plan.Note, ...]]:
-    """Return the deletions of what `without_copies` leaves out, and what to tell of them."""
+    """Return the deletions of what `without_copies` leaves out, and what to tell of them.
+
+    One whose boxes serve goes only once the others keep the floor without it (P1): it may be all that there is, where
+    the original was deleted.
+    """
     kept, actions, notes = without_copies(s), [], []
+    is_needed = serving_all(kept) < floor_of(s.rollout.spec.strategy.rolling.min_available, live_replicas(s))
     for kind, there, left in (
         ("ReplicaSet", s.fleet, kept.fleet),
         ("Deployment", s.one_boxes, kept.one_boxes),
@@ -47,6 +54,8 @@ def clear_copies(s: Snapshot) -> tuple[tuple[plan.Action, ...], tuple[plan.Note,
     ):
         for found in there:
             if found in left or getattr(found, "is_deleting", False):
+                continue
+            if is_needed and not isinstance(found, ArtifactView) and found.serving:
                 continue
             actions.append(plan.Delete(kind, found.name, found.uid, found.resource_version))
             told = (
