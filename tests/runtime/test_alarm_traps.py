@@ -118,3 +118,15 @@ async def test_a_failure_is_no_finding() -> None:
     assert told == []
     inspector.forget("w")
     assert inspector.known("w", "", SELECTOR, is_empty=True) is None
+
+
+async def test_two_who_ask_differently_of_one_query_do_not_wake_each_other() -> None:
+    """An Alarm that its query leaves empty, and the Rollout that rests on it: each has findings of its own."""
+    source = FakeSource()
+    told: list[frozenset[Hashable]] = []
+    inspector = TrapInspector({"": source}, FakeClock(), told.append)
+    for _ in range(5):
+        for watcher, is_empty in (("alarm", True), ("rollout", False)):
+            inspector.known(watcher, "", 'errors{code="5"}', is_empty=is_empty)
+            await asyncio.sleep(0.01)
+    assert len(told) == 2, "once each"

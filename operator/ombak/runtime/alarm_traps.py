@@ -36,10 +36,9 @@ class Findings:
 
 @dataclass(slots=True)
 class _Looked:
-    """When and how a query was looked into, and who wants to know."""
+    """When a query was looked into, what was found, and who wants to know."""
 
     at: float
-    while_empty: bool
     findings: Findings | None = None
     watchers: set[Hashable] = field(default_factory=set)
 
@@ -147,17 +146,18 @@ class TrapInspector:
         self._sources = sources
         self._clock = clock
         self._on_found = on_found
-        self._looked: dict[tuple[str, str], _Looked] = {}
+        self._looked: dict[tuple[str, str, bool], _Looked] = {}
+        """By endpoint, query, and whether it gave nothing: an Alarm and a Rollout may ask differently of one query."""
         self._scrapes: dict[str, tuple[float, timedelta | None]] = {}
         self._turn = asyncio.Semaphore(1)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def known(self, watcher: Hashable, endpoint: str, query: str, *, is_empty: bool) -> Findings | None:
         """What is known of a query; None: nothing yet. It will be found out, and the watcher then hears of it."""
-        now, key = self._clock.monotonic(), (endpoint, query)
+        now, key = self._clock.monotonic(), (endpoint, query, is_empty)
         before = self._looked.get(key)
         if before is None or self._is_due(before, now, is_empty):
-            looked = _Looked(now, is_empty, before.findings if before else None, before.watchers if before else set())
+            looked = _Looked(now, before.findings if before else None, before.watchers if before else set())
             self._looked[key] = looked
             task = asyncio.create_task(self._look(key, looked))
             self._tasks.add(task)
@@ -176,10 +176,10 @@ class TrapInspector:
     def _is_due(self, looked: _Looked, now: float, is_empty: bool) -> bool:
         is_bad = is_empty or (looked.findings is not None and bool(looked.findings.problems))
         pause = AGAIN_WHILE_BAD if is_bad else AGAIN_AFTER
-        return looked.while_empty != is_empty or now - looked.at >= pause.total_seconds()
+        return now - looked.at >= pause.total_seconds()
 
-    async def _look(self, key: tuple[str, str], looked: _Looked) -> None:
-        endpoint, query = key
+    async def _look(self, key: tuple[str, str, bool], looked: _Looked) -> None:
+        endpoint, query, is_empty = key
         source = self._sources.get(endpoint)
         if source is None:
             return
@@ -188,7 +188,7 @@ class TrapInspector:
                 return
             try:
                 scrape = await self._scrape(endpoint, source)
-                found = await inspect(source, query, self._clock, is_empty=looked.while_empty, scrape=scrape)
+                found = await inspect(source, query, self._clock, is_empty=is_empty, scrape=scrape)
             except QueryError:
                 return
             except Exception:
