@@ -200,9 +200,12 @@ def test_no_step_forward_without_a_healthy_verdict(s: Snapshot) -> None:
 
 @given(snapshots())
 def test_an_alarm_always_takes_back_what_is_on_its_way(s: Snapshot) -> None:
-    """P3: from any step, pause, invalid spec or deadline; a release without an Artifact is none."""
+    """P3: from any step, pause, invalid spec or deadline; a release without an Artifact is none.
+
+    A way back to a good version is one already, and goes on.
+    """
     release = s.memory.release
-    assume(release is None or s.artifact(release.artifact) is not None)
+    assume(release is None or (s.artifact(release.artifact) is not None and release.mode is not Mode.BACK))
     s = changed(s, revert_alarm=ALARM)
     flying = s.memory.release.artifact if s.memory.release else ""
 

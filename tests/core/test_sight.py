@@ -8,7 +8,7 @@ import pytest
 from ombak.core import sight
 from ombak.core.decide import decide
 from ombak.core.memory import ZERO, Memory, Mode, Position, Release, Reverting, Step
-from ombak.core.report import is_urgent, report
+from ombak.core.report import is_stale, report
 from ombak.core.snapshot import Snapshot
 from support.snapshots import NOW, POLL, artifact, changed, fleet, id_of, later, one_box, snapshot, spec
 
@@ -80,7 +80,7 @@ def test_a_deadline_that_runs_is_stored_now_and_then() -> None:
         waiting = decide(
             dataclasses.replace(s, memory=dataclasses.replace(first.memory, seen_at=later(seconds - 15))), at
         )
-        assert is_urgent(status, report(s, waiting, status, at), ZERO) is is_news
+        assert is_stale(status, report(s, waiting, status, at)) is is_news
 
 
 def test_where_no_deadline_runs_nothing_is_remembered() -> None:

@@ -144,6 +144,15 @@ def _range(signal: Signal) -> str:
     return template.promql_duration(_window(signal))
 
 
+OF_ALL_BOXES = "of all boxes"
+OF_THE_ONE_BOX = "of the one box"
+
+
+def alarm_name(signal: str, whose: str) -> str:
+    """Return what people and contributors call the alarm of a signal; no Alarm object can have that name."""
+    return f"signal {signal} {whose}"
+
+
 def worst(verdicts: Sequence[Verdict]) -> Verdict | None:
     """One verdict for several, as an OR over them: ALARM beats unknown, unknown beats OK; None for none.
 

@@ -95,10 +95,17 @@ class PassKind(StrEnum):
     BLOCKER = "Blocker"
     CLUSTER_BLOCKER = "ClusterBlocker"
     WINDOW = "Window"
+    ALARM = "Alarm"
+    """An Alarm that is on already; `namespace/name` if it is a team's that guards."""
+    SIGNAL = "Signal"
+    """The alarm of a signal of the Rollout that is on already."""
 
 
 class Pass(Model):
-    """One gate that does not hold the artifact; a Blocker is one of the Override's namespace."""
+    """One gate that does not hold the artifact; a Blocker is one of the Override's namespace.
+
+    An alarm that is passed must end all the same before the artifact is called stable, and what is new in it reverts.
+    """
 
     kind: PassKind
     """What stands in the way."""

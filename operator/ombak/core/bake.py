@@ -14,7 +14,7 @@ NO_BAKE = Bake.model_validate({"for": ZERO})
 
 def bake_of(spec: RolloutSpec, release: Release, parts: tuple[Segment, ...]) -> Bake:
     """Return the bake of the step that a release is at; the last step's is the bake of the whole region."""
-    if release.mode is Mode.FAST:
+    if release.mode in (Mode.FAST, Mode.BACK):
         return NO_BAKE
     is_one_box = parts[release.position.segment].part is Part.ONE_BOX
     if release.mode is Mode.INSTALL or not is_one_box:

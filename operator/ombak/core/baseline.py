@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 
 from ombak.alarms.verdict import Contributor, Verdict
-from ombak.core.memory import Release
+from ombak.core.memory import Mode, Release
 from ombak.core.snapshot import Snapshot
 
 REVERT, ONE_BOX = "revert", "oneBox"
@@ -59,9 +59,24 @@ def looked(s: Snapshot, release: Release) -> Release:
     if not release.baseline and not release.baseline_is_open:
         return release
     is_open = release.baseline_is_open and not _has_boxes(s, release.artifact)
-    kept = [name for name in release.baseline if _may_stay(s, name)]
-    found = dict.fromkeys([*kept, *(_present(s) if is_open else ())])
+    kept = [name for name in release.baseline if _may_stay(s, name) and not _is_its_own(s, release, name)]
+    found = dict.fromkeys([*kept, *(_present(s) if is_open else _of_others(s, release.artifact))])
     return dataclasses.replace(release, baseline=tuple(found)[:MOST], baseline_is_open=is_open and _is_unclear(s))
+
+
+def _is_its_own(s: Snapshot, release: Release, name: str) -> bool:
+    """The one box's alarm rests on nothing but the new box by now, so whatever is on is its doing."""
+    since, verdict = release.step.available_since, s.one_box_alarm
+    if release.mode is not Mode.FORWARD or not name.startswith(f"{ONE_BOX}/") or since is None or verdict is None:
+        return False
+    return verdict.window_start is not None and verdict.window_start >= since
+
+
+def _of_others(s: Snapshot, artifact: str) -> list[str]:
+    """Series of pods of another version are not the new one's doing, whenever they came."""
+    marks = [f'"{each.name}-' for each in s.fleet if each.artifact != artifact]
+    found = ((name, cause) for part, verdict in parts_of(s) for name, cause in _identities(part, verdict))
+    return sorted({name for name, cause in found if any(mark in cause.series for mark in marks)})
 
 
 def _present(s: Snapshot) -> list[str]:

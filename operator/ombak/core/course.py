@@ -33,8 +33,17 @@ class Heading:
 
 def newest_good(s: Snapshot) -> ArtifactView | None:
     """Return what a revert goes to."""
-    good = [a for a in s.artifacts if a.is_good]
-    return max(good, key=lambda a: (a.stable_order, a.sequence), default=None)
+    return max(good_ones(s), key=newest_last, default=None)
+
+
+def good_ones(s: Snapshot) -> tuple[ArtifactView, ...]:
+    """Return the versions that finished their bake here and were not taken back."""
+    return tuple(a for a in s.artifacts if a.is_good)
+
+
+def newest_last(view: ArtifactView) -> tuple[int, int]:
+    """Return the place of a good version in the order in which they became stable."""
+    return view.stable_order, view.sequence
 
 
 def heading(s: Snapshot) -> Heading:

@@ -4,13 +4,13 @@ import dataclasses
 from datetime import datetime, timedelta
 
 from ombak.api.duration import format_duration
-from ombak.api.rollout import KnownGood, Phase
+from ombak.api.rollout import Phase
 from ombak.api.wording import sentence
 from ombak.core import advance, baseline, layout, plan, retention, start
 from ombak.core import bake as bakes
 from ombak.core.converge import serving_of
 from ombak.core.course import stays
-from ombak.core.evidence import evidence_of
+from ombak.core.evidence import NO_EVIDENCE, Evidence, evidence_of
 from ombak.core.layout import Part
 from ombak.core.memory import Memory, Mode, Position, Release
 from ombak.core.plan import Note, Plan, Waiting
@@ -20,6 +20,12 @@ from ombak.core.snapshot import Snapshot
 
 LATEST_LOOK = timedelta(hours=1)
 """What waits for a moment is looked at again at least this often: clocks are set, and machines sleep."""
+_AT_ONCE = (Mode.INSTALL, Mode.BACK)
+"""No step by step: all boxes may have it as soon as there is room."""
+_PHASE_AT_START = {Mode.INSTALL: Phase.INSTALLING, Mode.BACK: Phase.ROLLING}
+_BACK = (
+    "It was stable here before and an alarm is on, so it goes as a revert does: no alarm, Window or Blocker holds it"
+)
 RECHECK = timedelta(minutes=1)
 """A refused template is tried again this often: a policy or a quota may have changed. So is what configuration lacks:
 a right may have been given, and an object that merely bears the name of one of ours is not watched."""
@@ -28,9 +34,12 @@ a right may have been given, and an object that merely bears the name of one of 
 def begin(scene: Scene) -> Plan:
     """A wanted version that is not on its way yet: gates first, then its one box."""
     s, stable = scene.s, scene.heading.stable
-    blocked = start.what_blocks(s, evidence_of(s), scene.replicas, scene.now, is_first=False)
+    evidence = evidence_of(s)
+    blocked = start.what_blocks(s, evidence, scene.replicas, scene.now, is_first=False)
     if blocked is not None:
         return _blocked(scene, blocked, scene.stay(stable), stable)
+    if start.is_way_back(s, evidence):
+        return _launch(scene, Mode.BACK, layout.last_position(scene.parts), stable)
     position = layout.first_position(scene.parts)
     return _launch(scene, Mode.FAST if start.is_known_good(s) else Mode.FORWARD, position, stable)
 
@@ -64,23 +73,26 @@ def _launch(scene: Scene, mode: Mode, position: Position, old: str) -> Plan:
     s, now, artifact = scene.s, scene.now, scene.heading.artifact
     step = advance.new_step(1, advance.goal_of(scene.parts, position), now)
     release = Release(artifact, mode, now, position, step)
-    if mode is Mode.INSTALL:  # nothing is held by an alarm where nothing runs yet
-        release = baseline.taken(s, release)
+    if mode is Mode.INSTALL or (mode is Mode.FORWARD and evidence_of(s).alarm is not None):
+        release = baseline.taken(s, release)  # where nothing runs yet, or by an Override
     actions: tuple[plan.Action, ...] = ()
     if s.artifact(artifact) is None:
         sequence = 1 + max((a.sequence for a in s.artifacts), default=0)
         actions = (plan.CreateArtifact(artifact, sequence),)
     wanted = layout.wants(scene.parts, position, artifact, old or artifact)
-    told = _waited(scene)
-    note = Note("Started", f"{artifact} starts in {step.goal} of {scene.replicas} boxes.{told}")
     made = Plan(
-        phase=Phase.INSTALLING if mode is Mode.INSTALL else Phase.ONE_BOX,
+        phase=_PHASE_AT_START.get(mode, Phase.ONE_BOX),
         memory=Memory(release=release),
-        actions=(*actions, *scene.to(wanted, is_revert=mode is Mode.INSTALL)),
-        notes=(note,),
+        actions=(*actions, *scene.to(wanted, is_revert=mode in _AT_ONCE)),
+        notes=(_started(scene, mode, step.goal),),
         wake_at=now + s.poll,
     )
     return _described(made, scene, release, old)
+
+
+def _started(scene: Scene, mode: Mode, goal: int) -> Note:
+    told = f"{scene.heading.artifact} starts in {goal} of {scene.replicas} boxes.{_waited(scene)}"
+    return Note("Started", f"{told} {_BACK}." if mode is Mode.BACK else told)
 
 
 def _waited(scene: Scene) -> str:
@@ -99,6 +111,8 @@ def _described(made: Plan, scene: Scene, release: Release, old: str) -> Plan:
     goal = advance.goal_of(scene.parts, release.position)
     queued = s.rollout.artifact if s.rollout.artifact not in (release.artifact, old) else ""
     exposure = ", which is 100 % exposure" if scene.replicas == 1 else ""
+    told = f"{release.artifact} may run in {goal} of {scene.replicas} boxes{exposure}."
+    back = f" {_BACK}." if release.mode is Mode.BACK else ""
     made = dataclasses.replace(made, waiting=made.waiting or advance.boxes_wait(s, release, scene.now))
     waiting = f" It waits for {sentence(made.waiting.what)}" if made.waiting else ""
     bake = bakes.bake_of(s.rollout.spec, release, scene.parts)
@@ -113,7 +127,7 @@ def _described(made: Plan, scene: Scene, release: Release, old: str) -> Plan:
         bake_ends_at=bakes.ends_at(bake, step.ledger, scene.now) if is_baking else None,
         boxes=f"{serving_of(s, release.artifact)}/{scene.replicas}",
         step=f"step {step.number}: {goal} of {scene.replicas} boxes approved{exposure}",
-        message=made.message or f"{release.artifact} may run in {goal} of {scene.replicas} boxes{exposure}.{waiting}",
+        message=made.message or f"{told}{back}{waiting}",
         is_watched=True,
     )
 
@@ -146,10 +160,13 @@ def _remembered(scene: Scene) -> Release:
     """Rebuild a release from the boxes it has, after its memory was erased: its evidence starts anew."""
     s, now, artifact = scene.s, scene.now, scene.heading.artifact
     position = layout.observed_position(scene.parts, _boxes_of(s, artifact))
-    view = s.artifact(artifact)
-    known = view is not None and view.is_good and s.rollout.spec.strategy.known_good is KnownGood.FAST
+    known = start.is_known_good(s, artifact)
+    if known and evidence_of(s).alarm is not None:
+        mode, position = Mode.BACK, layout.last_position(scene.parts)
+    else:
+        mode = Mode.FAST if known else Mode.FORWARD
     step = advance.new_step(1, advance.goal_of(scene.parts, position), now)
-    return Release(artifact, Mode.FAST if known else Mode.FORWARD, now, position, step)
+    return Release(artifact, mode, now, position, step)
 
 
 def _boxes_of(s: Snapshot, artifact: str) -> dict[tuple[Part, str], int]:
@@ -168,7 +185,7 @@ def _go_on(scene: Scene, release: Release, old: str) -> Plan:
 def _looked_at(scene: Scene, release: Release, old: str) -> Plan:
     s, now = scene.s, scene.now
     release = baseline.looked(s, release)
-    evidence = evidence_of(s, release.baseline)
+    evidence = _evidence(scene, release)
     wanted = layout.wants(scene.parts, release.position, release.artifact, old)
     release = advance.observe(s, release, wanted, scene.parts, evidence, now)
     judgement = advance.judge(s, release, scene.parts, evidence, now)
@@ -182,6 +199,16 @@ def _looked_at(scene: Scene, release: Release, old: str) -> Plan:
     if blocked is not None:
         return _hold(scene, release, old, wanted, advance.Hold(blocked))
     return _step(scene, release, old)
+
+
+def _evidence(scene: Scene, release: Release) -> Evidence:
+    """Alarms that an Override passes hold the last step only: nothing is called stable while they are on."""
+    if release.mode is Mode.BACK:
+        return NO_EVIDENCE
+    made = evidence_of(scene.s, release.baseline)
+    is_last = release.mode is not Mode.FORWARD or layout.is_everywhere(scene.parts, release.position)
+    passes = not is_last and bool(scene.s.gates.overrides.alarms(release.artifact, scene.now))
+    return dataclasses.replace(made, is_old_passed=passes)
 
 
 def _what_keeps_it_in(scene: Scene, release: Release) -> Waiting | None:
@@ -204,7 +231,7 @@ def _fitted(scene: Scene, release: Release) -> tuple[Release, tuple[Note, ...]]:
     if not position.layout and position.segment < len(parts):
         # Written by an older version, which took no note of it: nothing tells that it is another one.
         return dataclasses.replace(release, position=dataclasses.replace(position, layout=shape)), ()
-    if release.mode is Mode.INSTALL:
+    if release.mode in _AT_ONCE:
         return dataclasses.replace(release, position=layout.last_position(parts)), ()
     if position.layout:
         position = layout.carried_over(parts, position)
@@ -226,7 +253,7 @@ def _hold(scene: Scene, release: Release, old: str, wanted: tuple[layout.Want, .
     made = Plan(
         phase=_phase(scene, release),
         memory=Memory(release=release),
-        actions=scene.to(wanted, is_revert=release.mode is Mode.INSTALL),
+        actions=scene.to(wanted, is_revert=release.mode in _AT_ONCE),
         waiting=waiting,
         wake_at=min((scene.now + scene.s.poll, *_future(scene.now, waiting.expected, ask_at))),
         wants_trouble=lost,

@@ -17,6 +17,8 @@ class Evidence:
     verdicts: tuple[Verdict, ...]
     old: frozenset[int] = frozenset()
     """The positions of those that are in ALARM only by what was there before the release went ahead."""
+    is_old_passed: bool = False
+    """An Override lets the release go on in spite of these, up to its last step."""
 
     @property
     def alarm(self) -> Verdict | None:
@@ -26,7 +28,7 @@ class Evidence:
     @property
     def old_alarm(self) -> Verdict | None:
         """The first one in ALARM that was so before the release: no reason to take it back, nor to go on."""
-        return next((v for i, v in enumerate(self.verdicts) if i in self.old), None)
+        return next((v for i, v in enumerate(self.verdicts) if i in self.old and not self.is_old_passed), None)
 
     @property
     def unknown(self) -> Verdict | None:
@@ -35,8 +37,8 @@ class Evidence:
 
     @property
     def is_ok(self) -> bool:
-        """Every one is OK, and certain."""
-        return all(v.is_ok for v in self.verdicts)
+        """Every one is OK, and certain, or passed."""
+        return all(v.is_ok or (self.is_old_passed and i in self.old) for i, v in enumerate(self.verdicts))
 
     def covers_since(self, moment: datetime, now: datetime) -> bool:
         """Every one rests only on data from after `moment`; none was stamped by a clock that went back since."""
@@ -51,6 +53,10 @@ class Evidence:
     def ready_at(self, moment: datetime) -> datetime:
         """Return when evidence since `moment` can be complete at the earliest."""
         return max((moment + v.window for v in self.verdicts), default=moment)
+
+
+NO_EVIDENCE = Evidence(())
+"""Of a way back, which waits for no alarm and which none takes back."""
 
 
 def evidence_of(s: Snapshot, baseline: tuple[str, ...] = ()) -> Evidence:

@@ -21,6 +21,8 @@ class Mode(StrEnum):
     INSTALL = "Install"
     FORWARD = "Forward"
     FAST = "Fast"
+    BACK = "Back"
+    """To a version known to be good while an alarm is on: as a revert goes, for that is what a person asks for."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

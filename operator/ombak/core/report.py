@@ -170,20 +170,20 @@ def _loud(key: str) -> str:
 def is_urgent(old: Mapping[str, Any], new: Status, bake: timedelta) -> bool:
     """A transition: it is written at once. Counts and texts alone are not (see `is_stale`).
 
-    Bake time is stored every 5 minutes or 5 % of `bake`, whichever is longer, and a deadline that runs every 2 minutes:
-    a crash loses no more.
+    Bake time is stored every 5 minutes or 5 % of `bake`, whichever is longer: a crash loses no more.
     """
     before, after = load_memory(old.get("memory")), load_memory(new.get("memory"))
     if _essence(old, before) != _essence(new, after):
-        return True
-    if _is_counting(after) and _seen_apart(before, after) >= DEADLINE_STORED:
         return True
     return _accrued(after) - _accrued(before) >= max(timedelta(minutes=5), bake / 20)
 
 
 def is_stale(old: Mapping[str, Any], new: Status) -> bool:
-    """Counts differ, or in flight a text does: it is written when the last write is some seconds old."""
-    if any(old.get(name) != new.get(name) for name in _COUNTS):
+    """Counts differ, or in flight a text does: it is written when the last write is some seconds old.
+
+    So is a deadline that runs, every 2 minutes: a crash loses no more of it, unless many wait for a turn to write.
+    """
+    if any(old.get(name) != new.get(name) for name in _COUNTS) or _deadline_runs_on(old, new):
         return True
     if new["phase"] not in {p.value for p in _IN_FLIGHT}:
         return False
@@ -239,6 +239,11 @@ def _place(release: Release) -> object:
 def _is_counting(memory: Memory) -> bool:
     """Boxes that were asked for do not serve, and their time runs."""
     return memory.reverting is not None or (memory.release is not None and memory.release.step.down_since is not None)
+
+
+def _deadline_runs_on(old: Mapping[str, Any], new: Status) -> bool:
+    before, after = load_memory(old.get("memory")), load_memory(new.get("memory"))
+    return _is_counting(after) and _seen_apart(before, after) >= DEADLINE_STORED
 
 
 def _seen_apart(before: Memory, after: Memory) -> timedelta:

@@ -7,7 +7,7 @@ from ombak.alarms.verdict import Verdict
 from ombak.api.rollout import KnownGood
 from ombak.api.wording import clause
 from ombak.core import commands, keeping, naming, verdicts
-from ombak.core.course import newest_good
+from ombak.core.course import good_ones, newest_good, newest_last
 from ombak.core.evidence import Evidence
 from ombak.core.gates.alarms import AlarmGate, unknown_held
 from ombak.core.gates.gate import ZERO, Context, Held, Moment
@@ -31,9 +31,18 @@ def what_blocks(s: Snapshot, evidence: Evidence, replicas: int, now: datetime, *
         or keeping.what_holds(s)
         or _template(s)
         or _people(s, replicas)
-        or _gates(s, evidence, replicas, now, is_first=is_first)
+        or (None if is_way_back(s, evidence) else _gates(s, evidence, replicas, now, is_first=is_first))
         or _template_once_more(s)
     )
+
+
+def is_way_back(s: Snapshot, evidence: Evidence) -> bool:
+    """Somebody asks for a version that was good here before while an alarm is on.
+
+    The alarm may well be the doing of what runs, so holding the way back by it would make the outage last (R88): it
+    goes as a revert does, and as for any revert no gate is asked.
+    """
+    return evidence.alarm is not None and is_known_good(s)
 
 
 def _gates(s: Snapshot, evidence: Evidence, replicas: int, now: datetime, *, is_first: bool) -> Waiting | None:
@@ -43,8 +52,19 @@ def _gates(s: Snapshot, evidence: Evidence, replicas: int, now: datetime, *, is_
         horizon = detection_horizon(s.rollout.spec, replicas, is_first=is_first, is_fast=is_known_good(s))
     held = s.gates.hold(start_of(s, horizon), now)
     if held is None and not is_first:
-        held = AlarmGate(evidence, commands.look_at_alarms(s.rollout)).holds(start_of(s), now)
+        passed = s.gates.overrides.alarms(s.rollout.artifact, now)
+        gate = AlarmGate(evidence, commands.look_at_alarms(s.rollout), _who_ends_an_alarm(s), passed)
+        held = gate.holds(start_of(s), now)
     return None if held is None else _waiting(held)
+
+
+def _who_ends_an_alarm(s: Snapshot) -> str:
+    """Tell also how what runs is taken back, where there is something to go back to: it may be the cause."""
+    owner, good = "the alarm's owner", sorted(good_ones(s), key=newest_last)
+    if len(good) < 2:
+        return owner
+    before, running = good[-2].id, good[-1].id
+    return f"{owner}; if {running} is the cause, spec.rejected: [{running}] takes it back to {before} at once"
 
 
 def what_blocks_a_step(s: Snapshot, artifact: str, now: datetime) -> Waiting | None:
@@ -99,9 +119,9 @@ def _waiting(held: Held) -> Waiting:
     return Waiting(held.key, held.what, held.who, held.command, held.expected)
 
 
-def is_known_good(s: Snapshot) -> bool:
-    """The wanted version was stable here before, and goes without bakes."""
-    view = s.artifact(s.rollout.artifact)
+def is_known_good(s: Snapshot, artifact: str = "") -> bool:
+    """A version, the wanted one if none is named, was stable here before, and goes without bakes."""
+    view = s.artifact(artifact or s.rollout.artifact)
     return view is not None and view.is_good and s.rollout.spec.strategy.known_good is KnownGood.FAST
 
 

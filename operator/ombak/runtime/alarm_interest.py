@@ -8,7 +8,7 @@ from ombak.alarms import alerting, lookback, metric, parser, resolve, template
 from ombak.alarms.definition import REGION, Definition, LeafAlarm, MetricAlarm, RuleAlarm
 from ombak.alarms.errors import AlarmError
 from ombak.alarms.resolve import AlarmKey, Registry, Resolution
-from ombak.alarms.signals import define_signal
+from ombak.alarms.signals import alarm_name, define_signal
 from ombak.alarms.syntax import Is, Ref, in_region, print_expression
 from ombak.alarms.verdict import Certainty, State, Verdict, unknown_verdict
 from ombak.api.signal import Signal
@@ -174,8 +174,8 @@ def _defined(own: SignalAlarm, context: template.Context) -> Definition | resolv
 
 
 def wanted_signal(signal: Signal, context: template.Context, whose: str) -> Wanted:
-    """A signal as something to watch; `whose` says of what, for people: `of all boxes`."""
-    name = f"signal {signal.name} {whose}"
+    """A signal as something to watch; `whose` says of what, for people: `OF_ALL_BOXES`."""
+    name = alarm_name(signal.name, whose)
     key = AlarmKey(context.namespace, name)
     return Wanted(print_expression(Is(State.ALARM, Ref(name))), context.namespace, context, SignalAlarm(key, signal))
 

@@ -9,7 +9,7 @@ import structlog
 
 from ombak.alarms import template
 from ombak.alarms.history import Stretch
-from ombak.alarms.signals import worst
+from ombak.alarms.signals import OF_ALL_BOXES, OF_THE_ONE_BOX, worst
 from ombak.alarms.syntax import Is, Ref, print_expression
 from ombak.alarms.verdict import State
 from ombak.api.rollout import SampleQuota
@@ -235,6 +235,6 @@ def _own(rollout: RolloutView, artifact: str, region: str) -> dict[WatchName, Wa
     if spec.alarms is not None and spec.alarms.one_box is not None:
         found[WatchName(ONE_BOX)] = Wanted(spec.alarms.one_box, rollout.namespace, one_box)
     for signal in spec.signals or ():
-        found[WatchName(REVERT, signal.name)] = wanted_signal(signal, everyone, "of all boxes")
-        found[WatchName(ONE_BOX, signal.name)] = wanted_signal(signal, one_box, "of the one box")
+        found[WatchName(REVERT, signal.name)] = wanted_signal(signal, everyone, OF_ALL_BOXES)
+        found[WatchName(ONE_BOX, signal.name)] = wanted_signal(signal, one_box, OF_THE_ONE_BOX)
     return found

@@ -1,13 +1,13 @@
 """Monitors of P2 and of the honest bake: what was true when the operator approved a step."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
 from ombak.alarms.verdict import State
 from ombak.api.duration import parse_duration
-from ombak.core.memory import load_memory
+from ombak.core.memory import Mode, load_memory
 from ombak.runtime.kube_port import Object
 from ombak.simulation.client import OPERATOR
 from ombak.simulation.health import NAMES, REVERT, ok_spans
@@ -100,6 +100,8 @@ class EvidenceWatch:
         is_next = before is not None and before["artifact"] == after["artifact"]
         if before is not None and is_next and after["step"]["number"] > before["step"]["number"]:
             self._check(before, is_last=False)
+        if release_began(before, after) and after["mode"] == Mode.BACK.value:
+            self._check_way_back(after["artifact"])
         self._approved = (identity, self._now)
         self._least = int(new["spec"].get("replicas") or 0)
 
@@ -112,13 +114,22 @@ class EvidenceWatch:
         if since is None:
             self._fail("P2", f"{told} is done, and its boxes do not serve")
             return
-        names = alarms_of(spec)
+        names = () if release["mode"] == Mode.BACK.value else alarms_of(spec)
         for name in names:
             self._check_alarm(name, since, told)
         for_ = _bake(spec, release, is_last)
         proven = self._proven(release, need, names)
         if proven.most < for_:
             self._fail("P4", f"{told} is done, and of its bake of {for_:g} s only {proven.seconds:.1f} s were good")
+
+    def _check_way_back(self, artifact: str) -> None:
+        """Only to what was good before, and only while an alarm was read as being on."""
+        records = [o for o in self._region.server.all("Artifact") if o["spec"]["id"] == artifact]
+        if not any(_order(o) and not (o.get("status") or {}).get("rejected") for o in records):
+            self._fail("P2", f"{artifact} goes as a way back, and it was never good here")
+        read = [self._region.health.read_at.get(name) for name in NAMES]
+        if not any(each is not None and each.state is State.ALARM for each in read):
+            self._fail("P2", f"{artifact} goes as a way back, and no alarm was read as being on")
 
     def _check_ledger(self, before: Object | None, release: Object) -> None:
         """No ledger holds more than the time in which all was truly good since its step was approved."""
@@ -211,6 +222,11 @@ def release_of(rollout: Object) -> dict[str, Any] | None:
     return ((rollout.get("status") or {}).get("memory") or {}).get("release")
 
 
+def release_began(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> bool:
+    """Tell whether a status is the first one that tells of a release."""
+    return before is None or before["artifact"] != after["artifact"]
+
+
 def alarms_of(spec: Object) -> tuple[str, ...]:
     """Return the alarms that a spec depends on."""
     alarms = spec.get("alarms")
@@ -226,7 +242,7 @@ def _seconds(bake: Object | None, default: str) -> float:
 
 def _bake(spec: Object, release: Object, is_last: bool) -> float:
     """Return the bake of the step that was under way, reckoned apart from the code under test."""
-    if release["mode"] == "Fast":
+    if release["mode"] in (Mode.FAST.value, Mode.BACK.value):
         return 0.0
     strategy = spec.get("strategy") or {}
     final = _seconds(strategy.get("bake"), "12h")

@@ -10,11 +10,13 @@ from typing import Any
 from ombak.core.gates.blockers import BlockerView
 from ombak.core.gates.gate import Context, Moment
 from ombak.core.gates.windows import WindowView
+from ombak.core.memory import Mode
 from ombak.runtime.gate_book import GateBook
 from ombak.runtime.kube_port import Object
 from ombak.runtime.records import decode_rollout
 from ombak.runtime.store import Store
 from ombak.simulation.client import OPERATOR
+from ombak.simulation.evidence_watch import release_began
 from ombak.simulation.gatekeeping import GATES
 from ombak.simulation.region import NAME, NAMESPACE, Region
 
@@ -57,7 +59,9 @@ class GateWatch:
     def _judge(self, before: Any, after: Any) -> None:
         if not after:
             return
-        if not before or before["artifact"] != after["artifact"]:
+        if after["mode"] == Mode.BACK.value:
+            return  # a way back waits for no gate
+        if release_began(before, after):
             if not self._runs(after["artifact"]):  # else it only remembers a release whose record was lost
                 self._check(Moment.START, f"{after['artifact']} starts")
         elif after["step"]["number"] > before["step"]["number"]:

@@ -109,6 +109,17 @@ def blocked_revert() -> Scenario:
     return dataclasses.replace(made, events=events)
 
 
+def emergency() -> Scenario:
+    """Return a version that burns long after it was stable: somebody goes back, and nothing holds that."""
+    made = release("emergency", Behaviour(bad_from=6, burns_after=900.0))
+    events = (
+        *made.events,
+        change(CHANGE_AT + 850, "a Window counts that there is not", windows=["nowhere"]),
+        wish(CHANGE_AT + 1200, "v1", GOOD),
+    )
+    return dataclasses.replace(made, events=events)
+
+
 def stale_watch(seed: int) -> Scenario:
     """Return a release while boxes come and go, and the watch tells of it up to half a minute late."""
 
@@ -223,6 +234,7 @@ NAMED: dict[str, Scenario] = {
         zones_meanwhile(),
         held_by_window(),
         blocked_revert(),
+        emergency(),
     )
 }
 

@@ -30,12 +30,20 @@ class AlarmGate:
     evidence: Evidence
     command: str
     """Shows what the alarms say."""
+    who: str = "the alarm's owner"
+    """Who can end an alarm."""
+    passed: frozenset[str] = frozenset()
+    """The alarms that an Override lets it pass; what is not known it does not let it pass."""
 
     def holds(self, context: Context, now: datetime) -> Held | None:  # noqa: ARG002 - alarms were asked just now
         """See `Gate`."""
         if context.moment is not Moment.START:
             return None
-        if self.evidence.alarm is not None:
-            what = f"an alarm to end that was there before the change: {told_by(self.evidence.alarm)}"
-            return Held("alarm", what, "the alarm's owner", self.command)
+        alarm = next((v for v in self.evidence.verdicts if v.is_alarm and not self._is_passed(v)), None)
+        if alarm is not None:
+            what = f"an alarm to end that was there before the change: {told_by(alarm)}"
+            return Held("alarm", what, self.who, self.command)
         return None if self.evidence.unknown is None else unknown_held(self.evidence.unknown, self.command)
+
+    def _is_passed(self, verdict: Verdict) -> bool:
+        return bool(verdict.causes) and all(cause.alarm in self.passed for cause in verdict.causes)

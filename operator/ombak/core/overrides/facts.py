@@ -35,6 +35,11 @@ class OverrideFacts:
         found = self.active(now)
         return found if found is not None and found.artifact == artifact else None
 
+    def alarms(self, artifact: str, now: datetime) -> frozenset[str]:
+        """Return the names of the alarms that an artifact may go ahead in spite of now."""
+        permit = self.permit(artifact, now)
+        return frozenset() if permit is None else permit.alarms
+
     def unseen(self, now: datetime) -> OverrideView | None:
         """Return one that may be active, for all that is known: nobody has looked how it came about."""
         return next((view for view in self.views if view.must_be_looked_at(now)), None)

@@ -6,6 +6,8 @@ from datetime import datetime
 from ombak.api.duration import format_duration
 from ombak.core import bake as bakes
 from ombak.core import start
+from ombak.core.evidence import evidence_of
+from ombak.core.gates.alarms import told_by
 from ombak.core.gates.horizon import detection_horizon
 from ombak.core.layout import segments
 from ombak.core.memory import Release
@@ -59,8 +61,9 @@ def _went_on(before: Release, made: Plan) -> bool:
 
 def _passes_at_start(s: Snapshot, replicas: int, now: datetime) -> list[str]:
     horizon = detection_horizon(s.rollout.spec, replicas)
-    held = s.gates.passed(start.start_of(s, horizon), now)
-    return [f"starts although {held.what.replace(' to be lifted', '')}"] if held is not None else []
+    held, alarm = s.gates.passed(start.start_of(s, horizon), now), evidence_of(s).alarm
+    told = [f"starts although {held.what.replace(' to be lifted', '')}"] if held is not None else []
+    return told + ([f"starts in spite of an alarm: {told_by(alarm)}"] if alarm is not None else [])
 
 
 def _shorter_bake(s: Snapshot, release: Release, replicas: int) -> list[str]:

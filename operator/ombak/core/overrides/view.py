@@ -4,8 +4,9 @@ import dataclasses
 from datetime import datetime, timedelta
 from typing import Any
 
+from ombak.alarms.signals import OF_ALL_BOXES, OF_THE_ONE_BOX, alarm_name
 from ombak.api.duration import format_duration
-from ombak.api.override import LONGEST, OverrideSpec, OverrideState, TargetKind
+from ombak.api.override import LONGEST, OverrideSpec, OverrideState, PassKind, TargetKind
 from ombak.core.conditions import stamp
 
 
@@ -94,6 +95,13 @@ class Permit:
     passes: frozenset[tuple[str, str]] = frozenset()
     """Kind and name of gates."""
     supersedes: bool = False
+
+    @property
+    def alarms(self) -> frozenset[str]:
+        """The names that the contributors of the alarms bear that it passes."""
+        named = {name for kind, name in self.passes if kind == PassKind.ALARM.value}
+        signals = {name for kind, name in self.passes if kind == PassKind.SIGNAL.value}
+        return frozenset(named | {alarm_name(n, whose) for n in signals for whose in (OF_ALL_BOXES, OF_THE_ONE_BOX)})
 
     @property
     def reference(self) -> str:

@@ -1,0 +1,173 @@
+"""An approved Override lets the fix of an incident go ahead in spite of the alarm that it is to end (R88, B4.5)."""
+
+import dataclasses
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from ombak.alarms.verdict import Contributor, State, Verdict
+from ombak.api.rollout import Phase
+from ombak.core import advance, baseline, layout
+from ombak.core.decide import decide
+from ombak.core.gates.facts import GateFacts
+from ombak.core.memory import Ledger, Memory, Mode, Release
+from ombak.core.plan import Plan, RecordRejected, RecordStable
+from ombak.core.snapshot import Snapshot, TemplateCheck
+from support.overrides import gates, override
+from support.snapshots import NOW, UNKNOWN, artifact, changed, fleet, id_of, later, one_box, snapshot, spec, verdict
+
+V1, V2 = id_of("v1"), id_of("v2")
+
+
+def alarm(*series: str, name: str = "errors", at: float = 0) -> Verdict:
+    """In ALARM because of these series, by data of the last 30 s."""
+    found = tuple(Contributor(name, one) for one in series or ("{}",))
+    return dataclasses.replace(verdict(State.ALARM, at=later(at)), causes=found)
+
+
+def passing(*names: str, kind: str = "Alarm", **more: Any) -> GateFacts:
+    """An active Override for v2 that passes these, and changes no bake unless that is said."""
+    passes = [{"kind": kind, "name": name} for name in names]
+    return gates(override(**{"bake": None, "passes": passes} | more))
+
+
+def wanting(**more: Any) -> Snapshot:
+    """v1 is stable and its alarm is on; v2 is the fix."""
+    return snapshot(spec("v2"), **{"template_check": TemplateCheck(V2), "revert_alarm": alarm()} | more)
+
+
+def in_one_box(**more: Any) -> Snapshot:
+    """The fix went ahead and baked half a minute of a minute in its one box; the alarm is still on."""
+    ledger = Ledger(timedelta(seconds=30), later(-15), later(-500))
+    step = dataclasses.replace(
+        advance.new_step(1, 1, later(-600)),
+        high_water=1,
+        arrived_at=later(-500),
+        available_since=later(-500),
+        ledger=ledger,
+    )
+    known = (baseline.identity("revert", "errors", "{}"), baseline.identity("oneBox", "errors", "{}"))
+    position = layout.first_position(layout.segments(spec(), 10))
+    release = Release(V2, Mode.FORWARD, later(-600), position, step, baseline=known)
+    made: dict[str, Any] = {
+        "artifacts": (artifact("v1", 1, order=1), artifact("v2", 2)),
+        "one_boxes": (one_box("v2"),),
+        "memory": Memory(release=release),
+        "revert_alarm": alarm(),
+        "gates": passing("errors"),
+    }
+    return snapshot(spec("v2"), **made | more)
+
+
+def accrued(made: Plan) -> float:
+    """The seconds of bake that are proven."""
+    assert made.memory.release is not None
+    return made.memory.release.step.ledger.accrued.total_seconds()
+
+
+def verdicts(made: Plan) -> list[str]:
+    """Why a version is taken back, empty if none is."""
+    return [a.reason for a in made.actions if isinstance(a, RecordRejected)]
+
+
+@pytest.mark.parametrize(
+    ("passed", "found", "starts"),
+    [
+        pytest.param(passing("errors"), alarm(), True, id="by its name"),
+        pytest.param(passing("latency"), alarm(), False, id="another one"),
+        pytest.param(passing("errors"), alarm(name="payments/errors"), False, id="of another namespace"),
+        pytest.param(passing("payments/errors"), alarm(name="payments/errors"), True, id="a team's that guards"),
+        pytest.param(passing("errors", kind="Signal"), alarm(name="signal errors of all boxes"), True, id="a signal"),
+        pytest.param(passing("errors", kind="Signal"), alarm(), False, id="an Alarm is no signal"),
+        pytest.param(passing("errors"), UNKNOWN, False, id="unknown is never passed"),
+        pytest.param(passing("errors"), verdict(State.ALARM), False, id="an alarm that names no cause"),
+        pytest.param(passing("errors", artifact=V1), alarm(), False, id="for another version"),
+        pytest.param(GateFacts(), alarm(), False, id="no Override"),
+    ],
+)
+def test_only_alarms_that_are_named_are_passed(passed: GateFacts, found: Verdict, starts: bool) -> None:
+    """Each by its name; one more that is on and was not named holds it."""
+    made = decide(wanting(gates=passed, revert_alarm=found), later(0))
+    assert (made.phase is Phase.ONE_BOX) is starts
+    if starts:
+        assert made.memory.release is not None
+        assert made.memory.release.baseline
+        told = next(n.message for n in made.notes if n.reason == "Overridden")
+        assert "in spite of an alarm: errors breaches" in told
+        assert "approved by bob" in told
+
+
+def test_one_more_alarm_that_is_on_holds_it() -> None:
+    """The one box's alarm counts too."""
+    made = decide(wanting(gates=passing("errors"), one_box_alarm=alarm(name="latency")), later(0))
+    assert made.phase is Phase.BLOCKED
+    assert "latency" not in str(made.waiting and made.waiting.command)
+
+
+def test_bakes_on_the_way_count_while_nothing_is_new() -> None:
+    """Else a fix would never leave its one box: the alarm goes on until the fleet has it."""
+    assert accrued(decide(in_one_box(), NOW)) == 35
+    done = in_one_box()
+    assert done.memory.release is not None
+    step = dataclasses.replace(done.memory.release.step, ledger=Ledger(timedelta(minutes=1), later(-15), later(-500)))
+    ready = changed(done, memory=Memory(release=dataclasses.replace(done.memory.release, step=step)))
+    made = decide(ready, NOW)
+    assert made.memory.release is not None
+    assert made.memory.release.step.number == 2
+
+
+def test_when_the_override_ends_the_alarm_holds_the_fix_where_it_is() -> None:
+    """It is not taken back for what was on before, and goes no further."""
+    made = decide(in_one_box(gates=GateFacts()), NOW)
+    assert accrued(made) == 30
+    assert made.waiting is not None
+    assert made.waiting.key == "alarm"
+    assert not verdicts(made)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"revert_alarm": alarm("{}", '{code="503"}')}, id="another series"),
+        pytest.param({"revert_alarm": alarm(name="latency")}, id="another alarm"),
+        pytest.param({"one_box_alarm": alarm(name="one-box")}, id="the one box's alarm"),
+    ],
+)
+def test_what_is_new_takes_the_fix_back(fields: dict[str, Any]) -> None:
+    """Only a contributor that was not there before speaks against it."""
+    assert verdicts(decide(in_one_box(**fields), NOW)) == ["AlarmFired"]
+
+
+def test_the_one_box_alarm_speaks_of_the_fix_once_it_rests_on_the_fix_alone() -> None:
+    """It was on for the old version in that box; still on, by data of the new one only, it is the new one's doing."""
+    assert verdicts(decide(in_one_box(one_box_alarm=alarm(at=0)), NOW)) == ["AlarmFired"]
+    early = in_one_box(one_box_alarm=alarm(at=-490))
+    assert verdicts(decide(early, later(-490))) == []
+
+
+def test_pods_of_the_old_version_that_fall_ill_later_are_not_the_fix_s_doing() -> None:
+    """With an alarm for each pod the incident spreads while the fix is on its way."""
+    old, new = fleet("v1", 9).name, fleet("v2", 9).name
+    spreading = alarm("{}", f'{{pod="{old}-x7k2p"}}')
+    assert verdicts(decide(in_one_box(revert_alarm=spreading), NOW)) == []
+    own = alarm("{}", f'{{pod="{new}-x7k2p"}}')
+    assert verdicts(decide(in_one_box(revert_alarm=own), NOW)) == ["AlarmFired"]
+
+
+def test_nothing_is_called_stable_while_the_alarm_is_on() -> None:
+    """At its last step the alarm must end, and the whole bake is proven by OK alone."""
+    going = in_one_box()
+    assert going.memory.release is not None
+    parts = layout.segments(spec(), 10)
+    step = dataclasses.replace(going.memory.release.step, number=4, goal=10, high_water=10)
+    release = dataclasses.replace(going.memory.release, position=layout.last_position(parts), step=step)
+    everywhere = changed(going, fleet=(fleet("v2", 9),), memory=Memory(release=release))
+    made = decide(everywhere, NOW)
+    assert accrued(made) == 30
+    assert made.waiting is not None
+    assert made.waiting.key == "alarm"
+    ended = changed(everywhere, revert_alarm=verdict(at=NOW))
+    over = dataclasses.replace(release, step=dataclasses.replace(step, ledger=Ledger(timedelta(minutes=1), NOW, NOW)))
+    made = decide(changed(ended, memory=Memory(release=over)), NOW)
+    assert [a.artifact for a in made.actions if isinstance(a, RecordStable)] == [V2]
