@@ -5,11 +5,14 @@ from datetime import timedelta
 
 import pytest
 
+from ombak.api.rollout import Phase
 from ombak.core import sight
+from ombak.core.advance import new_step
 from ombak.core.decide import decide
 from ombak.core.memory import ZERO, Memory, Mode, Position, Release, Reverting, Step
 from ombak.core.report import is_stale, report
 from ombak.core.snapshot import Snapshot
+from ombak.runtime.reconcile import RECHECK_AFTER
 from support.snapshots import NOW, POLL, artifact, changed, fleet, id_of, later, one_box, snapshot, spec
 
 V1, V2 = id_of("v1"), id_of("v2")
@@ -53,11 +56,26 @@ def test_what_was_used_of_a_deadline_stays_used() -> None:
     assert release.step.down_since == release.step.progress_at
 
 
-@pytest.mark.parametrize(("cut_off", "counted"), [(ZERO, 30), (timedelta(seconds=20), 30), (timedelta(seconds=50), 10)])
+@pytest.mark.parametrize(("cut_off", "counted"), [(ZERO, 35), (timedelta(seconds=20), 35), (timedelta(seconds=50), 10)])
 def test_boxes_that_come_and_go_are_away_only_where_somebody_looked(cut_off: timedelta, counted: int) -> None:
-    """Two polls at most are counted for one pass, and nothing of the time without an answer."""
+    """One pass counts no more than lies between two tries, and nothing of the time without an answer."""
     s = changed(AWAY, elapsed=timedelta(seconds=60), cut_off=cut_off)
     assert sight.counted(s) == timedelta(seconds=counted)
+
+
+@pytest.mark.parametrize("poll", [0.25, 2.5, 15, 60])
+def test_a_deadline_runs_as_fast_however_often_alarms_are_asked(poll: float) -> None:
+    """What is refused is tried every 30 s; a poll of a second must not stretch ten minutes to hours."""
+    taken = 0
+    refused = changed(AWAY, refusal="a policy says no", poll=timedelta(seconds=poll), elapsed=RECHECK_AFTER)
+    release = dataclasses.replace(AWAY.memory.release, step=new_step(1, 1, NOW))  # type: ignore[type-var]
+    made = Memory(release=release, seen_at=NOW)
+    for taken in range(30, 1200, 30):
+        plan = decide(changed(refused, memory=made), later(taken))
+        made = plan.memory
+        if plan.phase is Phase.REVERTING:
+            break
+    assert taken in range(600, 661)
 
 
 def test_the_floor_does_not_yield_to_an_outage() -> None:
@@ -74,7 +92,7 @@ def test_a_deadline_that_runs_is_stored_now_and_then() -> None:
     """A new process must not take what the one before it saw for unseen; nothing else is written for that."""
     first = decide(AWAY, later(-60))
     status = report(AWAY, first, {}, later(-60))
-    for seconds, is_news in ((0, False), (59, False), (60, True)):
+    for seconds, is_news in ((-45, False), (-1, False), (0, True)):
         s = changed(AWAY, memory=first.memory, elapsed=POLL)
         at = later(seconds)
         waiting = decide(

@@ -1,6 +1,7 @@
 """Questions about pods stay few, however many Rollouts wait for their boxes."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -8,6 +9,7 @@ from ombak.runtime.ailments import ASK_AT_LEAST_EVERY, ASK_EVERY, SHARE, Ailment
 from ombak.runtime.kube_port import KubeClient, Unreachable
 from ombak.simulation.agenda import run_virtual
 from support.fake_metrics import LoopClock
+from support.rig import Rig, template
 
 
 class Pods:
@@ -85,3 +87,17 @@ def test_the_last_answer_stands_when_the_next_fails() -> None:
         assert ailments.told(key) == ""
 
     play(pods, script)
+
+
+async def test_a_verdict_on_boxes_tells_its_cause_however_busy_the_cluster_is() -> None:
+    """It stands on the Artifact for good, so the pods are asked once more before it is written."""
+    rig = Rig()
+    await rig.installed()
+    rig.change(template=template("2.0.0"))
+    rig.reconciler._ailments._rested_at = math.inf  # other Rollouts have used up the share of such questions
+    waiting = {"reason": "CrashLoopBackOff", "message": "back-off 5m"}
+    box = {"name": "app", "ready": False, "restartCount": 4, "state": {"waiting": waiting}}
+    rig.kube.pods = [{"metadata": {"name": "front-end-2"}, "status": {"phase": "Running", "containerStatuses": [box]}}]
+    await rig.go_on("Reverted", ready=False)
+    found = next(o for o in rig.server.all("Artifact") if (o.get("status") or {}).get("rejected"))
+    assert "CrashLoopBackOff" in found["status"]["rejected"]["message"]

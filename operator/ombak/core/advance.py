@@ -20,6 +20,9 @@ CHURN_PERCENT = 5
 """So many percent of boxes that once served may be away without the step counting as unavailable: a large fleet
 always has a node that drains. Under 20 boxes this is none."""
 
+DEADLINE = "ProgressDeadlineExceeded"
+"""The reason of a verdict on boxes that did not come up, or did not stay."""
+
 FORGIVEN_PERCENT = 10
 """So much of the time in which all boxes serve is taken off the time in which some were away: over a bake of half a
 day nodes are drained and come back, and that is no crash loop. What is away a tenth of the time is."""
@@ -133,7 +136,7 @@ def _bad(s: Snapshot, release: Release, evidence: Evidence, now: datetime) -> Re
     late = _lateness(s, release, now)
     if late:
         why = s.refusal or s.boxes_trouble
-        return Reject("ProgressDeadlineExceeded", f"{late} {sentence(why)}".strip())
+        return Reject(DEADLINE, f"{late} {sentence(why)}".strip())
     return None
 
 

@@ -111,9 +111,16 @@ def fleet(rollout: RolloutView, template: Mapping[str, Any], artifact: str, zone
     }
 
 
-def artifact(rollout: RolloutView, id: str, sequence: int) -> Manifest:  # noqa: A002 - the field's own name
-    """Return the Artifact of the template that the Rollout asks for."""
-    template = rollout.spec.template
+def artifact(
+    rollout: RolloutView,
+    id: str,  # noqa: A002 - the field's own name
+    sequence: int,
+    template: Mapping[str, Any] | None = None,
+    config: Mapping[str, str] | None = None,
+) -> Manifest:
+    """Return the Artifact of a template and its configuration; of those that the Rollout asks for if none is given."""
+    if template is None:
+        template, config = rollout.spec.template, rollout.config
     return {
         "apiVersion": API_VERSION,
         "kind": "Artifact",
@@ -123,10 +130,10 @@ def artifact(rollout: RolloutView, id: str, sequence: int) -> Manifest:  # noqa:
         "spec": {
             "rollout": rollout.name,
             "id": id,
-            "digest": digest_of(template, rollout.config),
+            "digest": digest_of(dict(template), config or {}),
             "sequence": sequence,
             "template": template,
-            **({"config": dict(rollout.config)} if rollout.config else {}),
+            **({"config": dict(config)} if config else {}),
         },
     }
 

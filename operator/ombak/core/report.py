@@ -36,7 +36,7 @@ _FAILURES = (REFUSED, CONFLICT, DEFECT, TROUBLE)
 SOUND = "QueriesSound"
 _LATER = "Changes of strategy, minReadySeconds, signals and alarms hold for the next version."
 """What a person who edits these under a version that is delivered should know; always true, so it costs no write."""
-DEADLINE_STORED = timedelta(minutes=2)
+DEADLINE_STORED = timedelta(minutes=1)
 """A deadline that runs is stored so often: what a restart finds older than this was not seen, and does not count."""
 _COUNTS = ("replicas", "readyReplicas", "availableReplicas", "updatedReplicas", "selector")
 
@@ -181,7 +181,7 @@ def is_urgent(old: Mapping[str, Any], new: Status, bake: timedelta) -> bool:
 def is_stale(old: Mapping[str, Any], new: Status) -> bool:
     """Counts differ, or in flight a text does: it is written when the last write is some seconds old.
 
-    So is a deadline that runs, every 2 minutes: a crash loses no more of it, unless many wait for a turn to write.
+    So is a deadline that runs, every minute: a crash loses no more of it, unless many wait for a turn to write.
     """
     if any(old.get(name) != new.get(name) for name in _COUNTS) or _deadline_runs_on(old, new):
         return True

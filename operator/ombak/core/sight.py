@@ -11,6 +11,9 @@ from datetime import datetime, timedelta
 from ombak.core.memory import ZERO, Memory, Release, Reverting
 from ombak.core.snapshot import Snapshot
 
+LOOKS_APART = timedelta(seconds=35)
+"""What the API server refuses is tried again every 30 s, and nothing else may happen meanwhile."""
+
 
 def seen(memory: Memory, now: datetime) -> Memory:
     """Return the memory with the moment of this look, if a deadline runs for some boxes."""
@@ -20,8 +23,8 @@ def seen(memory: Memory, now: datetime) -> Memory:
 
 
 def counted(s: Snapshot) -> timedelta:
-    """Return how much of the time since the decision before counts as seen: two polls at most, as in a bake."""
-    return max(ZERO, min((s.elapsed or ZERO) - s.cut_off, 2 * s.poll))
+    """Return how much of the time since the decision before counts as seen."""
+    return max(ZERO, min((s.elapsed or ZERO) - s.cut_off, _longest(s)))
 
 
 def without_unseen(s: Snapshot, now: datetime) -> Snapshot:
@@ -48,7 +51,12 @@ def _missed(s: Snapshot, now: datetime) -> timedelta:
     if before is None:
         return ZERO
     since = now - before
-    return since if s.elapsed is None else max(since - 2 * s.poll, min(since, s.cut_off))
+    return since if s.elapsed is None else max(since - _longest(s), min(since, s.cut_off))
+
+
+def _longest(s: Snapshot) -> timedelta:
+    """Two polls, as in a bake; where alarms are asked often, no less than between two tries of what is refused."""
+    return max(2 * s.poll, LOOKS_APART)
 
 
 def _moved(release: Release, by: timedelta, now: datetime) -> Release:

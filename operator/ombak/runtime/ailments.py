@@ -67,6 +67,12 @@ class Ailments:
         self._rested_at = ended + (ended - began) * (1 / SHARE - 1)
         self._cases[key] = _Case(began, pause, self.told(key) if trouble is None else trouble)
 
+    async def insist(self, key: Key, artifact: str) -> None:
+        """Ask whatever the hour: a verdict is about to be recorded for good, and its cause is not known yet."""
+        trouble = await self._answer(key, artifact)
+        if trouble:
+            self._cases[key] = _Case(self._clock.monotonic(), trouble=trouble)
+
     async def _answer(self, key: Key, artifact: str) -> str | None:
         namespace, name = key
         chosen = f"{naming.ROLLOUT}={name},{naming.ARTIFACT}={artifact}"

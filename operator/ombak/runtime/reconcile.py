@@ -9,6 +9,7 @@ import structlog
 
 from ombak.core import keeping
 from ombak.core import plan as plan_of
+from ombak.core.advance import DEADLINE
 from ombak.core.decide import decide
 from ombak.core.plan import Note, Plan
 from ombak.core.report import (
@@ -34,6 +35,7 @@ from ombak.runtime.defects import Defects
 from ombak.runtime.gate_book import GateReader, NoGates
 from ombak.runtime.known import Known
 from ombak.runtime.kube_port import ApiError, Conflict, KubeClient, NotFound
+from ombak.runtime.lost_records import LostRecords
 from ombak.runtime.observe import Extras, Stores, observe, view_of
 from ombak.runtime.putback import PutBacks
 from ombak.runtime.records import RolloutRecord
@@ -44,8 +46,8 @@ from ombak.runtime.telling import Decision, StatusWriter
 log = structlog.get_logger()
 
 RECHECK_AFTER = timedelta(seconds=30)
-"""What the API server refused is tried again this often: a policy or a quota may have changed. A deadline that runs
-meanwhile counts no more than this between two looks (see `core.sight`)."""
+"""What the API server refused is tried again this often: a policy or a quota may have changed. Less than
+`core.sight.LOOKS_APART`, so that a deadline that runs meanwhile counts all of it."""
 
 
 class Recorder(Protocol):
@@ -83,6 +85,7 @@ class Reconciler:
         self._defects = Defects()
         self._putbacks = PutBacks(clock)
         self._removals = Removals(client, clock)
+        self._records = LostRecords(client, stores)
         self._status = StatusWriter(client, stores, clock)
 
     async def reconcile(self, key: Key) -> timedelta | None:
@@ -98,6 +101,7 @@ class Reconciler:
             self._known.pop(key, None)
             self._putbacks.forget(key)
             self._removals.forget(key)
+            self._records.forget(key)
             self._alarms.forget(key)
             self._ailments.forget(key)
             self.config.forget(key)
@@ -148,6 +152,7 @@ class Reconciler:
 
     async def _decide(self, key: Key, record: RolloutRecord, known: Known, mono: float) -> Decision:
         now = self._clock.now()
+        await self._restore_records(key, record, known)
         known.config = await self._read_config(key, record)
         known.removed = await self._removals.find(view_of(record, known.config), self._stores, key)
 
@@ -163,6 +168,9 @@ class Reconciler:
         if plan.is_watched != known.is_watched:
             known.is_watched = plan.is_watched
             s, plan = look()
+        if _lacks_cause(s, plan):
+            await self._ailments.insist(key, plan.rejected)
+            s, plan = look()
         if plan.takes_away:
             await read_live(self._client, self._stores, s)
             s, plan = look()
@@ -170,6 +178,12 @@ class Reconciler:
             known.config = await self._read_config(key, record)
             s, plan = look()
         return Decision(record, s, plan)
+
+    async def _restore_records(self, key: Key, record: RolloutRecord, known: Known) -> None:
+        release, view = known.memory.release, view_of(record, known.config)
+        flying = release.artifact if release is not None else ""
+        for note in await self._records.restore(key, view, flying, self._clock.now()):
+            self._recorder.record(view, note)
 
     async def _read_config(self, key: Key, record: RolloutRecord) -> ConfigReading:
         return await self.config.read(record, [r.value for _, r in self._stores.artifacts.owned_by(key)])
@@ -238,6 +252,7 @@ class Reconciler:
             known.refused = (known.refused - set(map(type, applier.applied))) | applier.refused
             self._putbacks.done(applier.key, (putback.name_of(made.s, action) for action in applier.applied))
         deleted = {a.name for a in late if isinstance(a, plan_of.Delete)}
+        self._records.took_away(applier.key, deleted)
         known.children = (known.children | putback.children(made.s)) - deleted
         known.repaired |= applier.repaired
         return failure, False
@@ -342,6 +357,12 @@ def _log(plan: Plan, wrote: bool) -> None:
         wrote_status=wrote,
         waits_for=plan.waiting.key if plan.waiting else "",
     )
+
+
+def _lacks_cause(s: Snapshot, plan: Plan) -> bool:
+    """A verdict on boxes that did not come up would stand for good without a word on why."""
+    late = any(isinstance(a, plan_of.RecordRejected) and a.reason == DEADLINE for a in plan.actions)
+    return late and not (s.boxes_trouble or s.refusal)
 
 
 def _moves_boxes(actions: Sequence[plan_of.Action]) -> bool:

@@ -1,0 +1,82 @@
+"""Artifacts deleted by hand while they are needed come back as they were, verdicts and all (P3)."""
+
+import pytest
+
+from ombak.alarms.verdict import State
+from ombak.runtime import kinds
+from ombak.runtime.kube_port import ApiError
+from support.rig import NAME, NAMESPACE, Rig, template
+
+PATIENT = {"oneBox": {"bake": {"for": "0s"}}, "rolling": {"bake": {"for": "1h"}}, "bake": {"for": "1h"}}
+
+
+def delete(rig: Rig, artifact: str) -> None:
+    """What `kubectl delete artifact` does."""
+    rig.server.delete("kubectl", kinds.ARTIFACTS, NAMESPACE, f"{NAME}-{artifact}")
+
+
+def statuses(rig: Rig) -> dict[str, dict[str, object]]:
+    """The verdicts on record by version, without their times."""
+    found = rig.server.all("Artifact")
+    return {o["spec"]["id"]: {k: v for k, v in (o.get("status") or {}).items() if v} for o in found}
+
+
+async def in_a_batch() -> tuple[Rig, str, str]:
+    """v1 is stable, v2 bakes in half of the boxes."""
+    rig = Rig()
+    old = await rig.installed()
+    rig.change(template=template("2.0.0"), strategy=PATIENT)
+    await rig.go_on("Rolling")
+    return rig, old, rig.wanted
+
+
+@pytest.mark.parametrize("lost", ["the stable one", "the one on its way", "both"])
+async def test_an_alarm_takes_a_release_back_although_records_were_deleted(lost: str) -> None:
+    """The version to go back to is known, whoever deleted its Artifact in the middle of a release."""
+    rig, old, new = await in_a_batch()
+    for artifact in {"the stable one": [old], "the one on its way": [new], "both": [old, new]}[lost]:
+        delete(rig, artifact)
+    await rig.reconcile()
+    assert set(statuses(rig)) == {old, new}
+    assert "RecordRestored" in rig.recorder.reasons
+    assert rig.status["memory"]["release"]["artifact"] == new
+    rig.alarms.state = State.ALARM
+    await rig.go_on("Reverted")
+    assert rig.boxes() == {old: 4}
+
+
+async def test_a_verdict_is_not_lost_with_its_record() -> None:
+    """A version that was taken back does not start again because somebody deleted its Artifact."""
+    rig, old, new = await in_a_batch()
+    rig.alarms.state = State.ALARM
+    await rig.go_on("Reverted")
+    rig.alarms.state = State.OK
+    before = statuses(rig)
+    delete(rig, new)
+    await rig.go_on("Reverted")
+    assert {k: v["rejected"]["reason"] for k, v in statuses(rig).items() if "rejected" in v} == {new: "AlarmFired"}  # type: ignore[index]
+    assert set(before) == {old, new}
+    assert rig.boxes() == {old: 4}
+
+
+async def test_what_nobody_needs_stays_deleted() -> None:
+    """An old version without boxes, which is neither wanted nor the one to go back to."""
+    rig, old, new = await in_a_batch()
+    rig.change(strategy={part: {"bake": {"for": "0s"}} for part in ("oneBox", "rolling")} | {"bake": {"for": "0s"}})
+    await rig.go_on("Stable")
+    await rig.reconcile()
+    delete(rig, old)
+    await rig.reconcile()
+    assert set(statuses(rig)) == {new}
+
+
+async def test_nothing_is_written_for_a_rollout_that_goes() -> None:
+    """The garbage collector deletes Artifacts while the watch of Rollouts may be late."""
+    rig = Rig()
+    old = await rig.installed()
+    rig.server.delete("kubectl", kinds.ARTIFACTS, NAMESPACE, f"{NAME}-{old}")
+    rig.is_watching = False
+    rig.server.delete("kubectl", kinds.ROLLOUTS, NAMESPACE, NAME)
+    with pytest.raises(ApiError):
+        await rig.reconcile()
+    assert statuses(rig) == {}
