@@ -79,7 +79,7 @@ async def test_a_rollout_deleted_and_created_again_starts_anew(shop: Shop) -> No
         second = await shop.phase("Stable")
         await shop.sized(3)
     uid = (await shop.get("Rollout", shop.name))["metadata"]["uid"]
-    children = [item for kind in ("Artifact", "ReplicaSet") for item in await shop.items(kind)]
+    children = [item for kind in ("Artifact", "Deployment") for item in await shop.items(kind)]
     assert {child["metadata"]["ownerReferences"][0]["uid"] for child in children} == {uid}
     assert second.artifact("stable") in await shop.boxes()
 
