@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import uuid
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ import pytest
 
 from harness import OperatorProcess, Shop, install
 from ombak.sandbox import Region
+from ombak.sandbox.client import ApiStatusError
 from parallel import Outcomes, Scenario
 from timeline import Timeline
 
@@ -45,7 +47,8 @@ def outcomes(request: pytest.FixtureRequest, region: Region, timeline: Timeline)
         shop = await Shop(region, timeline, namespace_for(name)).open()
         await scenario(shop, **parameters)
         shop.watcher.finish()
-        await shop.call("DELETE", f"/api/v1/namespaces/{shop.namespace}")
+        with contextlib.suppress(ApiStatusError):  # a test may have deleted it
+            await shop.call("DELETE", f"/api/v1/namespaces/{shop.namespace}")
         return "\n".join([shop.watcher.story(), *shop.notes])
 
     started = Outcomes(request.session.items, run)

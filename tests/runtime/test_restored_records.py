@@ -5,6 +5,7 @@ import pytest
 from ombak.alarms.verdict import State
 from ombak.runtime import kinds
 from ombak.runtime.kube_port import ApiError
+from ombak.simulation.client import Request
 from support.rig import NAME, NAMESPACE, Rig, template
 
 PATIENT = {"oneBox": {"bake": {"for": "0s"}}, "rolling": {"bake": {"for": "1h"}}, "bake": {"for": "1h"}}
@@ -80,3 +81,19 @@ async def test_nothing_is_written_for_a_rollout_that_goes() -> None:
     with pytest.raises(ApiError):
         await rig.reconcile()
     assert statuses(rig) == {}
+
+
+async def test_what_goes_while_another_is_written_comes_back_too() -> None:
+    """`kubectl delete artifacts --all` takes them one by one, and the first is being written anew meanwhile."""
+    rig, old, new = await in_a_batch()
+
+    def others(request: Request) -> None:
+        if request.told.startswith("create Artifact") and old in statuses(rig):
+            delete(rig, old)
+
+    rig.kube.before = others
+    delete(rig, new)
+    await rig.reconcile()
+    rig.kube.before = lambda _: None
+    await rig.reconcile()
+    assert set(statuses(rig)) == {old, new}

@@ -25,8 +25,8 @@ DEADLINE = "ProgressDeadlineExceeded"
 
 FORGIVEN_PERCENT = 10
 """So much of the time in which all boxes serve is taken off the time in which some were away: over a bake of half a
-day nodes are drained and come back, and that is no crash loop. What is away a tenth of the time is, and so is what never
-stays long enough for evidence: else it would come and go for ever."""
+day nodes are drained and come back, and that is no crash loop. What is away a tenth of the time is, and so is what
+never stays long enough for evidence: else it would come and go for ever."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -98,9 +98,7 @@ def _is_lacking(s: Snapshot, release: Release, have: int) -> bool:
     return asked_of(s, release.artifact) > have or bool(s.refusal)
 
 
-def _moved(
-    step: Step, s: Snapshot, have: int, is_up: bool, is_lacking: bool, is_proven: bool, now: datetime
-) -> Step:
+def _moved(step: Step, s: Snapshot, have: int, is_up: bool, is_lacking: bool, is_proven: bool, now: datetime) -> Step:
     if have > step.high_water:
         # A step may take many exchanges; it can grow no more often than it has boxes, so this ends.
         step = dataclasses.replace(step, high_water=have, progress_at=now, down_for=ZERO)

@@ -45,10 +45,11 @@ class LostRecords:
         there = {r.value.id: r.value for _, r in self._stores.artifacts.owned_by(key)}
         seen = self._seen.get(key, {}) | there
         needed = self._needed(key, seen) | {flying, rollout.artifact}
-        lost = [r for r in seen.values() if r.id not in there and r.id in needed and r.is_genuine]
+        # What goes while something is written here is not there at the next pass; until then it counts as seen.
+        self._seen[key] = {i: r for i, r in seen.items() if i in there or i in needed}
+        lost = [r for r in self._seen[key].values() if r.id not in there and r.is_genuine]
         for record in lost:
             await self._write(rollout, record, now)
-        self._seen[key] = {r.value.id: r.value for _, r in self._stores.artifacts.owned_by(key)}
         return tuple(map(_note, lost))
 
     def _needed(self, key: Key, seen: Seen) -> set[str]:

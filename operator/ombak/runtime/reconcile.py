@@ -251,8 +251,9 @@ class Reconciler:
         finally:
             known.refused = (known.refused - set(map(type, applier.applied))) | applier.refused
             self._putbacks.done(applier.key, (putback.name_of(made.s, action) for action in applier.applied))
-        deleted = {a.name for a in late if isinstance(a, plan_of.Delete)}
-        self._records.took_away(applier.key, deleted)
+        gone = [a for a in late if isinstance(a, plan_of.Delete)]
+        deleted = {a.name for a in gone}
+        self._records.took_away(applier.key, (a.name for a in gone if a.kind == kinds.ARTIFACTS.kind))
         known.children = (known.children | putback.children(made.s)) - deleted
         known.repaired |= applier.repaired
         return failure, False

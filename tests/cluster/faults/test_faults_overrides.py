@@ -108,6 +108,34 @@ async def _superseded(lab: Lab) -> None:
     assert old not in await shop.boxes()
 
 
+def test_an_approved_override_lets_the_fix_pass_the_alarm_that_it_ends(people: Lab, running: OperatorProcess) -> None:
+    """The fix goes on step by step while the alarm is on, and is stable only when it has ended."""
+    people.run(_passed_alarm(people))
+
+
+async def _passed_alarm(lab: Lab) -> None:
+    shop = await lab.shop("incident")
+    await shop.installed(manifests.switch(), manifests.rollout(replicas=4, alarms=manifests.alarms()))
+    await shop.switch(manifests.FIRING)
+    fix = await shop.release("1.1.0")
+    await shop.until(lambda now: "an alarm to end" in now.waits_for, "a hold by the alarm")
+    passes = [{"kind": "Alarm", "name": "service"}]
+    await asyncio.to_thread(ask, lab, "alice", namespace=shop.namespace, artifact=fix, passes=passes, bake=None)
+    told = await asyncio.to_thread(in_state, lab, "Pending", "fix", shop.namespace)
+    words = shlex.split(told["message"].partition("overrides: ")[2].replace("YOUR-USER-NAME", "bob"))
+    bob = f"--kubeconfig={lab.region.kubeconfig_for('bob')}"
+    await asyncio.to_thread(lab.region.kubectl, bob, *words[1:])
+    held = await shop.until(
+        lambda now: (now.release.get("step") or {}).get("goal") == 4 and "that was there before" in now.waits_for,
+        "all boxes, held by the alarm",
+    )
+    assert held.artifact("stable") != fix
+    await shop.switch(manifests.OK)
+    await shop.until(lambda now: now.phase == "Stable" and now.artifact("stable") == fix, "the fix")
+    events = [e["message"] for e in await shop.items("Event") if e["reason"] == "Overridden"]
+    assert any("in spite of an alarm" in message and "approved by bob" in message for message in events)
+
+
 def test_no_other_artifact_starts_while_one_is_active(people: Lab, running: OperatorProcess) -> None:
     """The wait names the Override, and the command that it tells ends it."""
     people.run(_held(people))
@@ -229,31 +257,3 @@ def _forge_all(lab: Lab, namespace: str, artifact: str) -> None:
     status = {"status": {"state": "Active", "approvedBy": ["bob"], "message": "it is fine"}}
     lab.region.plane.client.call("PATCH", path(namespace, "under-an-audit", "status"), status)
     void("under-an-audit", "was altered since it was created")
-
-
-def test_an_approved_override_lets_the_fix_pass_the_alarm_that_it_ends(people: Lab, running: OperatorProcess) -> None:
-    """The fix goes on step by step while the alarm is on, and is stable only when it has ended."""
-    people.run(_passed_alarm(people))
-
-
-async def _passed_alarm(lab: Lab) -> None:
-    shop = await lab.shop("incident")
-    await shop.installed(manifests.switch(), manifests.rollout(replicas=4, alarms=manifests.alarms()))
-    await shop.switch(manifests.FIRING)
-    fix = await shop.release("1.1.0")
-    await shop.until(lambda now: "an alarm to end" in now.waits_for, "a hold by the alarm")
-    passes = [{"kind": "Alarm", "name": "service"}]
-    await asyncio.to_thread(ask, lab, "alice", namespace=shop.namespace, artifact=fix, passes=passes, bake=None)
-    told = await asyncio.to_thread(in_state, lab, "Pending", "fix", shop.namespace)
-    words = shlex.split(told["message"].partition("overrides: ")[2].replace("YOUR-USER-NAME", "bob"))
-    bob = f"--kubeconfig={lab.region.kubeconfig_for('bob')}"
-    await asyncio.to_thread(lab.region.kubectl, bob, *words[1:])
-    held = await shop.until(
-        lambda now: (now.release.get("step") or {}).get("goal") == 4 and "that was there before" in now.waits_for,
-        "all boxes, held by the alarm",
-    )
-    assert held.artifact("stable") != fix
-    await shop.switch(manifests.OK)
-    await shop.until(lambda now: now.phase == "Stable" and now.artifact("stable") == fix, "the fix")
-    events = [e["message"] for e in await shop.items("Event") if e["reason"] == "Overridden"]
-    assert any("in spite of an alarm" in message and "approved by bob" in message for message in events)
