@@ -23,7 +23,7 @@ help:
 	@echo 'make test            every test, on a real control plane too (about forty minutes on two cores)'
 	@echo 'make test-fast       those that need no control plane, without long searches for faults (under a minute)'
 	@echo 'make simulate        many seeded releases with faults, in memory, on all cores; RUNS=1000 SEED=1'
-	@echo 'make bench           requests, CPU and memory, measured on a real control plane'
+	@echo 'make bench           requests against targets, CPU and memory, on a real control plane [PEER=binary PEER_CRDS=dir]'
 	@echo 'make lint            style, types, import contract, generated files'
 	@echo 'make generate        write crds/ and docs/reference.md anew'
 	@echo 'make clean           remove .venv and caches from here'
@@ -55,7 +55,7 @@ simulate: $(READY)
 	$(BIN)/python -m ombak.simulation --runs $(RUNS) --seed $(SEED) --jobs 0
 
 bench: $(READY)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(if $(PEER),--peer $(PEER) --peer-crds $(PEER_CRDS))
 
 lint: $(READY)
 	$(BIN)/ruff check $(CODE)
