@@ -10,6 +10,10 @@ CODE := operator tests $(wildcard benchmarks)
 RUNS ?= 1000
 SEED ?= 1
 
+# Test processes read the same code again and again, and so does every operator that a test starts: bytecode is kept, even
+# where the environment says otherwise. `make clean` removes it.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo demo-regions test test-fast simulate bench lint generate clean
 .DELETE_ON_ERROR:
 
@@ -17,9 +21,9 @@ help:
 	@echo 'make demo [KEEP=1]   a good and a bad release on a real control plane, here and now'
 	@echo 'make demo-regions    a hub and three regions: a good version travels, a bad one is stopped (about four minutes)'
 	@echo 'make test            every test, on a real control plane too (about forty minutes on two cores)'
-	@echo 'make test-fast       those that need no control plane, without long searches for faults (a minute)'
+	@echo 'make test-fast       those that need no control plane, without long searches for faults (under a minute)'
 	@echo 'make simulate        many seeded releases with faults, in memory, on all cores; RUNS=1000 SEED=1'
-	@echo 'make bench           requests, CPU and memory, measured on a real control plane'
+	@echo 'make bench           requests against targets, CPU and memory, on a real control plane [PEER=binary PEER_CRDS=dir]'
 	@echo 'make lint            style, types, import contract, generated files'
 	@echo 'make generate        write crds/ and docs/reference.md anew'
 	@echo 'make clean           remove .venv and caches from here'
@@ -45,13 +49,13 @@ test: $(READY)
 	$(BIN)/python -m pytest
 
 test-fast: $(READY)
-	$(BIN)/python -m pytest -m 'not cluster and not breadth' -n 2
+	$(BIN)/python -m pytest -m 'not cluster and not breadth' -n 2 --hypothesis-profile=quick
 
 simulate: $(READY)
 	$(BIN)/python -m ombak.simulation --runs $(RUNS) --seed $(SEED) --jobs 0
 
 bench: $(READY)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(if $(PEER),--peer $(PEER) --peer-crds $(PEER_CRDS))
 
 lint: $(READY)
 	$(BIN)/ruff check $(CODE)

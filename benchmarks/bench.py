@@ -19,13 +19,11 @@ COLLECTION = f"/apis/ombak.dev/v1alpha1/namespaces/{NAMESPACE}/rollouts"
 Json = dict[str, Any]
 
 
-class OperatorUnderTest:
-    """`ombak run` as a child process with the operator's own rights."""
+class ProcessUnderTest:
+    """A controller as a child process."""
 
-    def __init__(self, region: Region, log: Path) -> None:
+    def __init__(self, command: list[str], log: Path) -> None:
         self._log = log.open("ab")
-        command = [sys.executable, "-m", "ombak", "run", "--prometheus", region.prometheus_url, "--qps", "1000"]
-        command += ["--kubeconfig", str(region.kubeconfig_for("ombak"))]
         self.started = time.monotonic()
         self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log)
         self._usage = psutil.Process(self._process.pid)
@@ -46,6 +44,14 @@ class OperatorUnderTest:
         self._log.close()
 
 
+class OperatorUnderTest(ProcessUnderTest):
+    """`ombak run` with the operator's own rights."""
+
+    def __init__(self, region: Region, log: Path) -> None:
+        command = [sys.executable, "-m", "ombak", "run", "--prometheus", region.prometheus_url, "--qps", "1000"]
+        super().__init__([*command, "--kubeconfig", str(region.kubeconfig_for("ombak"))], log)
+
+
 @contextlib.contextmanager
 def bench_region() -> Iterator[Region]:
     """A region with the CRDs, the operator's rights and the namespace."""
@@ -57,7 +63,7 @@ def bench_region() -> Iterator[Region]:
 
 
 def rollout(name: str, version: str, **spec: Any) -> Json:
-    """Ten boxes: one box, three batches, no bake, as the peer was measured."""
+    """Ten boxes: one box, three batches, no bake, as the peer is measured."""
     no_bake = {"bake": {"for": "0s"}}
     return {
         "apiVersion": "ombak.dev/v1alpha1",
@@ -99,9 +105,9 @@ def release_all(region: Region, count: int, version: str) -> None:
     for_all(lambda name: set_version(region, name, version), names(count))
 
 
-def set_version(region: Region, name: str, version: str) -> None:
+def set_version(region: Region, name: str, version: str, collection: str = COLLECTION) -> None:
     """Ask for another version of one Rollout."""
-    path = f"{COLLECTION}/{name}"
+    path = f"{collection}/{name}"
     found = region.plane.client.call("GET", path)
     found["spec"]["template"]["spec"]["containers"][0]["image"] = f"registry.example/app:{version}"
     region.plane.client.call("PUT", path, found)

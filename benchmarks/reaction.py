@@ -9,7 +9,7 @@ from datetime import datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
-from benchmarks import bench, peer
+from benchmarks import bench
 from ombak.sandbox import Region
 
 
@@ -36,7 +36,7 @@ class Gauge:
 
 
 def alarm(period_s: int) -> bench.Json:
-    """One point over the threshold is an alarm, as the peer was measured."""
+    """One point over the threshold is an alarm."""
     metric = {
         "query": "bench_bad",
         "comparison": "GreaterThanThreshold",
@@ -72,11 +72,9 @@ def measure(period_s: int, runs: int, log: Path) -> None:
             delays = [one_run(region, gauge, n, period_s) for n in range(1, runs + 1)]
         finally:
             operator.stop()
-    median, other = statistics.median(delays), peer.REACTION_S.get(period_s)
+    median = statistics.median(delays)
     print(f"\nperiod {period_s} s, {runs} runs: bad value visible -> first revert write")
     print(f"  min {min(delays):.2f} s, median {median:.2f} s, max {max(delays):.2f} s")
-    if other:
-        print(f"  ratio to the peer's median: {median / other:.2f}")
 
 
 def one_run(region: Region, gauge: Gauge, number: int, period_s: int) -> float:

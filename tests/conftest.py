@@ -15,6 +15,8 @@ from ombak.sandbox.region import OPERATOR_USER
 settings.register_profile(
     "ombak", deadline=None, derandomize="CI" in os.environ, suppress_health_check=[HealthCheck.too_slow]
 )
+# For `make test-fast`; `make test` tries all examples.
+settings.register_profile("quick", settings.get_profile("ombak"), max_examples=20)
 settings.load_profile("ombak")
 
 _kept_logs = pytest.StashKey[str]()

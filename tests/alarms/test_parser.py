@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ombak.alarms import syntax
 from ombak.alarms.errors import ExpressionError
 from ombak.alarms.parser import parse
+from support.effort import examples
 from support.expressions import expressions, refs
 
 _KEYWORDS = ["ALARM", "OK", "INSUFFICIENT_DATA", "AT_LEAST", "AND", "OR", "NOT", "TRUE", "FALSE"]
@@ -67,14 +68,14 @@ def test_an_expression_at_a_limit_is_printed_without_more_parentheses(text: str)
 
 
 @given(_SOUP | st.text(max_size=300))
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_any_text_is_an_expression_or_an_expression_error(text: str) -> None:
     """Nothing else is ever raised, and the error points into the text and can be shown."""
     _is_read_or_refused(text)
 
 
 @given(_REPEATED | _SEEDED)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_a_text_of_any_length_is_an_expression_or_an_expression_error(text: str) -> None:
     """Up to the 10,240 characters that an expression may have."""
     _is_read_or_refused(text)
@@ -144,6 +145,7 @@ _SHORT = 1_250
 _TIMES = 8
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize("name", _GROWING)
 def test_reading_takes_linear_time(name: str) -> None:
     """Eight times the text is eight times the calls, where a square would be sixty-four times.

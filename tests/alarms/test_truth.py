@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from ombak.alarms import parser, truth
 from ombak.alarms.syntax import And, AtLeast, Constant, Expression, Is, Not, Or, Ref, references
 from ombak.api.health import Certainty, State
+from support.effort import examples
 from support.expressions import expressions, few_refs
 
 _CHILDREN = st.one_of(
@@ -38,7 +39,7 @@ def _holds(expression: Expression, worlds: dict[Ref, truth.World]) -> bool:
 
 
 @given(expressions(few_refs, size=8), _WORLDS)
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 def test_truth_is_what_trying_every_way_gives(expression: Expression, children: dict[Ref, truth.Child]) -> None:
     """`state` is the reading of AWS; Certain exactly if every way gives the same."""
     found = truth.evaluate(expression, children)

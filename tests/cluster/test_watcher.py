@@ -16,9 +16,10 @@ OLD, NEW = "a1old", "a1new"
 class Story:
     """A made-up sequence of events, a second apart."""
 
-    def __init__(self, replicas: int, zones: tuple[str, ...] = ()) -> None:
+    def __init__(self, replicas: int, zones: tuple[str, ...] = (), batch: str = "33%") -> None:
         self.events: list[Seen] = []
         self._zones = zones
+        self._strategy = {"rolling": {"batch": batch}}
         self.spec(replicas)
         for number in range(replicas):
             zone = zones[number % len(zones)] if zones else ""
@@ -37,7 +38,7 @@ class Story:
     def spec(self, replicas: int, phase: str = "Stable", release: dict[str, Any] | None = None) -> None:
         version = self._next()
         memory = {"memory": {"release": release}} if release else {}
-        spec = {"replicas": replicas, "zones": list(self._zones)}
+        spec = {"replicas": replicas, "zones": list(self._zones), "strategy": self._strategy}
         status = {"phase": phase, "observedGeneration": 1, **memory}
         self.events.append(RolloutSeen(version, version, "u", 1, spec, status, {}, is_gone=False))
 
@@ -123,6 +124,19 @@ def test_growth_is_owed_only_when_it_can_be_there() -> None:
     assert "under the floor of 14 of 20" in judge(story.events).violations[0]
 
 
+def test_a_batch_is_a_batch_while_replicas_move_too() -> None:
+    """An autoscaler that is never at rest is no excuse: of 100 boxes or a few more no more than ten are away."""
+    story = Story(100, batch="10%")
+    story.spec(102)
+    story.take(*range(4))
+    story.spec(104)
+    story.take(*range(4, 10))
+    assert not judge(story.events).violations
+
+    story.take(10)
+    assert "more than a batch away" in judge(story.events).violations[0]
+
+
 def test_two_zones_at_once_are_a_broken_promise() -> None:
     """One box of two zones each is within floor and batch of nine, and still wrong (P6)."""
     story = Story(9, zones=("a", "b", "c"))
@@ -144,6 +158,20 @@ def test_more_boxes_of_the_new_version_than_were_approved_are_a_broken_promise(g
 
     assert bool(judge(story.events).violations) == is_broken
     assert judge(story.events).most(NEW) == 2
+
+
+@pytest.mark.parametrize(("goal", "is_broken"), [(4, True), (10, False)], ids=["a batch", "everywhere"])
+def test_growth_goes_to_the_old_version_unless_all_were_approved(goal: int, is_broken: bool) -> None:
+    """Somebody scales in the middle of a release."""
+    story = Story(10)
+    story.spec(10, phase="Rolling", release={"artifact": NEW, "mode": "Forward", "step": {"number": 2, "goal": goal}})
+    for number in range(goal):
+        story.box(f"new-{number}", NEW)
+    story.spec(12, phase="Rolling", release={"artifact": NEW, "mode": "Forward", "step": {"number": 2, "goal": goal}})
+    assert not judge(story.events).violations
+
+    story.box("one-more", NEW)
+    assert bool(judge(story.events).violations) == is_broken
 
 
 def _numbers() -> Iterator[tuple[int, int]]:

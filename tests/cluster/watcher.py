@@ -53,6 +53,11 @@ class Promise:
         most = max(1, min(share(self.batch, self.replicas, round_up=False), 33 * self.replicas // 100))
         return max(self.floor, self.replicas - most)
 
+    @property
+    def surge(self) -> int:
+        """So many boxes of a new version may be there beyond what is approved: none may be away, so one comes first."""
+        return int(self.floor >= self.replicas)
+
     def share_of(self, zone: str) -> int:
         """So many boxes belong into a zone."""
         whole, rest = divmod(self.replicas, len(self.zones))
@@ -114,11 +119,15 @@ class _Replay:
         self._blinked: dict[str, float] = {}
         self._promise: Promise | None = None
         self._rollout: RolloutSeen | None = None
-        self._floor = 0
+        self._floor = self._least = self._surge = 0
+        """What is owed while `replicas` moves: the smallest floor and batch, the largest surge of all sizes since the
+        boxes were complete."""
         self._due: float | None = None
         """When what is owed since the last change of `replicas` is due; None until the operator has seen it."""
         self._is_full = False
         """All boxes have served since `replicas` last changed, so that what is missing is missing because of us."""
+        self._known: int | None = None
+        """The last `replicas` that the operator spoke of."""
         self._approved_at: tuple[str, int, int] | None = None
 
     def feed(self, seen: Seen) -> None:
@@ -133,15 +142,19 @@ class _Replay:
         promise = promise_of(seen)
         if self._promise is None or promise.replicas != self._promise.replicas:
             self._floor = min(self._floor, promise.floor)
+            self._least = min(self._least, promise.least)
+            self._surge = max(self._surge, promise.surge)
             self._is_full = False
             self._due = None
         self._promise = promise
+        if self._known is None or seen.observed >= seen.generation:
+            self._known = promise.replicas
         if self._due is None and seen.observed >= seen.generation:
             self._due = seen.at + FOLLOW_S
         step = seen.release.get("step") or {}
         name = (str(seen.release.get("artifact", "")), int(step.get("number", 0)))
         if not seen.release or self._approved_at is None or self._approved_at[:2] != name:
-            self._approved_at = (*name, promise.replicas) if seen.release else None
+            self._approved_at = (*name, self._known) if seen.release else None
 
     def _take_pod(self, seen: PodSeen) -> None:
         before = self._pods.get(seen.name)
@@ -180,6 +193,7 @@ class _Replay:
             self._floor = self._promise.floor
         if serving >= self._promise.replicas:
             self._is_full = True
+            self._least, self._surge = self._promise.least, self._promise.surge
 
     def _check_removal(self, seen: PodSeen) -> None:
         if self._promise is None or self._rollout is None or self._rollout.is_gone:
@@ -189,12 +203,12 @@ class _Replay:
         found.removals += 1
         found.lowest = serving if found.lowest is None else min(found.lowest, serving)
         if self._is_excused(seen.at):
-            self._floor, self._is_full = min(self._floor, serving), False
+            self._floor, self._least, self._is_full = min(self._floor, serving), 0, False
             return
         told = f"at {seen.version} ({self._rollout.phase}) {seen.name} went and {serving} boxes served"
         if serving < self._floor:
             found.violations.append(f"{told}, under the floor of {self._floor} of {self._promise.replicas}")
-        elif self._is_full and serving < self._promise.least:
+        elif serving < self._least:
             found.violations.append(f"{told}, more than a batch away of {self._promise.replicas}")
         self._check_zones(seen, told)
 
@@ -210,7 +224,10 @@ class _Replay:
             self.judgement.violations.append(f"{told}, boxes are away in zones {', '.join(lacking)} at once")
 
     def _check_approval(self, found: Exposure) -> None:
-        """Nobody runs more of a new version than was approved; one may be there beyond it where it surges."""
+        """Nobody runs more of a new version than was approved; one may be there beyond it where it surges.
+
+        Growth goes to the old version, unless all boxes were approved: then all that come are of the new one.
+        """
         if self._rollout is None or self._promise is None or self._approved_at is None:
             return
         release = self._rollout.release
@@ -218,11 +235,9 @@ class _Replay:
             return
         if self._is_excused(found.at):
             return
-        if self._approved_at[2] != self._promise.replicas:
-            return
-        surge = int(self._promise.floor >= self._promise.replicas)
         goal = int((release.get("step") or {}).get("goal", 0))
-        if found.boxes > goal + surge:
+        is_everywhere = goal >= self._approved_at[2]
+        if found.boxes > (max(goal, self._promise.replicas) if is_everywhere else goal) + self._surge:
             self.judgement.violations.append(
                 f"at {found.version} there were {found.boxes} boxes of {found.artifact}, and {goal} were approved"
             )

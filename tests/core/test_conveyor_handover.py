@@ -121,6 +121,7 @@ FORGED = [
 ]
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize("forged", FORGED)
 @pytest.mark.parametrize("moment", [0.1, 4.5, 12], ids=["before", "meanwhile", "after"])
 def test_what_a_region_says_of_itself_proves_nothing(forged: dict[str, str], moment: float) -> None:

@@ -14,6 +14,7 @@ from ombak.core.conveyor.memory import HubMemory
 from ombak.core.conveyor.snapshot import JobState
 from ombak.core.overrides.facts import OverrideFacts
 from support.conveyor import hours, override, push, region, spec, stage, version_of, world
+from support.effort import examples
 
 NAMES = ("a-1", "b-1", "c-1", "c-2", "d-1", "d-2")
 TAGS = ("v1", "v2", "v3", "v4")
@@ -273,5 +274,5 @@ class Conveyor(RuleBasedStateMachine):
 
 TestConveyor = Conveyor.TestCase
 TestConveyor.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(60), stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -371,6 +371,15 @@ def test_changes_that_are_overtaken_while_they_wait_are_counted() -> None:
     assert load_memory(dump_memory(second.memory)) == second.memory
 
 
+def test_of_a_wait_that_overtook_nothing_only_the_length_is_told() -> None:
+    """Nobody needs to read of 0 changes."""
+    waited = decide(wanting(GateFacts((window(),))), NOW)
+
+    started = decide(wanting(GateFacts(), memory=waited.memory), later(300))
+
+    assert started.notes[0].message.endswith("boxes. It comes after a wait of 5m.")
+
+
 def test_a_change_that_is_taken_back_does_not_wait_any_more() -> None:
     """The user went back to what runs."""
     waited = decide(wanting(GateFacts((window(),))), NOW)

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ombak.api.window import WindowSpec
+from ombak.core.gates import recurrence
 from ombak.core.gates.compile import compile_window
 from ombak.core.gates.gate import Context, Moment
 from ombak.core.gates.localtime import instant
@@ -19,6 +20,7 @@ from ombak.core.gates.problems import UnreadableWindow
 from ombak.core.gates.schedule import REACH, Schedule
 from ombak.core.gates.spans import intersect, shifted, span_at, subtract, union
 from ombak.core.gates.windows import WindowGate, WindowView, next_open_of_all
+from support.effort import examples
 
 WEEK = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 OFFICE = {"days": ["Mon", "Tue", "Wed", "Thu"], "from": "09:00", "to": "16:00"}
@@ -375,6 +377,15 @@ def test_a_window_that_never_opens_says_so() -> None:
     assert "never opens within 400 days" in found.what
 
 
+def test_a_rule_that_never_comes_is_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search goes to the year 9999; whoever asks afterwards, for whatever moment, is answered at once."""
+    begin = datetime.fromisoformat("2026-01-01T00:00")
+    rule = recurrence.parse_recurrence("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", begin, ZoneInfo("UTC"))
+    monkeypatch.delattr(recurrence, "rrulestr")
+
+    assert list(rule.times(begin.replace(year=2030))) == []
+
+
 def test_steps_pass_a_closed_window() -> None:
     """Windows say when a deployment may start (R89)."""
     assert held(WindowView("nowhere"), moment=Moment.STEP) is None
@@ -473,7 +484,7 @@ def drawn_windows(draw: Any) -> tuple[Schedule, list[dict[str, Any]]]:
 HORIZONS = st.integers(0, 100).map(lambda hours: timedelta(hours=hours))
 
 
-@settings(SLOWLY, max_examples=150)
+@settings(SLOWLY, max_examples=examples(150))
 @given(drawn_windows(), MOMENTS, HORIZONS)
 def test_the_next_opening_is_the_first_one(drawn: tuple[Schedule, Any], now: datetime, horizon: timedelta) -> None:
     """It is open then, and not a second before; between the two it is not open at any moment asked about."""
@@ -492,7 +503,7 @@ def test_the_next_opening_is_the_first_one(drawn: tuple[Schedule, Any], now: dat
     assert not any(made.is_open(moment, horizon) for moment in between)
 
 
-@settings(SLOWLY, max_examples=150)
+@settings(SLOWLY, max_examples=examples(150))
 @given(drawn_windows(), MOMENTS, HORIZONS)
 def test_the_next_close_is_the_end_of_what_is_open(
     drawn: tuple[Schedule, Any], now: datetime, horizon: timedelta
@@ -515,7 +526,7 @@ def test_the_next_close_is_the_end_of_what_is_open(
     assert made.is_open(closes - timedelta(seconds=1), horizon)
 
 
-@settings(SLOWLY, max_examples=150)
+@settings(SLOWLY, max_examples=examples(150))
 @given(drawn_windows(), MOMENTS, st.integers(0, 60 * 24 * 30))
 def test_openings_come_in_order(drawn: tuple[Schedule, Any], now: datetime, minutes: int) -> None:
     """Whoever asks later never hears of an earlier opening."""
@@ -525,7 +536,7 @@ def test_openings_come_in_order(drawn: tuple[Schedule, Any], now: datetime, minu
     assert first is None or second is None or first <= second
 
 
-@settings(SLOWLY, max_examples=150)
+@settings(SLOWLY, max_examples=examples(150))
 @given(drawn_windows(), st.integers(0, 1439))
 def test_it_is_never_open_during_an_exception(drawn: tuple[Schedule, list[dict[str, Any]]], minute: int) -> None:
     """At any minute of a closed day, whatever else it says."""
@@ -536,7 +547,7 @@ def test_it_is_never_open_during_an_exception(drawn: tuple[Schedule, list[dict[s
             assert not made.is_open(moment)
 
 
-@settings(SLOWLY, max_examples=60)
+@settings(SLOWLY, max_examples=examples(60))
 @given(st.lists(drawn_windows(), min_size=2, max_size=3), MOMENTS, HORIZONS)
 def test_several_windows_open_when_all_of_them_do(
     drawn: list[tuple[Schedule, Any]], now: datetime, horizon: timedelta
@@ -559,7 +570,7 @@ SPANS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)), max_size=6).
 )
 
 
-@settings(SLOWLY, max_examples=300)
+@settings(SLOWLY, max_examples=examples(300))
 @given(SPANS, SPANS, st.integers(0, 85))
 def test_arithmetic_of_spans_is_that_of_sets(left: Any, right: Any, minute: int) -> None:
     """Minute by minute."""

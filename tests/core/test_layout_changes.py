@@ -18,6 +18,7 @@ from ombak.core.memory import Memory, Mode, Position, Release
 from ombak.core.report import is_urgent, report
 from ombak.core.snapshot import TemplateCheck
 from ombak.simulation import pure
+from support.effort import examples
 from support.snapshots import (
     ALARM,
     NOW,
@@ -167,7 +168,7 @@ class World:
         return goal_of(layout.segments(spec, spec.replicas or 0), release.position) if release else self.asked
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(SHAPES, st.integers(1, 30), st.integers(0, 20), st.lists(st.tuples(SHAPES, st.integers(1, 30)), max_size=4))
 def test_without_evidence_no_change_of_the_spec_exposes_more(
     shape: Shape, replicas: int, ticks: int, changes: list[tuple[Shape, int]]
@@ -188,7 +189,7 @@ def test_without_evidence_no_change_of_the_spec_exposes_more(
         most = max(most, world.planned)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(SHAPES, st.integers(1, 30), st.integers(0, 20), st.lists(st.tuples(SHAPES, st.integers(1, 30)), max_size=3))
 def test_a_revert_still_ends(shape: Shape, replicas: int, ticks: int, changes: list[tuple[Shape, int]]) -> None:
     """P3: however the boxes are to be spread meanwhile."""

@@ -18,6 +18,7 @@ from ombak.core.ownership import live_replicas
 from ombak.core.plan import CreateFleet, Plan, ScaleFleet, WriteOneBox
 from ombak.core.snapshot import Snapshot, TemplateCheck
 from ombak.simulation import pure
+from support.effort import examples
 from support.snapshots import (
     ALARM,
     NOW,
@@ -284,7 +285,7 @@ def worlds(draw: Any) -> Snapshot:
     return world(draw)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=examples(15))
 @given(worlds(), st.sampled_from([(), (id_of("v2"), id_of("v3"))]), st.sampled_from([0, 3, 9, 10**6]))
 def test_every_release_comes_to_an_end(s: Snapshot, ill: tuple[str, ...], alarm_at: int) -> None:
     """7, P3: Stable or Reverted in bounded ticks; 2: and then nothing more is done."""
@@ -297,7 +298,7 @@ def test_every_release_comes_to_an_end(s: Snapshot, ill: tuple[str, ...], alarm_
     assert len({a.removesuffix(" one box") for a, _ in sizes(end)}) == 1
 
 
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=examples(10))
 @given(worlds(), st.integers(0, 30), st.integers(0, 6), st.sampled_from([2, 10**6]))
 def test_stopping_after_any_write_comes_to_the_same_end(s: Snapshot, ticks: int, count: int, alarm_at: int) -> None:
     """3, P4: a plan cut off anywhere and decided anew ends where the whole plan would have."""
@@ -321,7 +322,7 @@ def test_stopping_after_any_write_comes_to_the_same_end(s: Snapshot, ticks: int,
     assert decide(whole, now).phase == decide(cut, now).phase
 
 
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=examples(10))
 @given(worlds(), st.lists(st.integers(-5000, 5000), min_size=1, max_size=60))
 def test_a_clock_that_jumps_invents_no_bake(s: Snapshot, jumps: list[int]) -> None:
     """8: accrued bake is never more than the monotonic time of the step."""
@@ -344,7 +345,7 @@ def test_a_clock_that_jumps_invents_no_bake(s: Snapshot, jumps: list[int]) -> No
         assert release.step.ledger.accrued <= spent
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(worlds(), st.integers(0, 4), st.integers(0, 4), st.booleans())
 def test_a_stale_plan_never_exposes_more_than_was_approved(s: Snapshot, which: int, more: int, lost: bool) -> None:
     """4: a plan made from old knowledge, carried out later, meets newer versions of what it would change.

@@ -191,6 +191,7 @@ async def test_a_child_that_lost_its_label_is_found_again(rig: Rig) -> None:
     assert rig.condition("Stalled")["status"] == "False"
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize("bad", [False, True], ids=["release", "revert"])
 async def test_a_crash_after_any_request_changes_nothing_in_the_end(bad: bool) -> None:
     """Killed after each request in turn; the next process comes to the same end, and promotes nothing early."""

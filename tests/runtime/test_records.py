@@ -16,6 +16,7 @@ from ombak.runtime.decode_alarm import decode_alarm
 from ombak.runtime.drift import drift
 from ombak.runtime.observe import view_of
 from ombak.runtime.records import decode_artifact, decode_rollout, decode_workload, owner_of
+from support.effort import examples
 from support.rig import KEY, Rig, spec, template
 
 json_values = st.recursive(
@@ -78,7 +79,7 @@ Decode = Callable[[Mapping[str, Any]], Any]
 
 
 @pytest.mark.parametrize(("decode", "whole"), _CASES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(data=st.data())
 def test_any_object_becomes_a_record(decode: Decode, whole: dict[str, Any], data: st.DataObject) -> None:
     """Fields of any type, missing ones, and objects of another shape altogether."""

@@ -98,3 +98,16 @@ def test_only_what_came_after_the_mark_counts(tmp_path: Path) -> None:
 
     assert audit.counts(USER, since=before).writes.total() == 1
     assert audit.counts(USER, since=after) == RequestCounts()
+
+
+def test_one_namespace_can_be_counted_alone(tmp_path: Path) -> None:
+    """Requests of others, and those for no namespace, are left out."""
+    log = tmp_path / "audit.log"
+    places = ({"namespace": "shop"}, {"namespace": "other"}, {})
+    entries = [
+        entry("get", "pods", id=str(n), objectRef={"resource": "pods"} | place) for n, place in enumerate(places)
+    ]
+    log.write_text("".join(json.dumps(one) + "\n" for one in entries))
+
+    assert AuditLog(log).counts(USER, namespace="shop").gets.total() == 1
+    assert AuditLog(log).counts(USER).gets.total() == 3

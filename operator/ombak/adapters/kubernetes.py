@@ -60,7 +60,8 @@ class Access:
                 return False
             try:
                 configuration = await self._load()
-                self._tls = RESTClientObject(configuration).ssl_context
+                is_tls = str(configuration.host).startswith("https")
+                self._tls = RESTClientObject(configuration).ssl_context if is_tls else None
             except (config.ConfigException, yaml.YAMLError, OSError, ValueError, KeyError, TypeError) as error:
                 raise AccessError(f"no usable credentials: {error}") from error
             self._configuration, self._loaded_at = configuration, now

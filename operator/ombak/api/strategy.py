@@ -120,7 +120,11 @@ class Rolling(Model):
         MinAvailable, pydantic.Field(description="Boxes that always serve, never less than 66% of them.")
     ] = "66%"
     max_surge: Annotated[
-        IntOrPercent, pydantic.Field(description="Boxes that may run beyond replicas during a release.")
+        IntOrPercent,
+        pydantic.Field(
+            description="Boxes that may run beyond replicas during a release, where minAvailable forbids a batch to be "
+            "away."
+        ),
     ] = 0
     bake: Annotated[Bake, pydantic.Field(description="How long each batch is watched before the next.")] = (
         Bake.model_validate({"for": timedelta(minutes=5)})

@@ -1,5 +1,6 @@
 """`ombak crds` and `ombak policy`: what is installed in a cluster as files, from the models in `ombak.api`."""
 
+import functools
 import pathlib
 
 import click
@@ -30,6 +31,7 @@ def crd_files() -> dict[str, str]:
     return {f"{GROUP}_{kind.plural}.yaml": _HEADER + _yaml(kind) for kind in kinds.KINDS}
 
 
+@functools.cache
 def _yaml(kind: kinds.CustomKind) -> str:
     definition = crd.custom_resource_definition(kind)
     return yaml.dump(definition, Dumper=_PlainDumper, sort_keys=False, width=110, allow_unicode=True)

@@ -100,9 +100,12 @@ def _waited(scene: Scene) -> str:
     queued = scene.s.memory.queued
     if queued is None or (not queued.superseded and scene.now - queued.since < RECHECK):
         return ""
-    changes = "1 change was" if queued.superseded == 1 else f"{queued.superseded} changes were"
     length = timedelta(seconds=int((scene.now - queued.since).total_seconds()))
-    return f" It comes after a wait of {format_duration(length)}, in which {changes} overtaken by later ones."
+    told = f" It comes after a wait of {format_duration(length)}"
+    if not queued.superseded:
+        return f"{told}."
+    changes = "1 change was" if queued.superseded == 1 else f"{queued.superseded} changes were"
+    return f"{told}, in which {changes} overtaken by later ones."
 
 
 def _described(made: Plan, scene: Scene, release: Release, old: str) -> Plan:

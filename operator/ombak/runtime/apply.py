@@ -76,6 +76,8 @@ class Applier:
         """What was carried out, in order."""
         self.refused: set[type] = set()
         """What the API server did not carry out."""
+        self.has_told = False
+        """Whether the status of the Rollout was written too."""
 
     @property
     def key(self) -> Key:

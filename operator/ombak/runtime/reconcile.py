@@ -2,10 +2,8 @@
 
 import dataclasses
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
-
-import structlog
 
 from ombak.core import keeping
 from ombak.core import plan as plan_of
@@ -41,9 +39,7 @@ from ombak.runtime.putback import PutBacks
 from ombak.runtime.records import RolloutRecord
 from ombak.runtime.removals import Removals
 from ombak.runtime.store import Key
-from ombak.runtime.telling import Decision, StatusWriter
-
-log = structlog.get_logger()
+from ombak.runtime.telling import Decision, StatusWriter, log_pass
 
 RECHECK_AFTER = timedelta(seconds=30)
 """What the API server refused is tried again this often: a policy or a quota may have changed. Less than
@@ -122,6 +118,13 @@ class Reconciler:
         made = await self._decide(key, record, known, mono)
         known.seen_at, known.seen_now = mono, now
         applier = Applier(self._client, self._stores, made.s, record, self._clock.now())
+        try:
+            return await self._carry_out(made, known, applier, now)
+        finally:
+            log_pass(made.plan, applier)
+
+    async def _carry_out(self, made: Decision, known: Known, applier: Applier, now: datetime) -> timedelta | None:
+        key = applier.key
         try:
             failure, is_told = await self._act(made, known, applier)
         except ApiError as error:
@@ -228,7 +231,7 @@ class Reconciler:
             # A fact could not be put on record, so nothing was done: the rest of the status stands.
             status = refused(made.s.rollout.generation, failure, made.record.status, self._clock.now())
             known.failure = NO_FAILURE
-            await self._status.tell(made.record, known, status, applier.version)
+            applier.has_told = await self._status.tell(made.record, known, status, applier.version)
             return failure, True
         is_verdict = any(isinstance(a, VERDICTS) for a in early)
         if is_verdict:  # it is on record, so no later pass would tell of it
@@ -237,8 +240,6 @@ class Reconciler:
         known.memory, known.proof, known.cut_off = made.plan.memory, None, self.contact.lost
         if not is_verdict:
             self._record(made)
-        if wrote or early or late:
-            _log(made.plan, wrote)
         lost = keeping.notes(made.s)
         told = self._putbacks.notes(applier.key, made.s, late, known.children)
         for note in (*told, *(n for n in lost if n not in known.told)):
@@ -263,6 +264,7 @@ class Reconciler:
         answer = await self._status.report(made, known, applier.version)
         if answer is not None:
             applier.took(answer)
+            applier.has_told = True
         return answer is not None
 
     async def _confirm(self, record: RolloutRecord, version: str) -> None:
@@ -346,18 +348,6 @@ class Reconciler:
         if known.is_behind:
             delays.append(max(timedelta(milliseconds=100), self._status.counts_wait(known)))
         return min(delays, default=None)
-
-
-def _log(plan: Plan, wrote: bool) -> None:
-    """One canonical line for a pass that changes something."""
-    log.info(
-        "reconciled",
-        phase=plan.phase.value,
-        actions=[type(a).__name__ for a in plan.actions],
-        boxes=plan.boxes,
-        wrote_status=wrote,
-        waits_for=plan.waiting.key if plan.waiting else "",
-    )
 
 
 def _lacks_cause(s: Snapshot, plan: Plan) -> bool:

@@ -1,18 +1,23 @@
-"""Step 4 of a pass: what people are told, in the status, and when that is worth a write (design 5)."""
+"""Step 4 of a pass: what people are told, in status and log, and when a status is worth a write (design 5)."""
 
 import dataclasses
 import math
 from datetime import timedelta
 
+import structlog
+
 from ombak.core.plan import Plan
 from ombak.core.report import Status, is_stale, is_urgent, report
 from ombak.core.snapshot import Snapshot
 from ombak.runtime import kinds
+from ombak.runtime.apply import Applier
 from ombak.runtime.clock import Clock
 from ombak.runtime.known import Known
 from ombak.runtime.kube_port import KubeClient, Object
 from ombak.runtime.observe import Stores
 from ombak.runtime.records import RolloutRecord
+
+log = structlog.get_logger()
 
 COUNTS_AFTER = timedelta(seconds=30)
 """Counts alone are written when the last write is this old: a batch that comes up pod by pod costs no writes."""
@@ -55,10 +60,12 @@ class StatusWriter:
             return None
         return await self._write(made.record, known, version, status)
 
-    async def tell(self, record: RolloutRecord, known: Known, status: Status, version: str) -> None:
-        """Write a status in which little is new, if anything is; nothing of it is decided by a plan."""
-        if status != record.status:
-            self._stores.rollouts.upsert(await self._write(record, known, version, status))
+    async def tell(self, record: RolloutRecord, known: Known, status: Status, version: str) -> bool:
+        """Write a status in which little is new, if anything is, and return whether; no plan decides it."""
+        if status == record.status:
+            return False
+        self._stores.rollouts.upsert(await self._write(record, known, version, status))
+        return True
 
     def counts_wait(self, known: Known) -> timedelta:
         """Return how long counts alone still wait for a write; once they are due they get a turn, and keep it."""
@@ -89,6 +96,21 @@ class StatusWriter:
         known.recorded = (answer.get("status") or {}).get("memory") or {}
         known.written_at, known.counts_at, known.is_behind = self._clock.monotonic(), None, False
         return answer
+
+
+def log_pass(plan: Plan, applier: Applier) -> None:
+    """One canonical line for a pass that changed something or failed to: what was done, and what was not."""
+    if not plan.actions and not applier.has_told:
+        return
+    log.info(
+        "reconciled",
+        phase=plan.phase.value,
+        actions=[type(action).__name__ for action in applier.applied],
+        not_done=[type(action).__name__ for action in plan.actions if action not in applier.applied],
+        boxes=plan.boxes,
+        wrote_status=applier.has_told,
+        waits_for=plan.waiting.key if plan.waiting else "",
+    )
 
 
 def _knows_alarms(s: Snapshot) -> bool:

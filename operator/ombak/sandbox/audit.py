@@ -66,11 +66,12 @@ class AuditLog:
                     begun_watches.add(entry["auditID"])
                 yield entry
 
-    def counts(self, user: str, since: int = 0) -> RequestCounts:
-        """Requests of `user` by kind, from `since` on."""
+    def counts(self, user: str, since: int = 0, namespace: str | None = None) -> RequestCounts:
+        """Requests of `user` by kind, from `since` on; with `namespace` only those for objects in it."""
         counts = RequestCounts()
         for entry in self.entries(user, since):
-            _count(entry, counts)
+            if namespace is None or entry.get("objectRef", {}).get("namespace") == namespace:
+                _count(entry, counts)
         return counts
 
 

@@ -6,11 +6,13 @@ import asyncio
 import functools
 from typing import Any
 
+import pytest
 import yaml
 from lab import Lab, eventually, reads
 
 import manifests
 from harness import Shop
+from ombak.sandbox.client import ApiStatusError
 
 APP = {"app": manifests.NAME}
 
@@ -150,6 +152,16 @@ async def scale_needs_replicas(lab: Lab) -> None:
     assert live.spec["replicas"] == 1
     path = shop.path("Rollout", shop.name, "scale")
     assert (await shop.call("GET", path))["spec"]["replicas"] == 1
+
+    # One that is being deleted is left alone by the operator, so nobody fills it in.
+    going = manifests.rollout(replicas=0, name="going")
+    going["metadata"]["finalizers"] = ["ombak.test/kept"]
+    await shop.create(going)
+    await shop.call("DELETE", shop.path("Rollout", "going"))
+    await shop.patch("Rollout", "going", {"spec": {"replicas": None}})
+    with pytest.raises(ApiStatusError, match=r"spec\.replicas.* does not exist"):
+        await shop.call("GET", shop.path("Rollout", "going", "scale"))
+    await shop.patch("Rollout", "going", {"metadata": {"finalizers": None}})
 
 
 async def applying_leaves_what_others_wrote(lab: Lab) -> None:

@@ -12,6 +12,7 @@ from ombak.core.gates.problems import UnreadableWindow
 
 _FREQUENCIES = ("DAILY", "WEEKLY", "MONTHLY", "YEARLY")
 """What comes more often would make a rule of years cost minutes."""
+_END = datetime(9999, 12, 31)  # noqa: DTZ001 - local, and later than anything
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -23,11 +24,14 @@ class Recurrence:
     """The first one, local, without a zone."""
     until: datetime | None = None
     count: int | None = None
+    first: datetime | None = None
+    """The first time at which it comes, which may be after its start; None if it never does."""
 
     def times(self, until: datetime) -> Iterator[datetime]:
         """Return all local times of it from its start up to `until`, that one included."""
         last = until if self.until is None else min(until, self.until)
-        if last < self.start:
+        # A rule that never comes (the 30th of February) would be searched to the year 9999, each time.
+        if self.first is None or last < self.first:
             return iter(())
         found = takewhile(lambda each: each <= last, iter(_rule(self.rule, self.start, last)))
         return islice(found, self.count)
@@ -43,9 +47,9 @@ def parse_recurrence(text: str, start: datetime, zone: ZoneInfo) -> Recurrence:
     until, count = parts.pop("UNTIL", None), parts.pop("COUNT", None)
     rule = ";".join(f"{name}={value}" for name, value in parts.items())
     try:
-        _rule(rule, start, start)
+        first = next(iter(_rule(rule, start, _END)), None)
         last = None if until is None else _until(until, zone)
-        return Recurrence(rule, start, last, None if count is None else int(count))
+        return Recurrence(rule, start, last, None if count is None else int(count), first)
     except (ValueError, TypeError, KeyError) as error:
         raise UnreadableWindow(f"{text!r} is no RRULE of RFC 5545: {error}") from error
 
