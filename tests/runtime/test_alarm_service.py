@@ -361,6 +361,58 @@ def test_concurrency_is_bounded_and_releases_go_first() -> None:
     assert run_virtual(main()) == (4, 8)
 
 
+@pytest.mark.parametrize("is_active", [pytest.param(False, id="at rest"), pytest.param(True, id="releases")])
+def test_a_prometheus_that_hangs_takes_no_turn_from_another(is_active: bool) -> None:
+    """Two hundred questions to one that never answers, one to a healthy one: that is known all the time."""
+
+    async def main() -> int:
+        good, hanging = FakeSource({"up": {"x": constant(0.0)}}, delay=0.01), FakeSource(delay=3600)
+        service = AlarmService({"": good, "mimir": hanging}, LoopClock(), lambda _: None, rng=random.Random(1))
+        service.set_alarm(AlarmKey("shop", "errors"), _metric("up", period="30s"))
+        service.watch("r1", _wanted(), is_active=False)
+        for i in range(200):
+            spec = {
+                **_metric(f"x{i}", period="30s").model_dump(by_alias=True, mode="json"),
+                "source": {"name": "mimir"},
+            }
+            service.set_alarm(AlarmKey("shop", f"x{i}"), AlarmSpec.model_validate(spec))
+            service.watch(i, _wanted(f"ALARM(x{i})"), is_active=is_active)
+        running = asyncio.create_task(service.run())
+        await asyncio.sleep(30)
+        unknown = 0
+        for _ in range(300):
+            await asyncio.sleep(1)
+            unknown += service.verdict("r1", "revert").is_unknown
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        assert hanging.most_running <= 16
+        return unknown
+
+    assert run_virtual(main()) == 0
+
+
+@pytest.mark.parametrize(
+    ("limit", "is_known"), [pytest.param(40, True, id="patient"), pytest.param(9, False, id="not")]
+)
+def test_a_question_may_take_as_long_as_its_prometheus_may(limit: int, is_known: bool) -> None:
+    """What `timeout` of an endpoint says counts, up or down."""
+
+    async def main() -> bool:
+        source = FakeSource({RENDERED: {"front-1": constant(0.0)}}, delay=15, limit=timedelta(seconds=limit))
+        service = AlarmService({"": source}, LoopClock(), lambda _: None, rng=random.Random(1))
+        service.set_alarm(AlarmKey("shop", "errors"), _metric(period="1m"))
+        service.watch("r1", _wanted(), is_active=False)
+        running = asyncio.create_task(service.run())
+        await asyncio.sleep(50)
+        verdict = service.verdict("r1", "revert")
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        assert verdict.is_ok or "no answer within 9 s" in verdict.unknown[0]
+        return verdict.is_ok
+
+    assert run_virtual(main()) == is_known
+
+
 def test_a_change_is_heard_of_within_a_quarter_of_the_period() -> None:
     """From visible in Prometheus to `on_change`, over many changes at any phase: at most an active poll later."""
 

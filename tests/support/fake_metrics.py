@@ -68,6 +68,7 @@ class FakeSource:
     scraped: timedelta | None = None
     age: float = 0.0
     store: Store | None = None
+    limit: timedelta = timedelta(seconds=12)
 
     async def query_range(self, query: str, start: datetime, end: datetime, step: timedelta) -> QueryResult:
         if not query.startswith("min(timestamp("):  # goes with a question of a release

@@ -53,6 +53,11 @@ class PastSource:
     def __init__(self, source: MetricsSource) -> None:
         self._source = source
 
+    @property
+    def limit(self) -> timedelta:
+        """The same."""
+        return self._source.limit
+
     async def query_range(self, query: str, start: datetime, end: datetime, step: timedelta) -> QueryResult:
         """Evaluate over a range."""
         found = await self._source.query_range(query, start, end, step)
