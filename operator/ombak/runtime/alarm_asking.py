@@ -66,3 +66,8 @@ class Asker:
             seconds = abs(skew.total_seconds())
             message = f"the clock of Prometheus is {seconds:.0f} s {order} ours; set the clocks right"
             raise QueryError(QueryErrorKind.FAILED, message)
+
+
+def whole_milliseconds(moment: datetime) -> datetime:
+    """The moment as exactly as Prometheus takes one."""
+    return moment - timedelta(microseconds=moment.microsecond % 1000)

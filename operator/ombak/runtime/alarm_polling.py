@@ -18,7 +18,7 @@ from typing import Any
 
 from ombak.alarms import alerting, freshness, lookback, metric
 from ombak.alarms.verdict import Verdict, unknown_verdict
-from ombak.runtime.alarm_asking import Asker
+from ombak.runtime.alarm_asking import Asker, whole_milliseconds
 from ombak.runtime.alarm_interest import Leaf, RuleLeaf, guarded
 from ombak.runtime.alarm_lanes import AnyShared, Lanes
 from ombak.runtime.alarm_queries import (
@@ -31,6 +31,7 @@ from ombak.runtime.alarm_queries import (
     SharedRules,
     oldest_age,
 )
+from ombak.runtime.alarm_scrapes import ScrapeWatch
 from ombak.runtime.alarm_together import Together, may_ask
 from ombak.runtime.clock import Clock
 from ombak.runtime.metrics_port import MetricsSource, QueryError, QueryErrorKind, QueryResult
@@ -76,6 +77,7 @@ class QueryPool:
         """`on_scan` is called about once a second, for what depends on the time alone."""
         self._on_scan = on_scan
         self.asker = Asker(sources, clock, settings.timeout, settings.most_skew)
+        self._scrapes = ScrapeWatch(self.asker, clock, settings.least_uptime / 2)
         self._clock = clock
         self._notify = notify
         self._settings = settings
@@ -289,10 +291,11 @@ class QueryPool:
         start = at - (points - 1) * key.period
         answer = await self.asker.over(key, start, at)
         self._check_store(answer, at, at - start + lookback.lookback(key.text))
+        sight = await self._scrapes.sight(key, [start + index * key.period for index in range(points)])
         # Only a release asks what its evidence rests on; and it asks anew when it begins.
         times = freshness.oldest_query(key.text) if query.active else ""
         old = await self.asker.over(replace(key, text=times), start, at) if times else QueryResult(())
-        return query.judge(answer, at, asked, points, oldest_age(old))
+        return query.judge(answer, at, asked, points, oldest_age(old), sight)
 
     def _check_store(self, answer: QueryResult, at: datetime, reach: timedelta) -> None:
         """Refuse what a store may say because it is new: `or vector(0)` and `absent()` answer from nothing, too."""
@@ -329,8 +332,3 @@ class QueryPool:
     def _tell(self, watchers: set[Hashable]) -> None:
         if watchers:
             self._notify(frozenset(watchers))
-
-
-def whole_milliseconds(moment: datetime) -> datetime:
-    """The moment as exactly as Prometheus takes one."""
-    return moment - timedelta(microseconds=moment.microsecond % 1000)

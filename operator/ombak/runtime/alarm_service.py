@@ -17,9 +17,10 @@ from ombak.alarms.history import Stretch
 from ombak.alarms.resolve import AlarmKey, Broken, Resolution
 from ombak.alarms.verdict import Verdict, unknown_verdict
 from ombak.api.alarm import AlarmSpec
+from ombak.runtime.alarm_asking import whole_milliseconds
 from ombak.runtime.alarm_history import ok_stretches
 from ombak.runtime.alarm_interest import Bound, Leaf, Wanted, Watch, bind, held_back, leaf_verdicts
-from ombak.runtime.alarm_polling import Notify, PollSettings, QueryPool, whole_milliseconds
+from ombak.runtime.alarm_polling import Notify, PollSettings, QueryPool
 from ombak.runtime.alarm_queries import Pace
 from ombak.runtime.clock import Clock
 from ombak.runtime.metrics_port import MetricsSource
