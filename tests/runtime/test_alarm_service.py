@@ -14,8 +14,9 @@ from ombak.alarms.template import Context
 from ombak.api.alarm import AlarmSpec
 from ombak.runtime.alarm_interest import Wanted
 from ombak.runtime.alarm_polling import PollSettings
+from ombak.runtime.alarm_queries import oldest_age
 from ombak.runtime.alarm_service import AlarmService
-from ombak.runtime.metrics_port import QueryError, QueryErrorKind, Store
+from ombak.runtime.metrics_port import QueryError, QueryErrorKind, QueryResult, Series, Store
 from ombak.simulation.agenda import run_virtual
 from support.fake_metrics import FakeClock, FakeSource, LoopClock, constant
 
@@ -477,6 +478,11 @@ async def test_a_defect_of_a_source_does_not_stay_unseen(world: World) -> None:
     world.service.watch("r1", _wanted(), is_active=True)
     with pytest.raises(ZeroDivisionError):
         await world.service.poll_due()
+
+
+def test_an_answer_without_points_has_no_age() -> None:
+    """No Prometheus gives one, but a proxy might; nothing ends because of it."""
+    assert oldest_age(QueryResult((Series({}, ()),))) == timedelta(0)
 
 
 @pytest.mark.parametrize("is_scanned", [pytest.param(False, id="read before the scan"), pytest.param(True, id="after")])

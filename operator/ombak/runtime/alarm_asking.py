@@ -33,6 +33,13 @@ class Asker:
         self._check_skew(answer.server_time)
         return answer
 
+    async def once(self, key: QueryKey, at: datetime) -> QueryResult:
+        """Ask a question at one moment."""
+        source = self._source(key)
+        answer = await self._in_time(source, source.query(key.text, at))
+        self._check_skew(answer.server_time)
+        return answer
+
     async def rules(self, key: RulesKey) -> RulesResult:
         """Read the alerting rules."""
         source = self._source(key)

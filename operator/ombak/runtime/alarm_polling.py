@@ -31,6 +31,7 @@ from ombak.runtime.alarm_queries import (
     SharedRules,
     oldest_age,
 )
+from ombak.runtime.alarm_rule_ages import ages
 from ombak.runtime.alarm_scrapes import ScrapeWatch
 from ombak.runtime.alarm_together import Together, may_ask
 from ombak.runtime.clock import Clock
@@ -286,7 +287,9 @@ class QueryPool:
     async def _ask_and_judge(self, query: AnyShared, at: datetime, asked: float) -> set[Hashable]:
         """Ask within the time limit and judge what comes; raises QueryError where nothing that counts does."""
         if isinstance(query, SharedRules):
-            return query.judge(await self.asker.rules(query.key), at, asked)
+            told = await self.asker.rules(query.key)
+            query.ages = await ages(self.asker, query, told.rules)
+            return query.judge(told, at, asked)
         key, points = query.key, query.points
         start = at - (points - 1) * key.period
         answer = await self.asker.over(key, start, at)

@@ -254,6 +254,8 @@ class SharedRules(Shared[alerting.Selector, alerting.RuleResult]):
 
     key: RulesKey = field(kw_only=True)
     least_uptime: timedelta = timedelta(0)
+    ages: Mapping[tuple[str, datetime], timedelta] = field(default_factory=dict)
+    """How old the samples of an evaluation were, by query and moment, where a release rests on it."""
 
     @property
     def poll_key(self) -> RulesKey:
@@ -266,7 +268,7 @@ class SharedRules(Shared[alerting.Selector, alerting.RuleResult]):
         uptime = alerting.Uptime(answer.started_at, self.least_uptime)
         changed: set[Hashable] = set()
         for selector, state in self.rules.items():
-            result = alerting.judge(selector, answer.rules, answer.server_time or at, uptime)
+            result = alerting.judge(selector, answer.rules, answer.server_time or at, uptime, self.ages)
             if state.take(Outcome(result, at, asked)) or recovered:
                 changed |= state.watchers
         return changed

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from ombak.alarms import template
+from ombak.alarms import lookback, template
+from ombak.alarms.errors import AlarmError
 from ombak.alarms.history import Stretch
 from ombak.alarms.signals import worst
 from ombak.alarms.syntax import Is, Ref, print_expression
@@ -16,8 +17,11 @@ from ombak.api.rollout import SampleQuota
 from ombak.core import naming
 from ombak.core.memory import Release
 from ombak.core.snapshot import NO_TRAPS, RolloutView, SignalReading
+from ombak.runtime.alarm_asking import Asker
 from ombak.runtime.alarm_book import UNWATCHED, Reading
-from ombak.runtime.alarm_interest import Wanted, wanted_signal
+from ombak.runtime.alarm_interest import DEFAULT_ENDPOINT, Wanted, wanted_signal
+from ombak.runtime.alarm_polling import PollSettings
+from ombak.runtime.alarm_queries import QueryKey
 from ombak.runtime.alarm_service import AlarmService
 from ombak.runtime.clock import Clock
 from ombak.runtime.guards import Guards
@@ -53,7 +57,7 @@ class _Counted:
 
     since: object = None
     asked_at: float | None = None
-    values: dict[str, float | None] = dataclasses.field(default_factory=dict)
+    values: dict[str, float | str] = dataclasses.field(default_factory=dict)
     task: asyncio.Task[None] | None = None
 
 
@@ -81,7 +85,7 @@ class AlarmReader:
         region: str = "",
     ) -> None:
         self._service = service
-        self._source = source
+        self._asker = Asker({DEFAULT_ENDPOINT: source}, clock, PollSettings().timeout, PollSettings().most_skew)
         self._clock = clock
         self._on_change = on_change
         self._guards = guards or Guards()
@@ -159,7 +163,7 @@ class AlarmReader:
         if counted is not None and counted.task is not None:
             counted.task.cancel()
 
-    def _samples(self, rollout: RolloutView, release: Release | None, artifact: str) -> Mapping[str, float | None]:
+    def _samples(self, rollout: RolloutView, release: Release | None, artifact: str) -> Mapping[str, float | str]:
         """Return the quotas' counts since the bake began, and see to it that they are asked again."""
         key, since = (rollout.namespace, rollout.name), release.step.ledger.began_at if release else None
         strategy = rollout.spec.strategy
@@ -193,13 +197,17 @@ class AlarmReader:
             counted.values[quota.name] = await self._ask(quota, context, window)
         self._on_change(key)
 
-    async def _ask(self, quota: SampleQuota, context: template.Context, window: timedelta) -> float | None:
-        """Return the sum over all series of the answer, None where there is none to be had."""
+    async def _ask(self, quota: SampleQuota, context: template.Context, window: timedelta) -> float | str:
+        """Return the sum over all series of the answer, or why there is none to be had."""
         try:
-            result = await self._source.query(template.render(quota.query, context, window), self._clock.now())
-        except (QueryError, ValueError):
-            return None
-        return sum(series.points[-1][1] for series in result.series) if result.series else None
+            text = template.render(quota.query, context, window)
+            lookback.check_query(text)
+            result = await self._asker.once(QueryKey(DEFAULT_ENDPOINT, text, QUOTA_EVERY), self._clock.now())
+        except QueryError as error:
+            return str(error)
+        except AlarmError as error:
+            return f"its query {quota.query!r} is wrong, {error}"
+        return sum(series.points[-1][1] for series in result.series) if result.series else "its query gives no series"
 
 
 def _context(rollout: RolloutView, artifact: str, pods: str, region: str) -> template.Context:
