@@ -13,7 +13,7 @@ from ombak.alarms.history import Stretch
 from ombak.alarms.signals import worst
 from ombak.alarms.syntax import Is, Ref, print_expression
 from ombak.alarms.verdict import State
-from ombak.api.rollout import SampleQuota
+from ombak.api.rollout import RolloutSpec, SampleQuota
 from ombak.core import naming
 from ombak.core.memory import Release
 from ombak.core.snapshot import NO_TRAPS, RolloutView, SignalReading
@@ -216,7 +216,8 @@ def _context(rollout: RolloutView, artifact: str, pods: str, region: str) -> tem
 
 def wanted_of(rollout: RolloutView, artifact: str, guards: Guards, region: str = "") -> dict[WatchName, Wanted]:
     """Return everything that a release of this Rollout depends on: expressions, signals, and guards of its team."""
-    return _own(rollout, artifact, region) | _guarded(rollout, artifact, guards, region)
+    own = own_wanted(rollout.namespace, rollout.name, rollout.spec, artifact, region)
+    return own | _guarded(rollout, artifact, guards, region)
 
 
 def _guarded(rollout: RolloutView, artifact: str, guards: Guards, region: str) -> dict[WatchName, Wanted]:
@@ -230,18 +231,21 @@ def _guarded(rollout: RolloutView, artifact: str, guards: Guards, region: str) -
     return found
 
 
-def _own(rollout: RolloutView, artifact: str, region: str) -> dict[WatchName, Wanted]:
-    spec = rollout.spec
-    member = naming.base(rollout.name)
-    everyone = _context(rollout, artifact, naming.all_pods(rollout.name), region)
-    everyone = dataclasses.replace(everyone, crowd=naming.EVERY_POD, member=member)
-    one_box = _context(rollout, artifact, naming.one_box_pods(rollout.name), region)
-    one_box = dataclasses.replace(one_box, crowd=naming.EVERY_ONE_BOX_POD, member=member)
+def own_wanted(namespace: str, name: str, spec: RolloutSpec, artifact: str, region: str) -> dict[WatchName, Wanted]:
+    """Return what a Rollout itself says that its releases depend on: its expressions and its signals."""
+    member = naming.base(name)
+    everyone, one_box = (
+        template.Context(namespace, name, pods, region, artifact, crowd=crowd, member=member)
+        for pods, crowd in (
+            (naming.all_pods(name), naming.EVERY_POD),
+            (naming.one_box_pods(name), naming.EVERY_ONE_BOX_POD),
+        )
+    )
     found = {}
     if spec.alarms is not None:
-        found[WatchName(REVERT)] = Wanted(spec.alarms.revert, rollout.namespace, everyone)
+        found[WatchName(REVERT)] = Wanted(spec.alarms.revert, namespace, everyone)
     if spec.alarms is not None and spec.alarms.one_box is not None:
-        found[WatchName(ONE_BOX)] = Wanted(spec.alarms.one_box, rollout.namespace, one_box)
+        found[WatchName(ONE_BOX)] = Wanted(spec.alarms.one_box, namespace, one_box)
     for signal in spec.signals or ():
         found[WatchName(REVERT, signal.name)] = wanted_signal(signal, everyone, "of all boxes")
         found[WatchName(ONE_BOX, signal.name)] = wanted_signal(signal, one_box, "of the one box")
