@@ -284,6 +284,7 @@ def test_a_file_names_every_prometheus(tmp_path: Path) -> None:
     assert found.by_name.keys() == {"", "main", "other"}
     assert found.region is found.by_name["main"]
     assert found.places == {"region": "127.0.0.1", "main": "127.0.0.1", "other": "127.0.0.1"}
+    assert [found.by_name[name].limit.total_seconds() for name in ("main", "other")] == [12, 5]
     found.close()
     given = open_sources("http://127.0.0.1:2", config)
     assert given.region is not given.by_name["main"]
@@ -318,6 +319,8 @@ def test_nothing_that_is_printed_by_accident_holds_a_secret(tmp_path: Path) -> N
             id="both",
         ),
         pytest.param("endpoints: {a: {url: 'http://x', keyFile: k}}", "belongs to a certFile", id="key only"),
+        pytest.param("endpoints: {a: {url: 'http://x', timeout: 2m}}", "from 1s to 1m", id="waits too long"),
+        pytest.param("endpoints: {a: {url: 'http://x', timeout: 0s}}", "from 1s to 1m", id="waits not at all"),
     ],
 )
 def test_a_bad_file_is_refused_without_its_secrets(tmp_path: Path, text: str, says: str) -> None:

@@ -361,13 +361,13 @@ QUOTA = {"for": "1m", "atMost": "10m", "atLeast": [{"name": "calls", "query": "q
         pytest.param({"calls": 100.0}, "Hold", -60, "Proceed", id="met"),
         pytest.param({"calls": 99.0}, "Hold", -60, "samples", id="one short"),
         pytest.param({"calls": float("nan")}, "Hold", -60, "samples", id="not a number"),
-        pytest.param({"calls": None}, "Hold", -60, "samples", id="unreadable"),
+        pytest.param({"calls": "timeout"}, "Hold", -60, "samples", id="unreadable"),
         pytest.param({}, "Hold", -60, "samples", id="not asked yet"),
         pytest.param({"calls": 99.0}, "Hold", -600, "samples", id="too late: hold, loudly"),
         pytest.param({"calls": 99.0}, "Revert", -600, "TooFewSamples", id="too late: revert"),
     ],
 )
-def test_an_idle_hour_proves_nothing(samples: dict[str, float | None], then: str, began: float, outcome: str) -> None:
+def test_an_idle_hour_proves_nothing(samples: dict[str, float | str], then: str, began: float, outcome: str) -> None:
     """R78: samples must have been seen as well, by atMost."""
     more = {
         "strategy": {"oneBox": {"bake": QUOTA}},

@@ -44,6 +44,35 @@ def test_memory_survives_its_writing() -> None:
     assert dump_memory(Memory()) == {}
 
 
+@pytest.mark.parametrize(
+    ("alarms", "says"),
+    [
+        pytest.param(
+            {"revert": "ALARM(a) AND ALARM(b) OR ALARM(c)"}, "spec.alarms.revert: AND and OR are mixed", id="1"
+        ),
+        pytest.param(
+            {"revert": "ALARM(a)", "oneBox": "ALARM(a) OR ALARM(b) AND ALARM(c)"},
+            "spec.alarms.oneBox: AND and OR are mixed",
+            id="the one box",
+        ),
+        pytest.param({"revert": "(ALARM(a) AND ALARM(b)) OR ALARM(c)"}, None, id="clear"),
+        pytest.param({"revert": "ALARM(a) AND OR"}, None, id="no expression"),
+    ],
+)
+def test_an_expression_that_could_be_misunderstood_is_told(alarms: dict[str, str], says: str | None) -> None:
+    """As of an Alarm, and while it is so only; the times stay while it does (P7)."""
+    status = told(snapshot(rollout=rollout(spec("v1", alarms=alarms))))
+    found = {c["type"]: c for c in status["conditions"]}.get("Unambiguous")
+    if says is None:
+        assert found is None
+        return
+    assert found is not None
+    assert (found["status"], found["reason"]) == ("False", "MixedOperators")
+    assert found["message"].startswith(says)
+    again = told(snapshot(rollout=rollout(spec("v1", alarms=alarms))), status, 60)
+    assert again["conditions"] == status["conditions"]
+
+
 @pytest.mark.parametrize("raw", [None, {}, {"release": {"artifact": 1}}, "nonsense", {"release": {"mode": "Later"}}])
 def test_a_memory_that_cannot_be_read_counts_as_erased(raw: object) -> None:
     """Which is always safe."""

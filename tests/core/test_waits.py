@@ -284,6 +284,16 @@ WAITS: dict[str, tuple[Snapshot, Case]] = {
             later(100),
         ),
     ),
+    "samples that cannot be counted": (
+        changed(released(wanted(strategy={"oneBox": {"bake": QUOTA}})), samples={"calls": "its query gives no series"}),
+        (
+            "samples",
+            "enough samples (calls: unknown of 100, its query gives no series)",
+            "whoever mends it; or whoever lowers atLeast",
+            EDIT,
+            later(100),
+        ),
+    ),
     "a permit": (
         released(wanted(strategy={"oneBox": {"bake": {"for": "1m"}, "needsPermit": True}})),
         (

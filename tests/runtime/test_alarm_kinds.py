@@ -176,6 +176,39 @@ async def test_one_read_of_the_rules_serves_all(world: World) -> None:
     assert (world.source.rules_read, world.service.distinct_queries) == (1, 1)
 
 
+@pytest.mark.parametrize("is_active", [pytest.param(True, id="a release"), pytest.param(False, id="at rest")])
+async def test_the_evidence_of_a_rule_is_no_newer_than_its_samples(world: World, is_active: bool) -> None:
+    """A plain selector answers from the last sample: its age at the evaluation is asked once, while a release waits."""
+    world.load_rule(query="errors > 1")
+    world.source.age = 40.0
+    asked, answer = list[str](), world.source.query
+
+    async def ask(query: str, *rest: Any) -> Any:
+        asked.append(query)
+        return await answer(query, *rest)
+
+    world.source.query = ask  # type: ignore[method-assign]
+    world.service.set_alarm(AlarmKey("shop", "a"), AlarmSpec.model_validate({"alertingRule": {"name": "Errors"}}))
+    world.service.watch("r1", {"revert": Wanted("ALARM(a)", "shop", Context())}, is_active=is_active)
+    await world.service.poll_due()
+    await world.pass_time(20)
+    assert world.verdict.window == timedelta(seconds=40 if is_active else 0)
+    assert asked == (["min(timestamp(errors))"] if is_active else [])
+
+
+async def test_samples_of_a_rule_that_are_not_told_count_as_old(world: World) -> None:
+    """As old as they can be; it is known all the same."""
+    world.load_rule(query="errors > 1")
+
+    async def refuse(*_: Any) -> Any:
+        raise QueryError(QueryErrorKind.OVERLOADED, "not now")
+
+    world.source.query = refuse  # type: ignore[method-assign]
+    world.watch(AlarmSpec.model_validate({"alertingRule": {"name": "Errors"}}))
+    await world.service.poll_due()
+    assert (world.verdict.is_ok, world.verdict.window) == (True, timedelta(minutes=5))
+
+
 async def test_a_rule_that_is_evaluated_slowly_makes_a_slow_watch(world: World) -> None:
     """A bake may count no more than what was looked at."""
     world.load_rule(interval=timedelta(minutes=2), holds=timedelta(minutes=5))

@@ -65,7 +65,7 @@ class World:
         await asyncio.sleep(0)
         return self.reader.read(view, release, is_active=is_active)
 
-    async def samples(self, view: RolloutView, release: Release | None) -> dict[str, float | None]:
+    async def samples(self, view: RolloutView, release: Release | None) -> dict[str, float | str]:
         return dict((await self.read(view, release)).samples)
 
 
@@ -185,19 +185,32 @@ async def test_quotas_are_asked_now_and_then(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "error"),
+    ("query", "error", "says"),
     [
-        pytest.param(CALLS, QueryError(QueryErrorKind.UNREACHABLE, "down"), id="Prometheus is down"),
-        pytest.param(CALLS, None, id="no series"),
-        pytest.param("calls{$(zone)}", None, id="a variable without a value"),
-        pytest.param("calls{$(bogus)}", None, id="a variable that does not exist"),
+        pytest.param(CALLS, QueryError(QueryErrorKind.UNREACHABLE, "down"), "unreachable: down", id="down"),
+        pytest.param(CALLS, None, "its query gives no series", id="no series"),
+        pytest.param("calls{$(zone)}", None, "$(zone)", id="a variable without a value"),
+        pytest.param("calls{$(bogus)}", None, "$(bogus) is no variable", id="a variable that does not exist"),
+        pytest.param("sum(calls", None, "its query 'sum(calls' is wrong, line 1", id="no PromQL"),
+        pytest.param("calls[5m]", None, "gives a range of values", id="a range"),
     ],
 )
-async def test_a_quota_that_cannot_be_counted_is_unknown(world: World, query: str, error: QueryError | None) -> None:
-    """Which is not zero."""
+async def test_a_quota_that_cannot_be_counted_says_why(
+    world: World, query: str, error: QueryError | None, says: str
+) -> None:
+    """Which is not zero; and what is no query is not asked."""
     world.source.error = error
     view = _view(strategy={"bake": _quota(query=query)})
-    assert await world.samples(view, world.release(bakes_for=90)) == {"calls": None}
+    assert says in str((await world.samples(view, world.release(bakes_for=90)))["calls"])
+    assert query == CALLS or query not in world.source.asked
+
+
+async def test_a_quota_is_not_counted_by_another_clock(world: World) -> None:
+    """As no alarm is."""
+    view = _view(strategy={"bake": _quota()})
+    world.source.values[_counting(view, "90s")] = {"x": constant(7.0)}
+    world.source.server_time = world.clock.now() - timedelta(minutes=2)
+    assert "120 s behind ours" in str(await world.samples(view, world.release(bakes_for=90)))
 
 
 async def test_counts_of_one_step_are_not_those_of_the_next(world: World) -> None:

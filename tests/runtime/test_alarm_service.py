@@ -14,8 +14,9 @@ from ombak.alarms.template import Context
 from ombak.api.alarm import AlarmSpec
 from ombak.runtime.alarm_interest import Wanted
 from ombak.runtime.alarm_polling import PollSettings
+from ombak.runtime.alarm_queries import oldest_age
 from ombak.runtime.alarm_service import AlarmService
-from ombak.runtime.metrics_port import QueryError, QueryErrorKind, Store
+from ombak.runtime.metrics_port import QueryError, QueryErrorKind, QueryResult, Series, Store
 from ombak.simulation.agenda import run_virtual
 from support.fake_metrics import FakeClock, FakeSource, LoopClock, constant
 
@@ -361,6 +362,58 @@ def test_concurrency_is_bounded_and_releases_go_first() -> None:
     assert run_virtual(main()) == (4, 8)
 
 
+@pytest.mark.parametrize("is_active", [pytest.param(False, id="at rest"), pytest.param(True, id="releases")])
+def test_a_prometheus_that_hangs_takes_no_turn_from_another(is_active: bool) -> None:
+    """Two hundred questions to one that never answers, one to a healthy one: that is known all the time."""
+
+    async def main() -> int:
+        good, hanging = FakeSource({"up": {"x": constant(0.0)}}, delay=0.01), FakeSource(delay=3600)
+        service = AlarmService({"": good, "mimir": hanging}, LoopClock(), lambda _: None, rng=random.Random(1))
+        service.set_alarm(AlarmKey("shop", "errors"), _metric("up", period="30s"))
+        service.watch("r1", _wanted(), is_active=False)
+        for i in range(200):
+            spec = {
+                **_metric(f"x{i}", period="30s").model_dump(by_alias=True, mode="json"),
+                "source": {"name": "mimir"},
+            }
+            service.set_alarm(AlarmKey("shop", f"x{i}"), AlarmSpec.model_validate(spec))
+            service.watch(i, _wanted(f"ALARM(x{i})"), is_active=is_active)
+        running = asyncio.create_task(service.run())
+        await asyncio.sleep(30)
+        unknown = 0
+        for _ in range(300):
+            await asyncio.sleep(1)
+            unknown += service.verdict("r1", "revert").is_unknown
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        assert hanging.most_running <= 16
+        return unknown
+
+    assert run_virtual(main()) == 0
+
+
+@pytest.mark.parametrize(
+    ("limit", "is_known"), [pytest.param(40, True, id="patient"), pytest.param(9, False, id="not")]
+)
+def test_a_question_may_take_as_long_as_its_prometheus_may(limit: int, is_known: bool) -> None:
+    """What `timeout` of an endpoint says counts, up or down."""
+
+    async def main() -> bool:
+        source = FakeSource({RENDERED: {"front-1": constant(0.0)}}, delay=15, limit=timedelta(seconds=limit))
+        service = AlarmService({"": source}, LoopClock(), lambda _: None, rng=random.Random(1))
+        service.set_alarm(AlarmKey("shop", "errors"), _metric(period="1m"))
+        service.watch("r1", _wanted(), is_active=False)
+        running = asyncio.create_task(service.run())
+        await asyncio.sleep(50)
+        verdict = service.verdict("r1", "revert")
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        assert verdict.is_ok or "no answer within 9 s" in verdict.unknown[0]
+        return verdict.is_ok
+
+    assert run_virtual(main()) == is_known
+
+
 def test_a_change_is_heard_of_within_a_quarter_of_the_period() -> None:
     """From visible in Prometheus to `on_change`, over many changes at any phase: at most an active poll later."""
 
@@ -427,6 +480,11 @@ async def test_a_defect_of_a_source_does_not_stay_unseen(world: World) -> None:
         await world.service.poll_due()
 
 
+def test_an_answer_without_points_has_no_age() -> None:
+    """No Prometheus gives one, but a proxy might; nothing ends because of it."""
+    assert oldest_age(QueryResult((Series({}, ()),))) == timedelta(0)
+
+
 @pytest.mark.parametrize("is_scanned", [pytest.param(False, id="read before the scan"), pytest.param(True, id="after")])
 async def test_whoever_read_that_an_answer_is_too_old_hears_of_the_next(is_scanned: bool) -> None:
     """Also if it was read between two scans: else a status would stay unknown until the alarm itself changes."""
@@ -468,7 +526,8 @@ async def test_the_age_of_samples_is_asked_during_a_release_only(world: World) -
     answer, asked = world.source.query_range, list[str]()
 
     async def ask(query: str, *rest: Any) -> Any:
-        asked.append(query)
+        if query in (RENDERED, times):
+            asked.append(query)
         if query == times:
             raise DOWN
         return await answer(query, *rest)

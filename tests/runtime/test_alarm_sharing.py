@@ -127,6 +127,8 @@ async def test_a_rule_that_looks_further_back_waits_for_an_answer_of_its_own_len
     answer, asked = world.source.query_range, []
 
     async def late(query: str, start: datetime, end: datetime, step: timedelta) -> QueryResult:
+        if query != "x":
+            return await answer(query, start, end, step)
         asked.append((end - start) // step + 1)
         if len(asked) == 1:
             world.service.watch(9, {"w": Wanted("ALARM(x9)", "shop", Context("shop"))}, is_active=False)

@@ -1,5 +1,6 @@
 """Proofs of a past that nobody watched: never time in which an alarm was bad or unknown, never more than passed."""
 
+import asyncio
 import random
 from datetime import datetime, timedelta
 
@@ -14,7 +15,7 @@ from ombak.alarms.template import Context
 from ombak.api.alarm import AlarmSpec, Comparison
 from ombak.runtime.alarm_interest import Wanted
 from ombak.runtime.alarm_service import AlarmService
-from ombak.runtime.metrics_port import QueryError, QueryErrorKind
+from ombak.runtime.metrics_port import QueryError, QueryErrorKind, QueryResult
 from ombak.simulation.agenda import run_virtual
 from support.fake_metrics import FakeClock, FakeSource
 
@@ -89,6 +90,56 @@ async def test_only_what_can_be_known_is_proven(expression: str, is_proven: bool
     past.service.set_alarm(AlarmKey("shop", "rule"), AlarmSpec.model_validate({"alertingRule": {"name": "Bad"}}))
     past.watch(expression)
     assert length_of(await past.proven()) == (GAP if is_proven else timedelta(0))
+
+
+@pytest.mark.parametrize("days", [1, 3])
+async def test_an_outage_of_days_is_proven_in_slices(days: int) -> None:
+    """All of it but for the hour that was bad, with no more points in an answer than Prometheus gives."""
+    past = Past([0.0])
+    gap, hour = timedelta(days=days), timedelta(hours=1)
+    past.since = past.until - gap
+    bad = past.since + 9 * hour
+    past.source.values["fast"] = {"": lambda at: 1.0 if bad < at <= bad + hour else 0.0}
+    rule = {"query": "fast", "comparison": "GreaterThanThreshold", "threshold": 0.5, "period": "30s"}
+    past.service.set_alarm(AlarmKey("shop", "fast"), AlarmSpec.model_validate({"metric": rule}))
+    past.watch("ALARM(fast)")
+    points = list[int]()
+    answer = past.source.query_range
+
+    async def ask(query: str, start: datetime, end: datetime, step: timedelta) -> QueryResult:
+        points.append((end - start) // step + 1)
+        return await answer(query, start, end, step)
+
+    past.source.query_range = ask  # type: ignore[method-assign]
+    first, second = await past.proven()
+    assert (first[0], second[1]) == (past.since, past.until)
+    assert timedelta(0) <= first[1] - bad <= timedelta(seconds=60)
+    assert timedelta(0) <= second[0] - bad - hour <= timedelta(seconds=60)
+    assert max(points) < 2100
+    assert len(points) == 2 * 6 * days
+
+
+async def test_of_an_outage_without_end_the_newest_days_are_proven() -> None:
+    """As many as are worth asking for; nothing is counted that was not looked at."""
+    past = Past([0.0])
+    past.since = past.until - timedelta(days=40)
+    past.watch("ALARM(slow)")
+    ((start, end),) = await past.proven()
+    assert (past.until - start, end) == (24 * 2000 * timedelta(seconds=5), past.until)
+
+
+async def test_the_past_is_asked_a_few_at_a_time() -> None:
+    """Forty releases after an outage leave room for what is asked of now."""
+    past = Past([0.0])
+    past.source.delay = 0.001
+    for number in range(40):
+        name = f"x{number}"
+        past.source.values[name] = {"": lambda _moment: 0.0}
+        rule = {"query": name, "comparison": "GreaterThanThreshold", "threshold": 0.5, "period": "30s"}
+        past.service.set_alarm(AlarmKey("shop", name), AlarmSpec.model_validate({"metric": rule}))
+        past.service.watch(number, {"w": Wanted(f"ALARM({name})", "shop", Context("shop"))}, is_active=True)
+    await asyncio.gather(*(past.service.ok_stretches(n, past.since, past.until) for n in range(40)))
+    assert past.source.most_running == 4
 
 
 async def test_an_alarm_that_warms_up_proves_nothing() -> None:

@@ -17,6 +17,8 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 class Asked:
     """Remembers what it was asked."""
 
+    limit = timedelta(seconds=12)
+
     def __init__(self, *rules: AlertRule) -> None:
         self.queries: list[str] = []
         self.rules = rules

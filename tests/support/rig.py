@@ -45,7 +45,7 @@ class FakeAlarms:
         self.causes: tuple[Contributor, ...] = ()
         self.is_cold = False
         self.has_looked = False
-        self.samples: dict[str, float | None] = {}
+        self.samples: dict[str, float | str] = {}
         self.reads: list[tuple[str, bool]] = []
         """Artifact of the release under way, and whether at full rate."""
         self.forgotten: list[Key] = []

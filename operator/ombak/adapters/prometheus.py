@@ -32,6 +32,8 @@ from ombak.adapters.prometheus_store import StoreWatch
 from ombak.runtime.metrics_port import QueryError, QueryErrorKind, QueryResult, RulesResult
 
 _THREADS = 16
+_GRACE = timedelta(seconds=2)
+"""What a call may take beyond the wait for the answer: for the connection, and for a thread."""
 _LONGEST_MESSAGE = 300
 _KIND_BY_STATUS = {
     400: QueryErrorKind.BAD_QUERY,
@@ -68,6 +70,8 @@ class PrometheusSource:
         self._session.connect_anew()
         self._threads = concurrent.futures.ThreadPoolExecutor(_THREADS, thread_name_prefix="prometheus")
         self._store = StoreWatch(self._call_if_there, self._run)
+        self.limit = read_timeout + _GRACE
+        """After this time a call has ended by itself, and its thread is free."""
         self._limit = {"timeout": f"{read_timeout.total_seconds():.3f}"}
 
     def close(self) -> None:

@@ -29,6 +29,7 @@ from ombak.adapters.prometheus_access import TENANT_HEADER, PrometheusAccess
 from ombak.api.common import Model
 from ombak.api.duration import Duration
 
+_SHORTEST, _LONGEST = timedelta(seconds=1), timedelta(minutes=1)
 REGION = ""
 """The name under which the region's own Prometheus is kept."""
 
@@ -62,6 +63,8 @@ class _Endpoint(Model):
             raise ValueError("write one of bearerTokenFile and basicAuth, not both")
         if self.key_file is not None and self.cert_file is None:
             raise ValueError("keyFile belongs to a certFile; write that too")
+        if not _SHORTEST <= self.timeout <= _LONGEST:
+            raise ValueError("timeout must be from 1s to 1m: what is answered later says nothing of now")
         return self
 
     def access(self, folder: Path) -> PrometheusAccess:

@@ -7,6 +7,7 @@ rules API says can.
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from ombak.alarms import lookback
 from ombak.alarms.errors import AlarmError
@@ -15,7 +16,8 @@ from ombak.alarms.verdict import Certainty, Contributor, State, Verdict, unknown
 STALE_AFTER = 3
 """Intervals of its group after which a rule that was not evaluated is late."""
 _SLACK = timedelta(seconds=5)
-_USUAL_LOOKBACK = timedelta(minutes=5)
+USUAL_LOOKBACK = timedelta(minutes=5)
+"""A plain selector takes a sample that is so old, by Prometheus' default."""
 _MOST_NAMED = 10
 
 
@@ -64,7 +66,7 @@ class AlertRule:
         try:
             return lookback.lookback(self.query)
         except AlarmError:
-            return _USUAL_LOOKBACK
+            return USUAL_LOOKBACK
 
     def problem(self, now: datetime) -> str:
         """Why nothing can be concluded from it, empty if something can."""
@@ -147,9 +149,16 @@ class RuleResult:
 _LONG = Uptime()
 
 
-def judge(selector: Selector, rules: Iterable[AlertRule], now: datetime, uptime: Uptime = _LONG) -> RuleResult:
+def judge(
+    selector: Selector,
+    rules: Iterable[AlertRule],
+    now: datetime,
+    uptime: Uptime = _LONG,
+    ages: Mapping[tuple[str, datetime], timedelta] = MappingProxyType({}),
+) -> RuleResult:
     """The OR over the rules that are meant: `now` is the moment of the answer, by the clock of the Prometheus.
 
+    `ages`: how old the samples of plain selectors were, by query and evaluation, as far as it is known.
     One that fires and is healthy makes it ALARM; else one of which nothing is known makes it unknown.
     """
     meant = [rule for rule in rules if selector.matches(rule)]
@@ -168,7 +177,7 @@ def judge(selector: Selector, rules: Iterable[AlertRule], now: datetime, uptime:
         contributors=tuple(dict.fromkeys(_named(rule, instance) for rule, instance in firing)),
         unknown=problems,
         evaluated_at=min(rule.last_evaluation for rule in used if rule.last_evaluation is not None),
-        window=max(map(_window, used)),
+        window=max(_window(rule, ages) for rule in used),
         message=_message(sound, firing),
         time_to_alarm=max(rule.time_to_fire for rule in meant),
         interval=max(rule.interval for rule in meant),
@@ -181,10 +190,11 @@ def _nothing(why: tuple[str, ...]) -> RuleResult:
     )
 
 
-def _window(rule: AlertRule) -> timedelta:
+def _window(rule: AlertRule, ages: Mapping[tuple[str, datetime], timedelta]) -> timedelta:
     """How far back the data of an evaluation reaches; while one is pending, it must have had the time to fire."""
     is_pending = any(each.state == "pending" for each in rule.instances)
-    return rule.lookback + (rule.time_to_fire if is_pending else timedelta(0))
+    age = timedelta(0) if rule.last_evaluation is None else ages.get((rule.query, rule.last_evaluation), timedelta(0))
+    return rule.lookback + age + (rule.time_to_fire if is_pending else timedelta(0))
 
 
 def _named(rule: AlertRule, instance: Instance) -> str:

@@ -39,6 +39,17 @@ class QueryFacts:
     """The longest single range or offset, back or ahead."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Read:
+    """What one selector reads for a moment: a window (0: the last sample) that ends `offset` before it.
+
+    Ranges of subqueries around it are in the window, for it is enough if there is something at any of their moments.
+    """
+
+    offset: timedelta
+    window: timedelta
+
+
 def check_query(query: str) -> QueryFacts:
     """The facts of a query or query template.
 
@@ -74,6 +85,24 @@ def _facts(query: str) -> QueryFacts:
 def lookback(rendered: str) -> timedelta:
     """The longest time that a query without variables reads back, up to ten years; raises QuerySyntaxError."""
     return min(_facts(rendered).lookback, LONGEST)
+
+
+@functools.lru_cache(maxsize=4096)
+def reads(rendered: str) -> tuple[Read, ...]:
+    """What each selector of a query without variables reads, the same only once; the query has to be valid."""
+    found: dict[Read, None] = {}
+    pending = [(parse_query(rendered), Read(_NONE, _NONE))]
+    while pending:
+        node, around = pending.pop()
+        if isinstance(node, promql.VectorSelector):
+            found[_within(node, around)] = None
+        pending.extend((child, _within(node, around)) for child in children(node))
+    return tuple(found)
+
+
+def _within(node: Any, around: Read) -> Read:
+    range_, offset = (_length(node, name) for name in ("range", "offset"))
+    return Read(min(around.offset + offset, LONGEST), min(around.window + range_, LONGEST))
 
 
 def _extent(root: Any) -> tuple[timedelta, timedelta]:

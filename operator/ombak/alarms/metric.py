@@ -111,6 +111,8 @@ class MetricResult:
     """The newest value of the series that the message is about."""
     series: int = 0
     """How many there are."""
+    doubt: str = ""
+    """Why nothing is known all the same; empty if something is."""
 
 
 NO_LABELS = "{}"

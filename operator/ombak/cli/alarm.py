@@ -15,7 +15,7 @@ from ombak.api.duration import parse_duration
 from ombak.api.health import Certainty, State
 from ombak.cli.alarm_backtest import backtest, print_backtest
 from ombak.cli.alarm_eval import evaluate_file, print_evaluations
-from ombak.cli.alarm_files import read_alarms, read_all
+from ombak.cli.alarm_files import read_all
 from ombak.cli.alarm_lint import lint
 from ombak.cli.alarm_show import show_command
 
@@ -125,11 +125,21 @@ def _prometheus_options(command: Callable[..., None]) -> Callable[..., None]:
 def eval_command(
     file: Path, prometheus: str | None, prometheus_config: Path | None, variables: tuple[str, ...], at: str | None
 ) -> None:
-    """Evaluate the Alarms of FILE now, or as they would have been at a moment; print every part with its reason."""
-    manifests, context = read_alarms(file), _context(variables)
+    """Evaluate the Alarms of FILE, and what its Rollouts watch, now or at a moment; print every part with its reason.
+
+    Exits with 1 if none of them could be asked, or a Rollout cannot be read.
+    """
+    (alarms, rollouts), context = read_all(file), _context(variables)
     moment = _moment(at) if at is not None else None
-    found = _with_sources(prometheus, prometheus_config, lambda s: evaluate_file(manifests, s.by_name, context, moment))
+    found = _with_sources(
+        prometheus, prometheus_config, lambda s: evaluate_file(alarms, rollouts, s.by_name, context, moment)
+    )
     print_evaluations(found)
+    unread = [rollout for rollout in rollouts if rollout.spec is None]
+    for rollout in unread:
+        click.echo(f"{rollout.namespace}/{rollout.name} (Rollout): error: {rollout.problem}", err=True)
+    if unread or all(one.verdict.evaluated_at is None for one in found):
+        raise click.exceptions.Exit(1)
 
 
 @alarm_command.command("backtest")
@@ -147,20 +157,28 @@ def backtest_command(
     end: str,
     png: Path | None,
 ) -> None:
-    """Say when the Alarms of FILE would have fired in the past, how often and for how long."""
-    manifests, context = read_alarms(file), _context(variables)
+    """Say when the Alarms of FILE, and what its Rollouts watch, would have fired, how often and for how long.
+
+    Exits with 1 if one of them could not be judged; the others are.
+    """
+    (alarms, rollouts), context = read_all(file), _context(variables)
     first, last = _moment(start), _moment(end)
     if first >= last:
         raise click.UsageError("--from is not before --to")
     found = _with_sources(
-        prometheus, prometheus_config, lambda s: backtest(manifests, s.by_name, context, (first, last))
+        prometheus, prometheus_config, lambda s: backtest(alarms, rollouts, s.by_name, context, (first, last))
     )
-    print_backtest(found)
-    if png is not None:
+    tracks = list(found.tracks.values())
+    print_backtest(tracks)
+    if png is not None and tracks:
         from ombak.cli.alarm_picture import draw
 
-        draw(found, png)
+        draw(tracks, png)
         click.echo(f"drawn into {png}", err=True)
+    for key, problem in found.problems.items():
+        click.echo(f"{key}: error: {problem}", err=True)
+    if found.problems:
+        raise click.exceptions.Exit(1)
 
 
 def _with_sources(

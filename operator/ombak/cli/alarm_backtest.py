@@ -2,20 +2,22 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import click
 
 from ombak.alarms import alerting, metric, template
-from ombak.alarms.definition import ExpressionAlarm, MetricAlarm, RuleAlarm
+from ombak.alarms.definition import ExpressionAlarm, LeafAlarm, MetricAlarm, RuleAlarm
 from ombak.alarms.errors import AlarmError
-from ombak.alarms.resolve import AlarmKey, Resolution, resolve
+from ombak.alarms.resolve import AlarmKey, Broken, Registry, Resolution, resolve
 from ombak.alarms.verdict import State, Verdict, unknown_verdict
 from ombak.api.alarm import Comparison
 from ombak.api.duration import format_duration
-from ombak.cli.alarm_files import AlarmManifest
+from ombak.cli.alarm_files import AlarmManifest, RolloutManifest
+from ombak.cli.alarm_rollouts import Watched, watched_by
 from ombak.cli.alarm_spark import spark_states, spark_values
+from ombak.runtime.alarm_conditions import is_template
 from ombak.runtime.alarm_interest import MetricLeaf, guarded, leaf_of
 from ombak.runtime.alarm_queries import metric_verdict, name_series
 from ombak.runtime.metrics_port import MetricsSource, QueryError
@@ -76,33 +78,82 @@ class Track:
         return found
 
 
+@dataclasses.dataclass(slots=True)
+class Backtest:
+    """The tracks of what could be judged, in the order of the file, and why the others could not."""
+
+    sources: Mapping[str, MetricsSource]
+    span: Span
+    tracks: dict[AlarmKey, Track] = dataclasses.field(default_factory=dict)
+    problems: dict[AlarmKey, str] = dataclasses.field(default_factory=dict)
+
+    async def leaf(self, key: AlarmKey, definition: LeafAlarm, context: template.Context) -> None:
+        """Judge a metric alarm, or the past of an alerting rule."""
+        try:
+            self.tracks[key] = await _leaf_track(key, definition, self.sources, context, self.span)
+        except (QueryError, AlarmError) as error:
+            self.problems[key] = str(error)
+
+    def in_order(self, keys: Iterable[AlarmKey]) -> None:
+        """Put the tracks into the order of the file."""
+        self.tracks = {key: self.tracks[key] for key in keys if key in self.tracks}
+
+    def expression(self, key: AlarmKey, resolution: Resolution, below: "Backtest") -> None:
+        """Judge an expression over what was judged below it."""
+        self.tracks[key] = _expression_track(key, resolution, below, self.span)
+
+
 async def backtest(
-    manifests: Sequence[AlarmManifest], sources: Mapping[str, MetricsSource], context: template.Context, span: Span
-) -> list[Track]:
-    """The track of every Alarm over a span of time; raises click.ClickException where there is no answer."""
+    manifests: Sequence[AlarmManifest],
+    rollouts: Sequence[RolloutManifest],
+    sources: Mapping[str, MetricsSource],
+    context: template.Context,
+    span: Span,
+) -> Backtest:
+    """What every Alarm, and everything that a Rollout watches, would have said over a span of time."""
+    found = Backtest(sources, span)
     registry = {manifest.key: manifest.definition for manifest in manifests}
-    tracks: dict[AlarmKey, Track] = {}
     for manifest in manifests:
-        definition = manifest.definition
         own = dataclasses.replace(context, namespace=context.namespace or manifest.key.namespace)
-        if isinstance(definition, MetricAlarm | RuleAlarm):
-            try:
-                tracks[manifest.key] = await _leaf_track(manifest.key, definition, sources, own, span)
-            except (QueryError, AlarmError) as error:
-                raise click.ClickException(f"{manifest.key}: {error}") from error
+        if isinstance(manifest.definition, MetricAlarm | RuleAlarm):
+            await found.leaf(manifest.key, manifest.definition, own)
+        elif isinstance(manifest.definition, Broken):
+            found.problems[manifest.key] = manifest.problem
     for manifest in manifests:
-        definition = manifest.definition
-        if isinstance(definition, ExpressionAlarm):
-            resolution = resolve(definition.expression, manifest.key.namespace, registry)
-            tracks[manifest.key] = _expression_track(manifest.key, resolution, tracks, span)
-        elif manifest.key not in tracks:
-            raise click.ClickException(f"{manifest.key}: {manifest.problem}")
-    return [tracks[manifest.key] for manifest in manifests]
+        if isinstance(manifest.definition, ExpressionAlarm):
+            resolution = resolve(manifest.definition.expression, manifest.key.namespace, registry)
+            found.expression(manifest.key, resolution, found)
+    found.in_order(registry)
+    if rollouts:  # which give these a meaning, where no --var does
+        found.problems = {key: why for key, why in found.problems.items() if not is_template(registry[key])}
+    for rollout in rollouts:
+        if rollout.spec is None:
+            found.problems[AlarmKey(rollout.namespace, f"{rollout.name} (Rollout)")] = rollout.problem
+    for one in watched_by(rollouts, context):
+        await _watched(one, registry, found)
+    return found
+
+
+async def _watched(one: Watched, registry: Registry, found: Backtest) -> None:
+    """A signal by itself; an expression over the alarms that it rests on, in the context of its Rollout."""
+    definition = one.definition
+    if isinstance(definition, Broken):
+        found.problems[one.key] = definition.why
+    elif isinstance(definition, ExpressionAlarm):
+        resolution = resolve(definition.expression, one.wanted.namespace, registry)
+        below = Backtest(found.sources, found.span)
+        for key, alarm in resolution.leaves.items():
+            await below.leaf(key, alarm, one.wanted.context)
+        found.expression(one.key, resolution, below)
+        if below.problems:
+            found.problems[one.key] = "; ".join(f"{key}: {why}" for key, why in below.problems.items())
+    else:
+        await found.leaf(one.key, definition, one.wanted.context)
 
 
 async def _leaf_track(
     key: AlarmKey,
-    definition: MetricAlarm | RuleAlarm,
+    definition: LeafAlarm,
     sources: Mapping[str, MetricsSource],
     context: template.Context,
     span: Span,
@@ -114,7 +165,7 @@ async def _leaf_track(
     assert isinstance(leaf, MetricLeaf)
     source = sources.get(definition.source)
     if source is None:
-        raise click.ClickException(f"{key}: no Prometheus is configured as {definition.source!r}")
+        raise AlarmError(f"no Prometheus is configured as {definition.source!r}")
     values, results = await _judge_all(leaf, source, span)
     moments = [span[0] + index * leaf.query.period for index in range(len(results))]
     verdicts = [
@@ -176,14 +227,14 @@ async def _fetch(leaf: MetricLeaf, source: MetricsSource, start: datetime, count
     return found
 
 
-def _expression_track(key: AlarmKey, resolution: Resolution, tracks: Mapping[AlarmKey, Track], span: Span) -> Track:
-    below = [tracks[leaf] for leaf in resolution.leaves]
-    step = min((track.step for track in below), default=_RULE_PERIOD)
+def _expression_track(key: AlarmKey, resolution: Resolution, below: Backtest, span: Span) -> Track:
+    tracks = [below.tracks[leaf] for leaf in resolution.leaves if leaf in below.tracks]
+    step = min((track.step for track in tracks), default=_RULE_PERIOD)
 
     def verdict_at(moment: datetime) -> Callable[[AlarmKey], Verdict]:
         def of(leaf: AlarmKey) -> Verdict:
-            found = tracks.get(leaf)
-            return found.at(moment) if found is not None else unknown_verdict(str(leaf), "is not in this file")
+            found = below.tracks.get(leaf)
+            return found.at(moment) if found is not None else unknown_verdict(str(leaf), below.problems[leaf])
 
         return of
 

@@ -9,10 +9,11 @@ import click
 
 from ombak.adapters.clock import SystemClock
 from ombak.alarms import syntax, template
-from ombak.alarms.definition import ExpressionAlarm, MetricAlarm
+from ombak.alarms.definition import Definition, ExpressionAlarm, MetricAlarm
 from ombak.alarms.resolve import AlarmKey, Broken, key_of
 from ombak.alarms.verdict import State, Verdict, unknown_verdict
-from ombak.cli.alarm_files import AlarmManifest
+from ombak.cli.alarm_files import AlarmManifest, RolloutManifest
+from ombak.cli.alarm_rollouts import Watched, watched_by
 from ombak.runtime.alarm_interest import MetricLeaf, Wanted
 from ombak.runtime.alarm_service import AlarmService
 from ombak.runtime.alarm_traps import common_interval, inspect
@@ -24,9 +25,10 @@ _OWN = "own"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What one Alarm says, on what it rests, and what is wrong with its query."""
+    """What one Alarm, or one thing that a Rollout watches, says, on what it rests, and what is wrong with its query."""
 
-    manifest: AlarmManifest
+    key: AlarmKey
+    definition: Definition | Broken
     verdict: Verdict
     parts: tuple[tuple[str, Verdict | None], ...] = ()
     warnings: tuple[str, ...] = ()
@@ -53,6 +55,11 @@ class PastSource:
     def __init__(self, source: MetricsSource) -> None:
         self._source = source
 
+    @property
+    def limit(self) -> timedelta:
+        """The same."""
+        return self._source.limit
+
     async def query_range(self, query: str, start: datetime, end: datetime, step: timedelta) -> QueryResult:
         """Evaluate over a range."""
         found = await self._source.query_range(query, start, end, step)
@@ -77,29 +84,46 @@ class PastSource:
 
 async def evaluate_file(
     manifests: Sequence[AlarmManifest],
+    rollouts: Sequence[RolloutManifest],
     sources: Mapping[str, MetricsSource],
     context: template.Context,
     at: datetime | None,
 ) -> list[Evaluation]:
-    """Evaluate every Alarm of a file, as the operator would, at `at` or now."""
+    """Evaluate every Alarm of a file, and what its Rollouts watch, as the operator would, at `at` or now."""
     clock: Clock = SystemClock() if at is None else StoppedClock(at)
     asked = sources if at is None else {name: PastSource(source) for name, source in sources.items()}
     service = AlarmService(asked, clock, lambda _: None, rng=random.Random())  # noqa: S311 - spreads polls only
     for manifest in manifests:
         service.set_alarm(manifest.key, manifest.spec)
+    watched = tuple(watched_by(rollouts, context))
     for manifest in manifests:
         service.watch(manifest.key, {_OWN: _wanted(manifest, context)}, is_active=False)
+    for one in watched:
+        service.watch(one.key, {_OWN: one.wanted, **_parts_of(one)}, is_active=False)
     await service.poll_due()
     verdicts = {manifest.key: _verdict(manifest, service) for manifest in manifests}
-    return [
-        Evaluation(
-            manifest,
-            verdicts[manifest.key],
-            _parts(manifest, verdicts),
-            await _warnings(manifest, service, asked, clock),
-        )
-        for manifest in manifests
+    found = [Evaluation(one.key, one.definition, verdicts[one.key], _parts(one, verdicts)) for one in manifests] + [
+        _evaluation(one, service) for one in watched
     ]
+    return [dataclasses.replace(one, warnings=await _warnings(one, service, asked, clock)) for one in found]
+
+
+def _parts_of(watched: Watched) -> dict[str, Wanted]:
+    """The alarms that an expression of a Rollout names, each in its context."""
+    definition = watched.definition
+    if not isinstance(definition, ExpressionAlarm):
+        return {}
+    refs = syntax.references(definition.expression)
+    texts = {str(ref): syntax.print_expression(syntax.Is(State.ALARM, ref)) for ref in refs}
+    return {name: dataclasses.replace(watched.wanted, expression=text) for name, text in texts.items()}
+
+
+def _evaluation(watched: Watched, service: AlarmService) -> Evaluation:
+    verdict = service.verdict(watched.key, _OWN)
+    if watched.wanted.own is not None:
+        verdict = service.leaves(watched.key, _OWN).get(watched.wanted.own.key, verdict)
+    parts = tuple((name, service.verdict(watched.key, name)) for name in _parts_of(watched))
+    return Evaluation(watched.key, watched.definition, verdict, parts)
 
 
 def _wanted(manifest: AlarmManifest, context: template.Context) -> Wanted:
@@ -130,14 +154,15 @@ def _parts(manifest: AlarmManifest, verdicts: Mapping[AlarmKey, Verdict]) -> tup
 
 
 async def _warnings(
-    manifest: AlarmManifest, service: AlarmService, sources: Mapping[str, MetricsSource], clock: Clock
+    evaluation: Evaluation, service: AlarmService, sources: Mapping[str, MetricsSource], clock: Clock
 ) -> tuple[str, ...]:
-    if isinstance(manifest.definition, ExpressionAlarm):
-        return manifest.definition.warnings
-    if not isinstance(manifest.definition, MetricAlarm):
+    definition = evaluation.definition
+    if isinstance(definition, ExpressionAlarm):
+        return definition.warnings
+    if not isinstance(definition, MetricAlarm):
         return ()
-    found = list(manifest.definition.traps)
-    for leaf, is_empty in service.empty_queries(manifest.key, _OWN).items():
+    found = list(definition.traps)
+    for leaf, is_empty in service.empty_queries(evaluation.key, _OWN).items():
         if isinstance(leaf, MetricLeaf):
             source = sources[leaf.query.endpoint]
             try:
@@ -151,8 +176,8 @@ async def _warnings(
 def print_evaluations(evaluations: Sequence[Evaluation]) -> None:
     """One block for each Alarm: the state, why, the parts, and the warnings."""
     for evaluation in evaluations:
-        verdict, definition = evaluation.verdict, evaluation.manifest.definition
-        click.echo(f"{evaluation.manifest.key}: {verdict.state} {verdict.certainty}")
+        verdict, definition = evaluation.verdict, evaluation.definition
+        click.echo(f"{evaluation.key}: {verdict.state} {verdict.certainty}")
         click.echo(f"  {verdict.message}")
         if isinstance(definition, ExpressionAlarm):
             click.echo(f"  {syntax.print_expression(definition.expression)}")

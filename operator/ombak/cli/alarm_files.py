@@ -36,14 +36,6 @@ class RolloutManifest:
     problem: str = ""
 
 
-def read_alarms(path: Path) -> tuple[AlarmManifest, ...]:
-    """Every Alarm of a YAML file, in its order; other kinds are passed over. Raises click.ClickException."""
-    found = tuple(_manifest(document) for document in read_documents(path) if _is(document, "Alarm"))
-    if not found:
-        raise click.ClickException(f"{path} has no Alarm in it")
-    return found
-
-
 def read_all(path: Path) -> tuple[tuple[AlarmManifest, ...], tuple[RolloutManifest, ...]]:
     """The Alarms and the Rollouts of a YAML file, each in their order. Raises click.ClickException."""
     documents = read_documents(path)

@@ -257,6 +257,7 @@ def _too_few_samples(
     is_over = latest is not None and now >= latest
     if is_over and then is ThenOnUnknown.REVERT:
         return Reject("TooFewSamples", f"By atMost the bake still lacked {'; '.join(lacking)}.")
-    who = "the traffic of this service; or whoever lowers atLeast"
+    is_counted = not any(isinstance(count, str) for count in s.samples.values())
+    who = f"{'the traffic of this service' if is_counted else 'whoever mends it'}; or whoever lowers atLeast"
     what = f"enough samples ({'; '.join(lacking)})"
     return Hold(Waiting("samples", what, who, commands.edit(s.rollout), latest), is_over)

@@ -65,10 +65,11 @@ def missing_samples(bake: Bake, s: Snapshot) -> tuple[str, ...]:
     """Return what the sample quotas still lack, for people; empty when all are met (R78)."""
     lacking = []
     for quota in bake.at_least:
-        count = s.samples.get(quota.name)
-        if count is None or not count >= quota.count:
-            seen = "unknown" if count is None else f"{count:g}"
-            lacking.append(f"{quota.name}: {seen} of {quota.count}")
+        count = s.samples.get(quota.name, "not asked yet")
+        if isinstance(count, str):
+            lacking.append(f"{quota.name}: unknown of {quota.count}, {count}")
+        elif not count >= quota.count:
+            lacking.append(f"{quota.name}: {count:g} of {quota.count}")
     return tuple(lacking)
 
 

@@ -1,10 +1,13 @@
 """What people and `kubectl wait` read: the status of a Rollout, and when a change of it is worth a write."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from ombak.alarms import parser
+from ombak.alarms.errors import AlarmError
 from ombak.api.rollout import Phase
 from ombak.api.wording import sentence
 from ombak.core import keeping
@@ -33,7 +36,7 @@ CONFLICT = "Conflict"
 DEFECT = "Defect"
 TROUBLE = "ApiError"
 _FAILURES = (REFUSED, CONFLICT, DEFECT, TROUBLE)
-SOUND = "QueriesSound"
+SOUND, UNAMBIGUOUS = "QueriesSound", "Unambiguous"
 _LATER = "Changes of strategy, minReadySeconds, signals and alarms hold for the next version."
 """What a person who edits these under a version that is delivered should know; always true, so it costs no write."""
 DEADLINE_STORED = timedelta(minutes=1)
@@ -127,8 +130,25 @@ def _waiting(plan: Plan) -> dict[str, str]:
 def _conditions(s: Snapshot, plan: Plan, old: Mapping[str, Any], now: datetime, failure: Failure) -> list[Status]:
     return [
         condition((kind, str(value), reason, message), old, s.rollout.generation, now)
-        for kind, value, reason, message in (*_facts(s, plan, failure), *_sound(s, old))
+        for kind, value, reason, message in (*_facts(s, plan, failure), *_sound(s, old), *_clear(s))
     ]
+
+
+def _clear(s: Snapshot) -> list[tuple[str, bool, str, str]]:
+    """Return the condition about expressions that could be misunderstood while there are some; else none (P7)."""
+    alarms = s.rollout.spec.alarms
+    written = (("revert", alarms.revert), ("oneBox", alarms.one_box)) if alarms is not None else ()
+    told = [f"spec.alarms.{field}: {warning}" for field, text in written if text for warning in _warnings(text)]
+    return [(UNAMBIGUOUS, False, "MixedOperators", " ".join(map(sentence, told)))] if told else []
+
+
+@functools.lru_cache(maxsize=4096)
+def _warnings(expression: str) -> tuple[str, ...]:
+    """Return what a reader could misunderstand; of what is no expression, the alarm itself tells."""
+    try:
+        return parser.parse(expression).warnings
+    except AlarmError:
+        return ()
 
 
 def _sound(s: Snapshot, old: Mapping[str, Any]) -> list[tuple[str, bool, str, str]]:

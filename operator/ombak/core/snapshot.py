@@ -268,8 +268,8 @@ class Snapshot:
     """The signals one by one, for people: what they mean is in the two alarms."""
     traps: Traps = NO_TRAPS
     """What people should know of the queries behind all this."""
-    samples: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
-    """What the sample quotas count so far, by name; None or absent where it could not be read."""
+    samples: Mapping[str, float | str] = dataclasses.field(default_factory=dict)
+    """What the sample quotas count so far, by name; why it could not be read, absent where it was not yet."""
     template_check: TemplateCheck | None = None
     refusal: str = ""
     """What the API server had against a write of the last pass, if it says so for good."""

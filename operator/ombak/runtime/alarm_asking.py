@@ -15,10 +15,12 @@ _Answer = TypeVar("_Answer")
 class Asker:
     """The Prometheus servers of one region by endpoint. Every call raises `QueryError` where nothing that counts comes.
 
-    `timeout` and `most_skew` (between a server's clock and ours) in seconds.
+    `timeout`, None for the own limit of each, and `most_skew` (between a server's clock and ours) in seconds.
     """
 
-    def __init__(self, sources: Mapping[str, MetricsSource], clock: Clock, timeout: float, most_skew: float) -> None:
+    def __init__(
+        self, sources: Mapping[str, MetricsSource], clock: Clock, timeout: float | None, most_skew: float
+    ) -> None:
         self._sources = sources
         self._clock = clock
         self._timeout = timeout
@@ -26,13 +28,22 @@ class Asker:
 
     async def over(self, key: QueryKey, start: datetime, end: datetime) -> QueryResult:
         """Ask a question at every period from `start` to `end`."""
-        answer = await self._in_time(self._source(key).query_range(key.text, start, end, key.period))
+        source = self._source(key)
+        answer = await self._in_time(source, source.query_range(key.text, start, end, key.period))
+        self._check_skew(answer.server_time)
+        return answer
+
+    async def once(self, key: QueryKey, at: datetime) -> QueryResult:
+        """Ask a question at one moment."""
+        source = self._source(key)
+        answer = await self._in_time(source, source.query(key.text, at))
         self._check_skew(answer.server_time)
         return answer
 
     async def rules(self, key: RulesKey) -> RulesResult:
         """Read the alerting rules."""
-        answer = await self._in_time(self._source(key).alert_rules())
+        source = self._source(key)
+        answer = await self._in_time(source, source.alert_rules())
         self._check_skew(answer.server_time)
         return answer
 
@@ -43,12 +54,13 @@ class Asker:
             raise QueryError(QueryErrorKind.UNREACHABLE, message)
         return source
 
-    async def _in_time(self, call: Awaitable[_Answer]) -> _Answer:
+    async def _in_time(self, source: MetricsSource, call: Awaitable[_Answer]) -> _Answer:
+        limit = source.limit.total_seconds() if self._timeout is None else self._timeout
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(limit):
                 return await call
         except TimeoutError:
-            message = f"no answer within {self._timeout:g} s"
+            message = f"no answer within {limit:g} s"
             raise QueryError(QueryErrorKind.TIMEOUT, message) from None
 
     def _check_skew(self, server_time: datetime | None) -> None:
@@ -61,3 +73,8 @@ class Asker:
             seconds = abs(skew.total_seconds())
             message = f"the clock of Prometheus is {seconds:.0f} s {order} ours; set the clocks right"
             raise QueryError(QueryErrorKind.FAILED, message)
+
+
+def whole_milliseconds(moment: datetime) -> datetime:
+    """The moment as exactly as Prometheus takes one."""
+    return moment - timedelta(microseconds=moment.microsecond % 1000)

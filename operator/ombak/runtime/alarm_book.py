@@ -20,7 +20,7 @@ class Reading:
     one_box: Verdict | None = None
     signals: tuple[SignalReading, ...] = ()
     traps: Traps = NO_TRAPS
-    samples: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
+    samples: Mapping[str, float | str] = dataclasses.field(default_factory=dict)
     poll: timedelta = timedelta(seconds=15)
     """The longest time between two evaluations of anything that it depends on."""
     has_looked: bool = False

@@ -7,9 +7,10 @@ from typing import Any
 from ombak.alarms.definition import Definition, ExpressionAlarm, MetricAlarm
 from ombak.alarms.resolve import Broken, Resolution
 from ombak.alarms.verdict import Verdict
+from ombak.core.report import UNAMBIGUOUS
 
 EVALUABLE, RESOLVED, ACYCLIC = "Evaluable", "ChildrenResolved", "AcyclicRule"
-UNAMBIGUOUS, SOUND = "Unambiguous", "QuerySound"
+SOUND = "QuerySound"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

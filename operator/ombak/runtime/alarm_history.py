@@ -28,7 +28,9 @@ from ombak.runtime.alarm_queries import QueryKey, align, metric_verdict, name_se
 from ombak.runtime.metrics_port import QueryResult
 
 _MOST = 2000
-"""So many moments are looked at, the newest; Prometheus gives at most 11,000 points, and a judgement costs time."""
+"""So many moments are looked at in one slice; Prometheus gives at most 11,000 points, and a judgement costs time."""
+_MOST_SLICES = 24
+"""At a period of 30 s these are four days as finely as live, and sixteen at all; the newest of a longer time."""
 _FINENESS = (4, 2)
 _YIELD_EVERY = 50
 _NONE, _MILLISECOND = timedelta(0), timedelta(milliseconds=1)
@@ -67,8 +69,32 @@ async def ok_stretches(
 ) -> tuple[Stretch, ...]:
     """The stretches between two moments in which all that is watched was OK and certain; raises QueryError.
 
-    `unsure` are alarms of whose past nothing can be said.
+    `unsure` are alarms of whose past nothing can be said. A long time is asked for in slices, one after another.
     """
+    found: list[Stretch] = []
+    for start, end in _slices(watch, since, until):
+        for stretch in await _ok_in_slice(watch, ask, unsure, start, end):
+            follows = bool(found) and found[-1][1] == stretch[0]
+            found[-1:] = [(found[-1][0], stretch[1])] if follows else [*found[-1:], stretch]
+    return tuple(found)
+
+
+def _slices(watch: Watch, since: datetime, until: datetime) -> list[Stretch]:
+    """Parts of a time, oldest first, each with no more moments than are looked at at once."""
+    leaves = (leaf for bound in watch.bound.values() for leaf in bound.leaves.values())
+    shortest = min((leaf.query.period for leaf in leaves if isinstance(leaf, MetricLeaf)), default=None)
+    if shortest is None or until <= since:
+        return [(since, until)]
+    since = max(since, until - _MOST_SLICES * _MOST * shortest)
+    count = min(_MOST_SLICES, -(-(until - since) // (_MOST * shortest / _FINENESS[0])))
+    length = (until - since) // count // _MILLISECOND * _MILLISECOND
+    ends = [until - (count - 1 - index) * length for index in range(count)]
+    return list(zip([since, *ends[:-1]], ends, strict=True))
+
+
+async def _ok_in_slice(
+    watch: Watch, ask: AskRange, unsure: frozenset[AlarmKey], since: datetime, until: datetime
+) -> tuple[Stretch, ...]:
     leaves = {leaf for bound in watch.bound.values() for leaf in bound.leaves.values() if isinstance(leaf, MetricLeaf)}
     pasts = {leaf: await _past(leaf, ask, since, until) for leaf in leaves}
     looks = sorted({moment for past in pasts.values() for moment in past.moments}) or [since, until]

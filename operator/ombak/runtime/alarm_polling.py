@@ -7,18 +7,20 @@ periods, so that a Prometheus that is down is not hammered.
 
 import asyncio
 import contextlib
+import functools
 import heapq
 import itertools
 import random
 from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any
 
 from ombak.alarms import alerting, freshness, lookback, metric
 from ombak.alarms.verdict import Verdict, unknown_verdict
-from ombak.runtime.alarm_asking import Asker
+from ombak.runtime.alarm_asking import Asker, whole_milliseconds
 from ombak.runtime.alarm_interest import Leaf, RuleLeaf, guarded
+from ombak.runtime.alarm_lanes import AnyShared, Lanes
 from ombak.runtime.alarm_queries import (
     Pace,
     PollKey,
@@ -29,6 +31,8 @@ from ombak.runtime.alarm_queries import (
     SharedRules,
     oldest_age,
 )
+from ombak.runtime.alarm_rule_ages import ages
+from ombak.runtime.alarm_scrapes import ScrapeWatch
 from ombak.runtime.alarm_together import Together, may_ask
 from ombak.runtime.clock import Clock
 from ombak.runtime.metrics_port import MetricsSource, QueryError, QueryErrorKind, QueryResult
@@ -37,21 +41,21 @@ Notify = Callable[[frozenset[Hashable]], None]
 """Called, in the event loop, with the watchers that have to look again; must not block."""
 
 _STALE_SCAN = 1.0
-_Shared: TypeAlias = SharedQuery | SharedRules
 
 
 @dataclass(frozen=True, slots=True)
 class PollSettings:
     """How hard to work, and whom to trust how long; times in seconds.
 
-    `timeout` bounds one query, `slack` is what an answer may be late beyond two polls before it is stale, `most_skew`
+    `concurrency` is how many questions each Prometheus gets at once, `timeout` bounds one where that is not left to the
+    source's own limit, `slack` is what an answer may be late beyond two polls before it is stale, `most_skew`
     how far the clock of a Prometheus may be from ours, `most_backoff` how many periods lie between failing polls,
     `least_uptime` how long a Prometheus has to run before its alerting rules count, and, where it does not tell how
     often it scrapes, how long it needs to see all its targets (two scrapes by its own default).
     """
 
     concurrency: int = 16
-    timeout: float = 12.0
+    timeout: float | None = None
     minimum_interval: float = 0.5
     slack: float = 5.0
     most_skew: float = 5.0
@@ -74,16 +78,17 @@ class QueryPool:
         """`on_scan` is called about once a second, for what depends on the time alone."""
         self._on_scan = on_scan
         self.asker = Asker(sources, clock, settings.timeout, settings.most_skew)
+        self._scrapes = ScrapeWatch(self.asker, clock, settings.least_uptime / 2)
         self._clock = clock
         self._notify = notify
         self._settings = settings
         self._rng = rng
-        self._queries: dict[PollKey, _Shared] = {}
+        self._queries: dict[PollKey, AnyShared] = {}
         self._wanted: dict[Hashable, tuple[frozenset[Leaf], Pace]] = {}
         self._held: dict[Hashable, frozenset[Leaf]] = {}
         self._together = Together()
-        self._timetable: list[tuple[float, int, _Shared]] = []
-        self._ready: list[tuple[bool, int, _Shared]] = []
+        self._timetable: list[tuple[float, int, AnyShared]] = []
+        self._lanes = Lanes(settings.concurrency)
         self._entries = itertools.count()
         self._polls: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
@@ -118,7 +123,7 @@ class QueryPool:
             if any(may_ask(leaf, key) for leaf in leaves):
                 self._hold(watcher, frozenset(map(self._together.placed, leaves)), pace)
 
-    def _join(self, leaf: Leaf, watcher: Hashable) -> tuple[_Shared, bool]:
+    def _join(self, leaf: Leaf, watcher: Hashable) -> tuple[AnyShared, bool]:
         """Add a watcher of a leaf; returns the question, and whether its rule is new there."""
         if isinstance(leaf, RuleLeaf):
             least = timedelta(seconds=self._settings.least_uptime)
@@ -144,19 +149,19 @@ class QueryPool:
         if not query.rules:
             del self._queries[leaf.asked]
 
-    def _hurry(self, query: _Shared, is_new: bool) -> None:
+    def _hurry(self, query: AnyShared, is_new: bool) -> None:
         """Ask at once what was never asked, and not later than the rhythm that the query has now."""
         if query.is_polling:
             query.again = query.again or is_new
             return
         if query.is_waiting:
-            self._await_turn(query)
+            self._lanes.wait(query)
             return
         soonest = 0.0 if is_new or query.asked is None else query.asked + self._interval(query)
         if query.failures == 0 and (query.due is None or soonest < query.due):
             self._plan(query, soonest)
 
-    def _plan(self, query: _Shared, due: float) -> None:
+    def _plan(self, query: AnyShared, due: float) -> None:
         query.due = due
         heapq.heappush(self._timetable, (due, next(self._entries), query))
         self._wake.set()
@@ -190,10 +195,10 @@ class QueryPool:
         found = self.result(leaf)
         return max(own, found.interval) if isinstance(found, alerting.RuleResult) else own
 
-    def _interval(self, query: _Shared) -> float:
+    def _interval(self, query: AnyShared) -> float:
         return query.interval(self._settings.minimum_interval)
 
-    def _stale_before(self, query: _Shared) -> float:
+    def _stale_before(self, query: AnyShared) -> float:
         return self._clock.monotonic() - 2 * self._interval(query) - self._settings.slack
 
     def has_looked(self, leaf: Leaf) -> bool:
@@ -232,7 +237,7 @@ class QueryPool:
 
     def _pause(self) -> float:
         """Seconds until there is something to do; a poll that ends wakes the loop by itself."""
-        if not self._timetable or len(self._polls) >= self._settings.concurrency:
+        if not self._timetable:
             return _STALE_SCAN
         return min(_STALE_SCAN, max(0.0, self._timetable[0][0] - self._clock.monotonic()))
 
@@ -241,22 +246,19 @@ class QueryPool:
         now = self._clock.monotonic()
         while self._timetable and self._timetable[0][0] <= now:
             due, _, query = heapq.heappop(self._timetable)
-            if query.due == due and self._queries.get(query.poll_key) is query:
-                query.due, query.is_waiting = None, True
-                self._await_turn(query)
-        while self._ready and len(self._polls) < self._settings.concurrency:
-            _, _, query = heapq.heappop(self._ready)
-            if query.is_waiting and self._queries.get(query.poll_key) is query:
-                query.is_waiting, query.is_polling = False, True
-                poll = asyncio.get_running_loop().create_task(self._poll(query))
-                self._polls.add(poll)
-                poll.add_done_callback(self._ended)
+            if query.due == due and self._is_wanted(query):
+                query.due = None
+                self._lanes.wait(query)
+        for query in self._lanes.start(self._is_wanted):
+            poll = asyncio.get_running_loop().create_task(self._poll(query))
+            self._polls.add(poll)
+            poll.add_done_callback(functools.partial(self._ended, query.poll_key.endpoint))
 
-    def _await_turn(self, query: _Shared) -> None:
-        """May be called again when the query has become more urgent; the later entry then finds it started."""
-        heapq.heappush(self._ready, (not query.active, next(self._entries), query))
+    def _is_wanted(self, query: AnyShared) -> bool:
+        return self._queries.get(query.poll_key) is query
 
-    def _ended(self, poll: asyncio.Task[None]) -> None:
+    def _ended(self, endpoint: str, poll: asyncio.Task[None]) -> None:
+        self._lanes.end(endpoint)
         self._polls.discard(poll)
         if not poll.cancelled() and poll.exception() is not None:
             self._defect = poll.exception()
@@ -267,7 +269,7 @@ class QueryPool:
         if self._defect is not None:
             raise self._defect
 
-    async def _poll(self, query: _Shared) -> None:
+    async def _poll(self, query: AnyShared) -> None:
         """Ask once, judge, tell, and plan the next time."""
         asked, at = self._clock.monotonic(), whole_milliseconds(self._clock.now())
         query.again = False
@@ -282,18 +284,21 @@ class QueryPool:
         self._plan(query, self._next_due(query, asked))
         self._tell(changed | query.active)
 
-    async def _ask_and_judge(self, query: _Shared, at: datetime, asked: float) -> set[Hashable]:
+    async def _ask_and_judge(self, query: AnyShared, at: datetime, asked: float) -> set[Hashable]:
         """Ask within the time limit and judge what comes; raises QueryError where nothing that counts does."""
         if isinstance(query, SharedRules):
-            return query.judge(await self.asker.rules(query.key), at, asked)
+            told = await self.asker.rules(query.key)
+            query.ages = await ages(self.asker, query, told.rules)
+            return query.judge(told, at, asked)
         key, points = query.key, query.points
         start = at - (points - 1) * key.period
         answer = await self.asker.over(key, start, at)
         self._check_store(answer, at, at - start + lookback.lookback(key.text))
+        sight = await self._scrapes.sight(key, [start + index * key.period for index in range(points)])
         # Only a release asks what its evidence rests on; and it asks anew when it begins.
         times = freshness.oldest_query(key.text) if query.active else ""
         old = await self.asker.over(replace(key, text=times), start, at) if times else QueryResult(())
-        return query.judge(answer, at, asked, points, oldest_age(old))
+        return query.judge(answer, at, asked, points, oldest_age(old), sight)
 
     def _check_store(self, answer: QueryResult, at: datetime, reach: timedelta) -> None:
         """Refuse what a store may say because it is new: `or vector(0)` and `absent()` answer from nothing, too."""
@@ -302,7 +307,7 @@ class QueryPool:
         if problem:
             raise QueryError(QueryErrorKind.TOO_EARLY, problem)
 
-    def _next_due(self, query: _Shared, asked: float) -> float:
+    def _next_due(self, query: AnyShared, asked: float) -> float:
         """Later and later after failures; a little early at random otherwise, so that polls spread out."""
         if query.again:
             return asked
@@ -330,8 +335,3 @@ class QueryPool:
     def _tell(self, watchers: set[Hashable]) -> None:
         if watchers:
             self._notify(frozenset(watchers))
-
-
-def whole_milliseconds(moment: datetime) -> datetime:
-    """The moment as exactly as Prometheus takes one."""
-    return moment - timedelta(microseconds=moment.microsecond % 1000)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import ClassVar, Generic, TypeAlias, TypeVar
 
-from ombak.alarms import alerting, lookback, metric
+from ombak.alarms import alerting, lookback, metric, unseen
 from ombak.alarms.definition import MEMBER
 from ombak.alarms.verdict import Certainty, Contributor, Verdict, unknown_verdict
 from ombak.runtime.metrics_port import QueryResult, RulesResult, Series
@@ -69,6 +69,17 @@ class Outcome(Generic[ResultT]):
     at: datetime
     asked: float
     age: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """Which points of an answer tell anything, oldest first (none: all do), and why the others do not."""
+
+    seen: tuple[bool, ...] = ()
+    why: str = ""
+
+
+CLEAR = Sight()
 
 
 @dataclass(slots=True)
@@ -190,7 +201,13 @@ class SharedQuery(Shared[View, metric.MetricResult]):
         return max((view.rule.points for view in self.rules), default=1)
 
     def judge(
-        self, answer: QueryResult, at: datetime, asked: float, points: int, age: timedelta = timedelta(0)
+        self,
+        answer: QueryResult,
+        at: datetime,
+        asked: float,
+        points: int,
+        age: timedelta = timedelta(0),
+        sight: Sight = CLEAR,
     ) -> set[Hashable]:
         """Judge the rules by a new answer of so many points; returns who watches one that is different now.
 
@@ -202,7 +219,7 @@ class SharedQuery(Shared[View, metric.MetricResult]):
         for view, state in self.rules.items():
             if view.rule.points <= points:
                 memory = metric.Memory() if state.outcome is None else state.outcome.result.memory
-                result = metric.judge(view.rule, seen.series(view), memory)
+                result = unseen.judge(view.rule, seen.series(view), memory, sight.seen, sight.why)
                 if state.take(Outcome(result, at, asked, age)) or recovered:
                     changed |= state.watchers
         return changed
@@ -215,6 +232,8 @@ def metric_verdict(
     name: str, result: metric.MetricResult, at: datetime, key: QueryKey, age: timedelta = timedelta(0)
 ) -> Verdict:
     """The verdict for a metric alarm of this name that was judged up to `at`, by samples that much older."""
+    if result.doubt:
+        return unknown_verdict(name, result.doubt)
     doubt = "not enough data" if result.certainty is Certainty.Certain else "not enough data to change its state"
     return Verdict(
         state=result.state,
@@ -235,6 +254,8 @@ class SharedRules(Shared[alerting.Selector, alerting.RuleResult]):
 
     key: RulesKey = field(kw_only=True)
     least_uptime: timedelta = timedelta(0)
+    ages: Mapping[tuple[str, datetime], timedelta] = field(default_factory=dict)
+    """How old the samples of an evaluation were, by query and moment, where a release rests on it."""
 
     @property
     def poll_key(self) -> RulesKey:
@@ -247,7 +268,7 @@ class SharedRules(Shared[alerting.Selector, alerting.RuleResult]):
         uptime = alerting.Uptime(answer.started_at, self.least_uptime)
         changed: set[Hashable] = set()
         for selector, state in self.rules.items():
-            result = alerting.judge(selector, answer.rules, answer.server_time or at, uptime)
+            result = alerting.judge(selector, answer.rules, answer.server_time or at, uptime, self.ages)
             if state.take(Outcome(result, at, asked)) or recovered:
                 changed |= state.watchers
         return changed
@@ -265,7 +286,7 @@ def name_series(series: Series) -> str:
 def oldest_age(answer: QueryResult) -> timedelta:
     """The longest time between a moment and the sample that answers for it; the values are times of samples."""
     ages = (moment - value for series in answer.series for moment, value in series.points)
-    return timedelta(seconds=max(0.0, *ages)) if answer.series else timedelta(0)
+    return timedelta(seconds=max(0.0, max(ages, default=0.0)))
 
 
 class Seen:

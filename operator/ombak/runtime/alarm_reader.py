@@ -7,17 +7,21 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from ombak.alarms import template
+from ombak.alarms import lookback, template
+from ombak.alarms.errors import AlarmError
 from ombak.alarms.history import Stretch
 from ombak.alarms.signals import OF_ALL_BOXES, OF_THE_ONE_BOX, worst
 from ombak.alarms.syntax import Is, Ref, print_expression
 from ombak.alarms.verdict import State
-from ombak.api.rollout import SampleQuota
+from ombak.api.rollout import RolloutSpec, SampleQuota
 from ombak.core import naming
 from ombak.core.memory import Release
 from ombak.core.snapshot import NO_TRAPS, RolloutView, SignalReading
+from ombak.runtime.alarm_asking import Asker
 from ombak.runtime.alarm_book import UNWATCHED, Reading
-from ombak.runtime.alarm_interest import Wanted, wanted_signal
+from ombak.runtime.alarm_interest import DEFAULT_ENDPOINT, Wanted, wanted_signal
+from ombak.runtime.alarm_polling import PollSettings
+from ombak.runtime.alarm_queries import QueryKey
 from ombak.runtime.alarm_service import AlarmService
 from ombak.runtime.clock import Clock
 from ombak.runtime.guards import Guards
@@ -53,7 +57,7 @@ class _Counted:
 
     since: object = None
     asked_at: float | None = None
-    values: dict[str, float | None] = dataclasses.field(default_factory=dict)
+    values: dict[str, float | str] = dataclasses.field(default_factory=dict)
     task: asyncio.Task[None] | None = None
 
 
@@ -81,7 +85,7 @@ class AlarmReader:
         region: str = "",
     ) -> None:
         self._service = service
-        self._source = source
+        self._asker = Asker({DEFAULT_ENDPOINT: source}, clock, PollSettings().timeout, PollSettings().most_skew)
         self._clock = clock
         self._on_change = on_change
         self._guards = guards or Guards()
@@ -159,7 +163,7 @@ class AlarmReader:
         if counted is not None and counted.task is not None:
             counted.task.cancel()
 
-    def _samples(self, rollout: RolloutView, release: Release | None, artifact: str) -> Mapping[str, float | None]:
+    def _samples(self, rollout: RolloutView, release: Release | None, artifact: str) -> Mapping[str, float | str]:
         """Return the quotas' counts since the bake began, and see to it that they are asked again."""
         key, since = (rollout.namespace, rollout.name), release.step.ledger.began_at if release else None
         strategy = rollout.spec.strategy
@@ -193,13 +197,17 @@ class AlarmReader:
             counted.values[quota.name] = await self._ask(quota, context, window)
         self._on_change(key)
 
-    async def _ask(self, quota: SampleQuota, context: template.Context, window: timedelta) -> float | None:
-        """Return the sum over all series of the answer, None where there is none to be had."""
+    async def _ask(self, quota: SampleQuota, context: template.Context, window: timedelta) -> float | str:
+        """Return the sum over all series of the answer, or why there is none to be had."""
         try:
-            result = await self._source.query(template.render(quota.query, context, window), self._clock.now())
-        except (QueryError, ValueError):
-            return None
-        return sum(series.points[-1][1] for series in result.series) if result.series else None
+            text = template.render(quota.query, context, window)
+            lookback.check_query(text)
+            result = await self._asker.once(QueryKey(DEFAULT_ENDPOINT, text, QUOTA_EVERY), self._clock.now())
+        except QueryError as error:
+            return str(error)
+        except AlarmError as error:
+            return f"its query {quota.query!r} is wrong, {error}"
+        return sum(series.points[-1][1] for series in result.series) if result.series else "its query gives no series"
 
 
 def _context(rollout: RolloutView, artifact: str, pods: str, region: str) -> template.Context:
@@ -208,7 +216,8 @@ def _context(rollout: RolloutView, artifact: str, pods: str, region: str) -> tem
 
 def wanted_of(rollout: RolloutView, artifact: str, guards: Guards, region: str = "") -> dict[WatchName, Wanted]:
     """Return everything that a release of this Rollout depends on: expressions, signals, and guards of its team."""
-    return _own(rollout, artifact, region) | _guarded(rollout, artifact, guards, region)
+    own = own_wanted(rollout.namespace, rollout.name, rollout.spec, artifact, region)
+    return own | _guarded(rollout, artifact, guards, region)
 
 
 def _guarded(rollout: RolloutView, artifact: str, guards: Guards, region: str) -> dict[WatchName, Wanted]:
@@ -222,18 +231,21 @@ def _guarded(rollout: RolloutView, artifact: str, guards: Guards, region: str) -
     return found
 
 
-def _own(rollout: RolloutView, artifact: str, region: str) -> dict[WatchName, Wanted]:
-    spec = rollout.spec
-    member = naming.base(rollout.name)
-    everyone = _context(rollout, artifact, naming.all_pods(rollout.name), region)
-    everyone = dataclasses.replace(everyone, crowd=naming.EVERY_POD, member=member)
-    one_box = _context(rollout, artifact, naming.one_box_pods(rollout.name), region)
-    one_box = dataclasses.replace(one_box, crowd=naming.EVERY_ONE_BOX_POD, member=member)
+def own_wanted(namespace: str, name: str, spec: RolloutSpec, artifact: str, region: str) -> dict[WatchName, Wanted]:
+    """Return what a Rollout itself says that its releases depend on: its expressions and its signals."""
+    member = naming.base(name)
+    everyone, one_box = (
+        template.Context(namespace, name, pods, region, artifact, crowd=crowd, member=member)
+        for pods, crowd in (
+            (naming.all_pods(name), naming.EVERY_POD),
+            (naming.one_box_pods(name), naming.EVERY_ONE_BOX_POD),
+        )
+    )
     found = {}
     if spec.alarms is not None:
-        found[WatchName(REVERT)] = Wanted(spec.alarms.revert, rollout.namespace, everyone)
+        found[WatchName(REVERT)] = Wanted(spec.alarms.revert, namespace, everyone)
     if spec.alarms is not None and spec.alarms.one_box is not None:
-        found[WatchName(ONE_BOX)] = Wanted(spec.alarms.one_box, rollout.namespace, one_box)
+        found[WatchName(ONE_BOX)] = Wanted(spec.alarms.one_box, namespace, one_box)
     for signal in spec.signals or ():
         found[WatchName(REVERT, signal.name)] = wanted_signal(signal, everyone, OF_ALL_BOXES)
         found[WatchName(ONE_BOX, signal.name)] = wanted_signal(signal, one_box, OF_THE_ONE_BOX)

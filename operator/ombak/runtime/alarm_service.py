@@ -4,6 +4,7 @@ Verdicts are computed when they are read, from the last answers; nothing here de
 older than two polls and some slack, makes its alarms unknown: an overload shows as staleness, never as OK.
 """
 
+import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Hashable, Mapping
@@ -17,12 +18,16 @@ from ombak.alarms.history import Stretch
 from ombak.alarms.resolve import AlarmKey, Broken, Resolution
 from ombak.alarms.verdict import Verdict, unknown_verdict
 from ombak.api.alarm import AlarmSpec
+from ombak.runtime.alarm_asking import whole_milliseconds
 from ombak.runtime.alarm_history import ok_stretches
 from ombak.runtime.alarm_interest import Bound, Leaf, Wanted, Watch, bind, held_back, leaf_verdicts
-from ombak.runtime.alarm_polling import Notify, PollSettings, QueryPool, whole_milliseconds
-from ombak.runtime.alarm_queries import Pace
+from ombak.runtime.alarm_polling import Notify, PollSettings, QueryPool
+from ombak.runtime.alarm_queries import Pace, QueryKey
 from ombak.runtime.clock import Clock
-from ombak.runtime.metrics_port import MetricsSource
+from ombak.runtime.metrics_port import MetricsSource, QueryResult
+
+_PAST_AT_ONCE = 4
+"""Questions about the past that one Prometheus gets at a time."""
 
 
 class AlarmService:
@@ -51,6 +56,7 @@ class AlarmService:
         self._watches: dict[Hashable, Watch] = {}
         self._dependents: defaultdict[AlarmKey, set[Hashable]] = defaultdict(set)
         self._warm_at: dict[AlarmKey, datetime] = {}
+        self._past: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_PAST_AT_ONCE))
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -149,7 +155,12 @@ class AlarmService:
         if watch is None:
             return ()
         start, end = whole_milliseconds(since), whole_milliseconds(until)
-        return await ok_stretches(watch, self._pool.asker.over, frozenset(self._warm_at), start, end)
+        return await ok_stretches(watch, self._ask_past, frozenset(self._warm_at), start, end)
+
+    async def _ask_past(self, key: QueryKey, start: datetime, end: datetime) -> QueryResult:
+        """Few at once, also after an outage that every release wants to know about: the present goes first."""
+        async with self._past[key.endpoint]:
+            return await self._pool.asker.over(key, start, end)
 
     def slowest(self, watcher: Hashable) -> timedelta | None:
         """The longest time between two polls of anything that the watcher rests on; None if it rests on nothing."""

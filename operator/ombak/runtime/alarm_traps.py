@@ -1,10 +1,11 @@
 """Traps of PromQL that only the data give away: windows too short for the scrapes, labels that nothing has.
 
-Looked into in the background and now and then, one question at a time: this is advice for people, and no verdict
-ever waits for it. What cannot be found out is no complaint.
+Looked into in the background and now and then, one question to each Prometheus at a time: this is advice for people,
+and no verdict ever waits for it. What cannot be found out is no complaint.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -149,7 +150,7 @@ class TrapInspector:
         self._looked: dict[tuple[str, str, bool], _Looked] = {}
         """By endpoint, query, and whether it gave nothing: an Alarm and a Rollout may ask differently of one query."""
         self._scrapes: dict[str, tuple[float, timedelta | None]] = {}
-        self._turn = asyncio.Semaphore(1)
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def known(self, watcher: Hashable, endpoint: str, query: str, *, is_empty: bool) -> Findings | None:
@@ -183,7 +184,7 @@ class TrapInspector:
         source = self._sources.get(endpoint)
         if source is None:
             return
-        async with self._turn:
+        async with self._turns[endpoint]:
             if self._looked.get(key) is not looked:
                 return
             try:

@@ -101,7 +101,12 @@ class RulesResult:
 
 
 class MetricsSource(Protocol):
-    """One Prometheus. Every call ends within the source's timeout and raises `QueryError` and nothing else."""
+    """One Prometheus. Every call ends within the source's limit and raises `QueryError` and nothing else."""
+
+    @property
+    def limit(self) -> timedelta:
+        """How long an answer may take; who waits longer waits in vain."""
+        ...
 
     async def query_range(self, query: str, start: datetime, end: datetime, step: timedelta) -> QueryResult:
         """Evaluate at start, start + step, ... up to end (aware UTC, exact to the millisecond)."""

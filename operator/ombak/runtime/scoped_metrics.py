@@ -27,6 +27,11 @@ class ScopedSource:
         """What every selector gets."""
         return self._matchers
 
+    @property
+    def limit(self) -> timedelta:
+        """See `MetricsSource.limit`."""
+        return self._source.limit
+
     async def query_range(self, query: str, start: datetime, end: datetime, step: timedelta) -> QueryResult:
         """See `MetricsSource.query_range`."""
         return await self._source.query_range(self._own(query), start, end, step)

@@ -174,7 +174,7 @@ class SimulatedAlarms:
             has_looked=names <= self._asked.keys(),
         )
 
-    def _samples(self, release: Release | None) -> Mapping[str, float | None]:
+    def _samples(self, release: Release | None) -> Mapping[str, float | str]:
         began = release.step.ledger.began_at if release else None
         if began is None:
             return {}
