@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from ombak.api.region import lets_into
 from ombak.api.rollout import Phase
 from ombak.core.conveyor.memory import HubMemory
 from ombak.core.floors import NO_FLOORS, Floors
@@ -31,7 +32,7 @@ class RegionFacts:
     allow: tuple[str, ...] | None = None
     """Namespaces of the hub whose Pipelines may deploy there; None for every one, as `*` is."""
     into: tuple[str, ...] = ()
-    """Namespaces there into which they may write besides their own."""
+    """Namespaces there into which they may write besides their own, as `spec.allow.into` has them."""
     reachable: bool | None = None
     last_contact: datetime | None = None
     """By the hub's own clock."""
@@ -60,7 +61,7 @@ class RegionFacts:
 
         The hub's own rights reach every namespace there; without this rule they would be those of every Pipeline.
         """
-        return into == namespace or into.startswith(f"{namespace}-") or bool({"*", into} & set(self.into))
+        return lets_into(self.into, namespace, into)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
