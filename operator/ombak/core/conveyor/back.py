@@ -1,10 +1,11 @@
 """Taking back: verdicts of regions, tests and people, how far they reach, and what is left afterwards (design 3)."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from ombak.api.rollout import Phase
 from ombak.api.stage import RevertScope
-from ombak.core import naming
+from ombak.core import naming, unheard
 from ombak.core.conveyor import content, manifests, plan, travel, waits
 from ombak.core.conveyor.memory import Item
 from ombak.core.conveyor.placement import Target
@@ -76,8 +77,28 @@ def abort(scene: Scene) -> None:
     named = [i for i in scene.items if command in (i.version, content.id_of(i.version)) and not is_done(scene, i)]
     for item in named:
         message = "it was aborted by the annotation ombak.dev/abort"
-        reject(scene, item, "Aborted", message, item.stage if item.is_inside else "", "")
+        reject(scene, item, "Aborted", message, item.stage, "")
+    if not named:
+        _unheard(scene, _names_nothing(scene, command))
     scene.late.append(plan.ClearCommand(naming.ABORT))
+
+
+def _unheard(scene: Scene, told: str) -> None:
+    if told:
+        scene.unheard.append(told)
+        scene.note(unheard.REASON, told, is_warning=True)
+
+
+def _names_nothing(scene: Scene, command: str) -> str:
+    """Say it of an abort, unless what it names was taken back: then it was carried out a moment ago."""
+    known = [a for a in scene.artifacts.values() if command in (a.version, a.id)]
+    if any(a.rejection is not None for a in known):
+        return ""
+    told, flying = unheard.nothing(naming.ABORT, command), [i for i in scene.items if not is_done(scene, i)]
+    if flying:
+        named = ", ".join(f"{i.version} (change {i.sequence})" for i in flying)
+        return f"{told}; on its way: {named}. To take back the last one: {waits.abort(scene, flying[-1].version)}"
+    return f"{told}; nothing is. To go back, ask for an earlier version in spec.rollout."
 
 
 def retry(scene: Scene) -> None:
@@ -86,14 +107,26 @@ def retry(scene: Scene) -> None:
     if not command:
         return
     named = command.partition(".")[0]
-    for artifact in list(scene.artifacts.values()):
-        is_named = named in (artifact.version, artifact.id)
-        if is_named and artifact.rejection is not None and artifact.retried != command:
+    known = [a for a in scene.artifacts.values() if named in (a.version, a.id)]
+    _unheard(scene, _no_retry(scene, command, known))
+    for artifact in known:
+        if artifact.rejection is not None and artifact.retried != command:
             made = dataclasses.replace(artifact, rejection=None, retried=command, retried_at=scene.sequence)
             scene.artifacts[artifact.version] = made
             scene.early.append(plan.RecordRetry(artifact.version, artifact.name, command, scene.sequence))
             scene.note("Retried", f"{artifact.version} may be delivered again: somebody said retry.")
     scene.late.append(plan.ClearCommand(naming.RETRY))
+
+
+def _no_retry(scene: Scene, command: str, known: Sequence[HubArtifact]) -> str:
+    """Say why a retry changes nothing, unless it was carried out a moment ago."""
+    rejected = [a for a in known if a.rejection is not None]
+    if not rejected and not any(a.retried == command for a in known):
+        return unheard.not_rejected(naming.RETRY, command)
+    if rejected and all(a.retried == command for a in rejected):
+        again = waits.retry(scene, rejected[0].version)
+        return f"{naming.RETRY}={command} was carried out before; to try it once more: {again}"
+    return ""
 
 
 def settle(scene: Scene) -> None:

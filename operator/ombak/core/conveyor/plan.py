@@ -153,6 +153,8 @@ class RegionReport:
     sequence: int = 0
     phase: str = ""
     message: str = ""
+    has_good: bool = False
+    """Some version finished its bake there, and was not taken back there since."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -186,4 +188,6 @@ class HubPlan:
     merged: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     override: Permit | None = None
     """The Override that counts now, for whatever version."""
+    unheard: str = ""
+    """What is wrong with a person's command that named nothing."""
     wake_at: datetime | None = None
