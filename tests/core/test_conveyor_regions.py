@@ -348,6 +348,91 @@ def test_an_edited_object_is_put_back_only_where_the_pipeline_says_so(hand_edits
     assert ["PutBack"] * len(expected) == [n.reason for n in made.notes if n.reason == "PutBack"]
 
 
+ERRORS = ("shop", "Alarm", "errors")
+
+
+def meddled(w: World, how: str) -> None:
+    """Somebody meddles with the Alarm that travels along."""
+    here = w.regions["a-1"].objects
+    match how:
+        case "deleted":
+            del here[ERRORS]
+        case "foreign":
+            here[ERRORS]["metadata"]["annotations"]["ombak.dev/pipeline"] = "shop/other"
+        case "added":
+            here[ERRORS]["spec"]["guards"] = {}
+        case "forged":
+            here[ERRORS]["metadata"]["annotations"] |= {"ombak.dev/content": "f0rged", "ombak.dev/version": "a1forged"}
+            here[ERRORS]["spec"]["n"] = 1
+        case _:
+            here[ERRORS]["spec"]["n"] = 1
+
+
+@pytest.mark.parametrize("hand_edits", ["Report", "PutBack"])
+@pytest.mark.parametrize(
+    ("how", "reason", "told"),
+    [
+        pytest.param("edited", "Edited", "somebody edited spec.n", id="edited"),
+        pytest.param("forged", "Edited", "somebody edited spec.n", id="edited-with-its-annotations"),
+        pytest.param("deleted", "Edited", "somebody deleted it", id="deleted"),
+        pytest.param("foreign", "Conflict", "belongs to the Pipeline shop/other", id="of-another-pipeline"),
+    ],
+)
+def test_an_alarm_that_somebody_edited_is_told_when_it_happens(
+    how: str, reason: str, told: str, hand_edits: str
+) -> None:
+    """Nothing is on its way; it is put right only where the Pipeline says so, and never taken from another one."""
+    w = small([stage("alpha", "a-1")], ("a-1",), objects=objects(80), handEdits=hand_edits)
+    meddled(w, how)
+    made = w.step()
+
+    found = wait_of(made, reason)
+    assert (told in found.what, found.region, bool(found.command)) == (True, "a-1", True), found
+    assert made.reason == reason
+    brought = [a for a in made.actions if isinstance(a, ApplyObject)]
+    is_put_back = hand_edits == "PutBack" and reason == "Edited"
+    assert [(a.manifest["metadata"]["name"], a.takes_back) for a in brought] == [("errors", True)] * is_put_back
+    assert [n.reason for n in made.notes] == ["PutBack"] * is_put_back
+    after = w.run(w.now + hours(1))
+    assert after.reason == ("Delivered" if is_put_back else reason)
+
+
+def test_what_somebody_added_to_an_alarm_is_theirs() -> None:
+    """The hub says what it says, and no more."""
+    w = small([stage("alpha", "a-1")], ("a-1",), objects=objects(80), handEdits="PutBack")
+    meddled(w, "added")
+
+    assert (w.step().actions, w.step().reason) == ((), "Delivered")
+
+
+def test_a_stage_does_not_end_while_one_of_its_alarms_is_edited() -> None:
+    """What was proven under an alarm of somebody's own proves nothing."""
+    w = small(objects=objects(80))
+    push(w, "v2", objects=objects(80))
+    w.run(w.now + hours(1))
+    meddled(w, "edited")
+    last = w.run(w.now + hours(12))
+
+    assert inside(w) == {"alpha": w.memory.items[-1].version}
+    assert wait_of(last, "Edited").stage == "alpha"
+    w.regions["a-1"].objects[ERRORS]["spec"]["n"] = 80
+    assert w.run(w.now + hours(12)).reason == "Delivered"
+
+
+def test_an_alarm_that_an_earlier_write_left_is_put_right_and_nobody_is_blamed() -> None:
+    """The hub died between the Alarm and the Rollout, and the change was aborted."""
+    w = small([stage("alpha", "a-1")], ("a-1",), objects=objects(80))
+    push(w, "v2", objects=objects(81))
+    w.step(writes=3)
+    assert w.regions["a-1"].objects[ERRORS]["spec"] == {"n": 81}
+    assert w.regions["a-1"].rollouts["shop"].manifest["metadata"]["annotations"]["ombak.dev/sequence"] == "1"
+    w.pipeline = dataclasses.replace(w.pipeline, abort=w.memory.items[-1].version)
+    last = w.run(w.now + hours(1))
+
+    assert w.regions["a-1"].objects[ERRORS]["spec"] == {"n": 80}
+    assert "PutBack" not in [n.reason for n in last.notes]
+
+
 def test_what_another_pipeline_of_the_same_name_brings_is_told_apart() -> None:
     """By namespace and name, on every object."""
     w = world(spec("v1", [stage("alpha", "a-1")], objects=objects(80)), [region("a-1")])

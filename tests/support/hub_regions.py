@@ -15,7 +15,13 @@ from ombak.core.conveyor.model import RegionModel, RolloutModel
 from ombak.core.conveyor.snapshot import JobState, RegionFacts
 from ombak.runtime import kinds
 from ombak.runtime.kube_port import AlreadyExists, ApiError, Conflict, Kind, NotFound, Object, Unreachable
-from ombak.runtime.region_records import RegionArtifact, RegionRollout, decode_region_rollout
+from ombak.runtime.region_records import (
+    RegionAlarm,
+    RegionArtifact,
+    RegionRollout,
+    decode_region_alarm,
+    decode_region_rollout,
+)
 from ombak.runtime.regions import HUB_MANAGER, Contact, Reach, RegionView, UnknownRegion
 from ombak.runtime.store import Key
 from ombak.simulation.faults import Faults
@@ -212,8 +218,11 @@ class RigRegions:
         rollout, artifacts = found.seen.get(key, (None, ()))
         return RegionView(region, found.contact, rollout, artifacts, is_known=found.contact.last is not None)
 
-    def alarm(self, _region: str, _key: Key) -> None:
-        """No alarm is known."""
+    def alarm(self, region: str, key: Key) -> RegionAlarm | None:
+        """As it is there; whoever changes one tells the engine."""
+        found = self.by_name.get(region)
+        alarm = found.objects.get(("Alarm", *key)) if found is not None else None
+        return None if alarm is None else decode_region_alarm(alarm)
 
     def client(self, region: str) -> RigClient:
         return RigClient(self, region)

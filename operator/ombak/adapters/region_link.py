@@ -27,6 +27,8 @@ from ombak.runtime.clock import Clock
 from ombak.runtime.kube_port import ApiError, Kind, Unreachable
 from ombak.runtime.pulse import UNASKED, PulseListener, Sign
 from ombak.runtime.region_records import (
+    NOBODYS,
+    Brought,
     RegionAlarm,
     RegionArtifact,
     RegionRollout,
@@ -35,7 +37,7 @@ from ombak.runtime.region_records import (
     decode_region_artifact,
     decode_region_rollout,
 )
-from ombak.runtime.regions import HUB_MANAGER, Contact, OnAlarm, OnContact, OnRollout, Reach, RegionView
+from ombak.runtime.regions import HUB_MANAGER, Contact, OnAlarm, OnBrought, OnContact, OnRollout, Reach, RegionView
 from ombak.runtime.store import Key, Store
 
 log = structlog.get_logger(__name__)
@@ -68,11 +70,12 @@ class RegionPace:
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Who hears of a region: of its Rollouts, of each look at it, and of its Alarms."""
+    """Who hears of a region: of its Rollouts, of each look at it, of its Alarms, and of edits of those that travel."""
 
     on_rollout: OnRollout
     on_contact: OnContact
     on_alarm: OnAlarm = lambda _region: None
+    on_brought: OnBrought = lambda _pipeline: None
 
 
 class RegionLink:
@@ -103,7 +106,10 @@ class RegionLink:
         decode = functools.partial(decode_region_rollout, ours=HUB_MANAGER)
         self.rollouts: Store[RegionRollout] = Store(decode, on_event=told)
         self.artifacts: Store[RegionArtifact] = Store(decode_region_artifact, owner=artifact_owner, on_event=told)
-        self.alarms: Store[RegionAlarm] = Store(decode_region_alarm, on_event=lambda _key: listeners.on_alarm(name))
+        self.alarms: Store[RegionAlarm] = Store(decode_region_alarm, on_event=self._alarm_told)
+        self._listeners = listeners
+        self._brought: dict[Key, Brought] = {}
+        """What was heard last of the Alarms that a hub brought along."""
         self._client: HttpKubeClient | None = None
         self._reflectors: tuple[Reflector[Any], ...] = ()
         self._server = ""
@@ -147,6 +153,17 @@ class RegionLink:
 
     def _stores(self) -> dict[Kind, Store[Any]]:
         return {kinds.ROLLOUTS: self.rollouts, kinds.ARTIFACTS: self.artifacts, kinds.ALARMS: self.alarms}
+
+    def _alarm_told(self, key: Key) -> None:
+        """Tell of each change, and of one of its spec whoever brought it along, or had before."""
+        found = self.alarms.get(key)
+        before, after = self._brought.pop(key, NOBODYS), found.value.brought if found is not None else NOBODYS
+        if after != NOBODYS:
+            self._brought[key] = after
+        self._listeners.on_alarm(self.name)
+        if before != after:
+            for pipeline in sorted({before.pipeline, after.pipeline} - {""}):
+                self._listeners.on_brought(pipeline)
 
     # --- following -----------------------------------------------------------------------------------------
 

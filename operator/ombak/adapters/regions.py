@@ -252,4 +252,6 @@ def _noted(link: RegionLink, kind: Kind, answer: Object) -> Object:
     """Read what we wrote: the answer is news to our own store too."""
     if kind == kinds.ROLLOUTS:
         link.rollouts.upsert(answer)
+    elif kind == kinds.ALARMS:
+        link.alarms.upsert(answer)
     return answer

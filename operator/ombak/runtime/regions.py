@@ -94,6 +94,8 @@ OnRollout = Callable[[str, Key], None]
 """Told the region and the key of a Rollout that changed there, or whose Artifacts did."""
 OnAlarm = Callable[[str], None]
 """Told the region of which an Alarm changed."""
+OnBrought = Callable[[str], None]
+"""Told the Pipeline (`namespace/name`) of an Alarm that travels along and was edited, deleted or written."""
 OnContact = Callable[[str], None]
 """Told the region after each look at it."""
 

@@ -124,6 +124,16 @@ class RolloutFacts:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class BroughtFacts:
+    """An object that travels along, as it stands in a region, and who it says brought it with which version."""
+
+    spec: Raw
+    hub: str = ""
+    pipeline: str = ""
+    version: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class HubRejection:
     """Why an artifact was taken back, and how far that reaches."""
 
@@ -255,6 +265,8 @@ class HubSnapshot:
     regions: tuple[RegionFacts, ...] = ()
     rollouts: tuple[RolloutFacts, ...] = ()
     artifacts: tuple[HubArtifact, ...] = ()
+    alarms: Mapping[tuple[str, str, str], BroughtFacts] = dataclasses.field(default_factory=dict)
+    """By region, namespace and name: the Alarms of names that travel along; who is not here is not there."""
     jobs: Mapping[str, JobFacts] = dataclasses.field(default_factory=dict)
     """By name, of the hub and of the regions alike: a name says the region too."""
     gates: tuple[GateAnswer, ...] = ()

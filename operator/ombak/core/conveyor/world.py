@@ -1,15 +1,16 @@
 """A hub and its regions in simulated time: plans carried out against models, by the very same decisions."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from ombak.core.conveyor import content, plan
+from ombak.core.conveyor import content, manifests, plan
 from ombak.core.conveyor.decide import decide
 from ombak.core.conveyor.memory import HubMemory, dump_memory, load_memory
 from ombak.core.conveyor.model import Ill, RegionModel, healthy
 from ombak.core.conveyor.snapshot import (
+    BroughtFacts,
     GateAnswer,
     HubArtifact,
     HubRejection,
@@ -98,6 +99,7 @@ class World:
             regions=regions,
             rollouts=tuple(f for name in self.regions for f in self.views[name]),
             artifacts=tuple(self.artifacts.values()),
+            alarms=dict(self._alarms()),
             jobs={
                 name: JobFacts(name, self.test(job))
                 for name, (region, job) in self.jobs.items()
@@ -106,6 +108,14 @@ class World:
             gates=self._gates(self.now),
             overrides=self.overrides,
         )
+
+    def _alarms(self) -> Iterator[tuple[tuple[str, str, str], BroughtFacts]]:
+        for region, model in self.regions.items():
+            for (namespace, kind, name), found in model.objects.items():
+                if kind == "Alarm":
+                    told = found["metadata"].get("annotations") or {}
+                    named = (told.get(key, "") for key in (manifests.HUB, manifests.PIPELINE, manifests.VERSION))
+                    yield (region, namespace, name), BroughtFacts(found.get("spec") or {}, *named)
 
     def step(self, *, writes: int | None = None, stale: frozenset[str] = frozenset()) -> plan.HubPlan:
         """Look, decide and carry out; with `writes` the hub dies after so many of them."""
