@@ -12,6 +12,7 @@ from ombak.core.conveyor.snapshot import GateAnswer
 from ombak.core.conveyor.world import World
 from ombak.core.gates.gate import Held
 from support.conveyor import hours, inside, push, region, running, spec, stage, version_of, world
+from support.conveyor import template as template_of
 
 V1, V2, V3 = (version_of(tag) for tag in ("v1", "v2", "v3"))
 
@@ -238,6 +239,44 @@ def test_the_same_retry_once_more_says_how_to_write_the_next_one() -> None:
 
     assert f"ombak.dev/retry={V2}.2" in made.unheard
     assert w.artifacts[V2].rejection is not None
+
+
+@pytest.mark.parametrize("template", ["v1", "by-hand"])
+def test_nobody_is_taken_back_for_the_version_that_a_region_only_names(template: str) -> None:
+    """An annotation proves nothing: what runs there is another version, or somebody's own."""
+    w = in_second_region("Stage")
+    w.regions["p-2"].becomes_ill(V2)
+    w.run(w.now + hours(1))
+    assert w.artifacts[V2].rejection is not None
+    made = w.regions["p-3"].rollouts["shop"]
+    made.manifest["metadata"]["annotations"]["ombak.dev/version"] = V2
+    made.manifest["spec"]["template"] = template_of(template)
+    made.version += 1
+    w.run(w.now + hours(3))
+
+    assert made.manifest["spec"].get("rejected") is None
+    assert made.wanted == V1
+    push(w, "v3")
+    w.run(w.now + hours(12))
+    assert set(running(w).values()) == {V3}
+
+
+def test_a_region_whose_values_changed_meanwhile_is_taken_back_all_the_same() -> None:
+    """What it runs is that version with the values of then; nobody can tell by today's."""
+    values = [{"regions": {"matchLabels": {"cloud": "gcp"}}, "env": {"DB": "db.gcp.example"}}]
+    stages = [stage("alpha", "a-1"), stage("prod", "p-1")]
+    w = world(spec("v1", stages, values=values, revertScope="Everywhere"), [region("a-1"), region("p-1")])
+    w.run(w.now + hours(12))
+    push(w, "v2")
+    w.run(w.now + hours(2))
+    w.add(region("a-1", labels={"ombak.dev/cloud": "gcp"}))
+    old = w.regions["a-1"].rollouts["shop"]
+    bad = old.wanted
+    w.pipeline = dataclasses.replace(w.pipeline, abort=w.memory.items[-1].version)
+    w.run(w.now + hours(2))
+
+    assert bad in old.bad
+    assert old.manifest["spec"]["template"]["spec"]["containers"][0]["image"].endswith(":v1")
 
 
 def test_an_abort_between_two_stages_takes_back_the_one_that_it_passed() -> None:

@@ -136,6 +136,8 @@ def settle(scene: Scene) -> None:
         target = target_of(scene, facts) if rejection is not None else None
         if rejection is None or target is None or not target.region.is_reached:
             continue
+        if not _runs_what_it_names(scene, facts, target):
+            continue
         write = _write_of(scene, facts, target, rejection)
         if write is not None:
             apply(scene, target, facts, *write)
@@ -149,6 +151,22 @@ def target_of(scene: Scene, facts: RolloutFacts) -> Target | None:
     placed = scene.places((facts.region, facts.namespace))
     found = next((t for t in placed if t.stage.name == facts.stage), placed[0] if placed else None)
     return Target(found.stage, region, facts.namespace) if found else None
+
+
+def _runs_what_it_names(scene: Scene, facts: RolloutFacts, target: Target) -> bool:
+    """A region is asked for the version that it names: else a verdict on that one says nothing of what is there.
+
+    Where the region's values changed since it was written, that version is no longer what it would be today.
+    """
+    named = scene.artifacts.get(facts.version)
+    if named is None:
+        return False
+    made = manifests.delivery(named, target)
+    if made.id == facts.artifact:
+        return True
+    others = (a for a in scene.artifacts.values() if a.is_genuine and a.rejection is None)
+    is_another = any(manifests.delivery(a, target).id == facts.artifact for a in others)
+    return not is_another and facts.annotations.get(manifests.VALUES, "") != made.env
 
 
 Write = tuple[plan.Manifest, tuple[plan.Action, ...], str]
@@ -248,7 +266,7 @@ def is_going_back(scene: Scene, target: Target) -> bool:
     if facts is None or not scene.is_ours(facts):
         return False
     rejection = scene.rejection(facts.version)
-    if rejection is None:
+    if rejection is None or not _runs_what_it_names(scene, facts, target):
         return False
     if not facts.is_told:
         return True
