@@ -457,8 +457,67 @@ def test_what_is_delivered_no_longer_is_told_with_the_command_that_removes_it(re
     ((told, phase),) = dict.fromkeys(notes)
     assert phase == "Stable"
     assert "Region a-1 keeps" in told
-    assert f"kubectl --context a-1 -n shop delete services/front-end{alarm} configmaps/settings-" in told
-    assert "A revert to" in told
+    assert told.endswith(f"Remove it: kubectl --context a-1 -n shop delete services/front-end{alarm}")
+
+
+def configured(w: World, level: int, image: str = "1") -> None:
+    """Ask for a version with a ConfigMap of its own, to which its template refers."""
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"level": str(level)}}
+    container = {"name": "app", "image": image, "envFrom": [{"configMapRef": {"name": "settings"}}]}
+    rollout = dict(w.pipeline.spec["rollout"]["spec"])
+    template = {"metadata": rollout["template"]["metadata"], "spec": {"containers": [container]}}
+    push(w, "v1", rollout={"spec": rollout | {"template": template}}, objects=[config])
+
+
+def levels(w: World) -> set[str]:
+    """What the copies of the ConfigMap in the region hold."""
+    return {o["data"]["level"] for (_, kind, _), o in w.regions["a-1"].objects.items() if kind == "ConfigMap"}
+
+
+def test_copies_of_config_maps_go_with_the_versions_that_a_region_keeps() -> None:
+    """What it could go back to keeps its own; the hub's Artifact goes last, for it alone knows the names."""
+    w = small([stage("alpha", "a-1")], ("a-1",))
+    for level in range(16):
+        configured(w, level)
+        w.run(w.now + hours(3))
+        kept = {name for names in w.regions["a-1"].rollouts["shop"].configs.values() for name in names}
+        here = {name for (_, kind, name) in w.regions["a-1"].objects if kind == "ConfigMap"}
+        assert kept <= here, "a way back would find no configuration"
+
+    assert levels(w) == {str(n) for n in range(5, 16)}
+    assert len(w.artifacts) <= 12
+
+
+def test_a_copy_that_a_later_version_has_too_stays() -> None:
+    """Many versions with one configuration."""
+    w = small([stage("alpha", "a-1")], ("a-1",))
+    for tag in range(16):
+        configured(w, tag % 2 if tag < 12 else 2, str(tag))
+        w.run(w.now + hours(3))
+
+    assert levels(w) == {"0", "1", "2"}
+
+
+def test_a_copy_that_was_deleted_is_made_anew_when_its_version_is_asked_for_again() -> None:
+    """And deleted once more when it is old once more."""
+    w = small([stage("alpha", "a-1")], ("a-1",))
+    for level in (*range(14), 0, *range(14, 27)):
+        configured(w, level)
+        w.run(w.now + hours(3))
+        assert str(level) in levels(w)
+
+    assert "0" not in levels(w)
+
+
+def test_nothing_is_deleted_while_a_region_is_silent() -> None:
+    """Nobody knows what it goes back to."""
+    w = small(names=("a-1", "p-1", "p-2"))
+    w.silent.add("p-2")
+    for level in range(16):
+        configured(w, level)
+        w.run(w.now + hours(3))
+
+    assert levels(w) == {str(n) for n in range(16)}
 
 
 def test_a_change_of_configuration_is_a_change_of_every_box() -> None:

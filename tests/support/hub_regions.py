@@ -157,7 +157,16 @@ class RigRegion:
         found = decode_region_rollout(self.raw(*key), HUB_MANAGER)
         digests = self.rollout(*key).digests.items()
         made = (
-            RegionArtifact(key, i, d, is_genuine=True, stable_order=0, stable_at=None, rejected=None)
+            RegionArtifact(
+                key,
+                i,
+                d,
+                is_genuine=True,
+                stable_order=0,
+                stable_at=None,
+                rejected=None,
+                configs=tuple(self.rollout(*key).configs.get(i, ())),
+            )
             for i, d in digests
         )
         self.seen[key] = found, tuple(made)
@@ -285,6 +294,17 @@ class RigRegions:
             return found.raw(namespace, name)
 
         return await self._call(region, effect, is_write=True)
+
+    def names_config(self, region: str, namespace: str, name: str) -> bool:
+        found = self.by_name[region]
+        rollouts = (model.rollouts.get(namespace) for model in found.models.values())
+        return any(r is not None and any(name in names for names in r.configs.values()) for r in rollouts)
+
+    async def delete(self, region: str, kind: Kind, namespace: str, name: str, _resource_version: str) -> None:
+        def effect(found: RigRegion) -> Object:
+            return found.objects.pop((kind.kind, namespace, name))
+
+        await self._call(region, effect, is_write=True)
 
     async def _call(self, region: str, effect: Callable[[RigRegion], Object], *, is_write: bool = False) -> Object:
         found = self.by_name.get(region)

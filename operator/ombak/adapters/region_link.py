@@ -21,6 +21,7 @@ from ombak.adapters.limits import Limits
 from ombak.adapters.reflector import Pace, Reflector, Source
 from ombak.adapters.region_entrance import EntranceClosedError, RegionEntrance
 from ombak.adapters.region_findings import Finding, finding_of, no_answer, watch_broken
+from ombak.core.conveyor.manifests import configs_of
 from ombak.runtime import kinds
 from ombak.runtime.backoff import Backoff
 from ombak.runtime.clock import Clock
@@ -140,6 +141,14 @@ class RegionLink:
             is_live=self.contact.is_reachable and all(map(self._is_live, self._reflectors)),
             as_of=self._as_of(),
         )
+
+    def names_config(self, namespace: str, name: str) -> bool:
+        """Whether any Rollout of a namespace, or a version that is kept of one, refers to a ConfigMap."""
+        kept = (self.artifacts.get(key) for key in self.artifacts if key[0] == namespace)
+        if any(found is not None and name in found.value.configs for found in kept):
+            return True
+        asked = (self.rollouts.get(key) for key in self.rollouts if key[0] == namespace)
+        return any(found is not None and name in configs_of(found.value.template) for found in asked)
 
     def _is_live(self, reflector: Reflector[Any]) -> bool:
         silent = reflector.silent_for

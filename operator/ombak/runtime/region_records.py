@@ -163,6 +163,8 @@ class RegionArtifact:
     stable_at: datetime | None
     rejected: tuple[str, str, datetime] | None
     """Reason, message and moment (of the region's clock)."""
+    configs: tuple[str, ...] = ()
+    """The ConfigMaps to which it refers."""
 
 
 def decode_region_artifact(obj: Mapping[str, Any]) -> RegionArtifact:
@@ -184,6 +186,7 @@ def decode_region_artifact(obj: Mapping[str, Any]) -> RegionArtifact:
         stable_order=status.stable.order if status.stable else 0,
         stable_at=status.stable.at if status.stable else None,
         rejected=(rejected.reason, rejected.message, rejected.at) if rejected else None,
+        configs=tuple(sys.intern(name) for name in sorted(manifests.configs_of(template))),
     )
 
 

@@ -139,6 +139,14 @@ class Regions(Protocol):
         """
         ...
 
+    def names_config(self, region: str, namespace: str, name: str) -> bool:
+        """Whether any Rollout of a namespace there, or a version that is kept of one, refers to a ConfigMap."""
+        ...
+
+    async def delete(self, region: str, kind: Kind, namespace: str, name: str, resource_version: str) -> None:
+        """Delete an object that is still as it was read; `Conflict` if it is not."""
+        ...
+
     async def patch(self, region: str, kind: Kind, namespace: str, name: str, patch: Object) -> Object:
         """Merge a patch into an object; conditional when it carries `metadata.resourceVersion`."""
         ...

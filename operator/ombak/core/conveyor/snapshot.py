@@ -111,6 +111,8 @@ class RolloutFacts:
     message: str = ""
     wait: RegionWait | None = None
     replicas: int | None = None
+    configs: frozenset[str] = frozenset()
+    """The ConfigMaps to which its template and the versions that the region keeps of it refer."""
 
     @property
     def is_told(self) -> bool:
@@ -272,6 +274,8 @@ class HubSnapshot:
     gates: tuple[GateAnswer, ...] = ()
     unwritten: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Regions that did not take the last write, with their words."""
+    dropped: frozenset[tuple[str, str, str]] = frozenset()
+    """Region, namespace and name of the copies of ConfigMaps that are gone, as far as this process knows."""
     refused: Mapping[str, Refused] = dataclasses.field(default_factory=dict)
     """By region: the object for which the last write was given up."""
     overrides: OverrideFacts = NO_OVERRIDES

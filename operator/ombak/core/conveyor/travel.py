@@ -91,22 +91,22 @@ def _altered(wanted: Any, live: Any, path: str) -> Iterator[str]:
 
 
 def tell_left(scene: Scene, order: Order, facts: RolloutFacts) -> None:
-    """Say which objects of the version before stay in a region: the hub has no right to delete anything there."""
+    """Say which objects of the version before stay in a region: the hub has no right to delete them."""
     known = scene.artifacts.values()
     old = next((a for a in known if a.objects and content.short_hash(list(a.objects)) == facts.objects), None)
     if old is None:
         return
     here = {_place(scene, order.artifact, o, order.target) for o in order.artifact.objects}
-    left = [p for o in old.objects if (p := _place(scene, old, o, order.target)) not in here]
+    # Copies of ConfigMaps go by themselves, when no version that a region could go back to refers to them.
+    left = [
+        p for o in old.objects if o["kind"] != "ConfigMap" and (p := _place(scene, old, o, order.target)) not in here
+    ]
     if not left:
         return
     target, named = order.target, " ".join(f"{kind}/{name}" for kind, name in left)
     remove = waits.in_region(target.region, f"kubectl -n {target.namespace} delete {named}")
-    first = ""
-    if any(kind == _RESOURCES["ConfigMap"] for kind, _ in left):
-        first = f"A revert to {old.version} needs its ConfigMaps, so wait for the next change to be stable. "
     where, version = f"Region {target.region.name}", order.artifact.version
-    scene.note("LeftBehind", f"{where} keeps what {version} has no longer. {first}Remove it: {remove}")
+    scene.note("LeftBehind", f"{where} keeps what {version} has no longer. Remove it: {remove}")
 
 
 def _place(scene: Scene, artifact: HubArtifact, found: Raw, target: Target) -> tuple[str, str]:

@@ -61,6 +61,7 @@ class World:
         """Regions that do not answer; what they were last seen to be is in `views`."""
         self.views: dict[str, tuple[RolloutFacts, ...]] = {}
         self.contact: dict[str, datetime] = {}
+        self.dropped: set[tuple[str, str, str]] = set()
         self.test: Tests = all_pass
         self.overrides = NO_OVERRIDES
         self._ill, self._gates = ill, gates
@@ -100,6 +101,7 @@ class World:
             rollouts=tuple(f for name in self.regions for f in self.views[name]),
             artifacts=tuple(self.artifacts.values()),
             alarms=dict(self._alarms()),
+            dropped=frozenset(self.dropped),
             jobs={
                 name: JobFacts(name, self.test(job))
                 for name, (region, job) in self.jobs.items()
@@ -174,13 +176,17 @@ class World:
         )
         self.artifacts.setdefault(action.version, made)
 
-    def _in_region(self, action: plan.ApplyObject | plan.ApplyRollout | plan.Claim) -> None:
+    def _in_region(self, action: plan.ApplyObject | plan.ApplyRollout | plan.Claim | plan.DropConfig) -> None:
         region = self.regions.get(action.region)
         if region is None or action.region in self.silent:
             return
         match action:
             case plan.ApplyObject(namespace=namespace, manifest=manifest):
                 region.put(namespace, manifest)
+                self.dropped.discard((action.region, namespace, manifest["metadata"]["name"]))
+            case plan.DropConfig(namespace=namespace, name=name):
+                region.objects.pop((namespace, "ConfigMap", name), None)
+                self.dropped.add(action.place)
             case plan.ApplyRollout(namespace=namespace, manifest=manifest, resource_version=version):
                 region.apply(namespace, manifest, version)
             case plan.Claim(namespace=namespace, hub=hub):

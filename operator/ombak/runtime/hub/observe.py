@@ -200,4 +200,6 @@ def _facts(region: str, found: RegionRollout, artifacts: Iterable[RegionArtifact
         "spec": {**found.spec, "template": found.template},
         "status": found.status,
     }
-    return rollout_facts(region, obj, {a.id: a.digest for a in artifacts if a.is_genuine})
+    known = tuple(artifacts)
+    configs = (name for a in known for name in a.configs)
+    return rollout_facts(region, obj, {a.id: a.digest for a in known if a.is_genuine}, configs)

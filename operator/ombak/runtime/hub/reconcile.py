@@ -73,7 +73,9 @@ class PipelineReconciler:
         record, now = stored.value, self._clock.now()
         s = self._observer.snapshot(record, self._hands.jobs.facts(key), now)
         hands = self._hands.regions
-        s = dataclasses.replace(s, unwritten=hands.problems(key), refused=hands.refused(key))
+        s = dataclasses.replace(
+            s, unwritten=hands.problems(key), refused=hands.refused(key), dropped=hands.dropped(key)
+        )
         made = decide(s, now)
         was_refused = self._refused.get(key)
         await self._apply(key, record, s, made, now)
