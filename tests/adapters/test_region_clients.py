@@ -300,3 +300,30 @@ async def test_writes_to_a_region_that_is_not_there_fail_at_once(followed: Follo
         await followed.regions.create("eu", config)
     with pytest.raises(NotTravelling, match="v1 Secret is no kind that the hub may write"):
         await followed.regions.create("eu", {**config, "kind": "Secret"})
+
+
+ALARMS = "/apis/ombak.dev/v1alpha1/namespaces/shop/alarms"
+
+
+async def test_an_edit_of_an_alarm_that_was_brought_along_is_told_and_its_words_are_not(
+    followed: Followed, eu: FakeApiServer
+) -> None:
+    """To the Pipeline that it names, or named before; what only its status says concerns those that wait for it."""
+    ours = {"ombak.dev/hub": "hub-1", "ombak.dev/pipeline": "shop/front-end"}
+    await eu.put(ALARMS, "errors", annotations=ours, spec={"n": 1})
+    await eu.put(ALARMS, "theirs", spec={"n": 1})
+    enter(followed, "eu", eu)
+    await eventually(lambda: followed.brought == ["shop/front-end"])
+    heard = len(followed.alarms)
+    await eu.put(ALARMS, "errors", annotations=ours, spec={"n": 1}, status={"state": "OK"})
+    await eu.put(ALARMS, "theirs", spec={"n": 2})
+    await eventually(lambda: len(followed.alarms) == heard + 2)
+    assert followed.brought == ["shop/front-end"]
+
+    await eu.put(ALARMS, "errors", annotations=ours, spec={"n": 2})
+    await eventually(lambda: followed.brought == ["shop/front-end"] * 2)
+    found = followed.regions.alarm("eu", ("shop", "errors"))
+    assert found is not None
+    assert (found.brought.spec, found.brought.hub, found.brought.pipeline) == ({"n": 2}, "hub-1", "shop/front-end")
+    await eu.drop(ALARMS, "errors")
+    await eventually(lambda: followed.brought == ["shop/front-end"] * 3)

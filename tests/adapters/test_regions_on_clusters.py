@@ -149,6 +149,8 @@ async def test_with_the_shipped_rights_everything_works_and_no_more(planes: list
         await hub.regions.apply(name, manifest)
         await hub.regions.apply(name, manifest)
         assert await hub.regions.get(name, kinds.TRAVELLING[str(body["kind"])], "shop", "rights")
+    copy = await hub.regions.get(name, kinds.CONFIG_MAPS, "shop", "rights")
+    await hub.regions.delete(name, kinds.CONFIG_MAPS, "shop", "rights", copy["metadata"]["resourceVersion"])
     await client.list(kinds.ARTIFACTS, "shop")
     await client.list(kinds.PODS, "shop")
 
@@ -158,6 +160,8 @@ async def test_with_the_shipped_rights_everything_works_and_no_more(planes: list
         client.create(kinds.SECRETS, "shop", {"metadata": {"name": "a"}}),
         client.list(kinds.CONFIG_MAPS, "shop"),
         client.delete(kinds.ROLLOUTS, "shop", "rights"),
+        client.delete(kinds.SERVICES, "shop", "rights"),
+        client.delete(kinds.ALARMS, "shop", "rights"),
         client.patch(kinds.ROLLOUTS, "shop", "rights", {"status": {"phase": "Stable"}}, subresource="status"),
         client.create(kinds.ARTIFACTS, "shop", {"metadata": {"name": "a"}}),
         client.create(kinds.DEPLOYMENTS, "shop", {"metadata": {"name": "a"}}),

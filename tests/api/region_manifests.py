@@ -19,7 +19,7 @@ def region() -> Manifest:
         },
         "prometheus": {"url": "https://thanos.example/eu", "matchers": {"region": "eu-west-1"}},
         "floors": {"oneBox": "1h", "batch": "5m", "bake": "12h"},
-        "allow": {"namespaces": ["shop", "*"], "into": ["payments"]},
+        "allow": {"namespaces": ["shop", "*"], "into": ["payments", "shop/shop-*", "search/*"]},
     }
     return {"apiVersion": "ombak.dev/v1alpha1", "kind": "Region", "metadata": {"name": "eu-1"}, "spec": spec}
 
@@ -40,4 +40,6 @@ BAD_REGIONS = [
     pytest.param("spec.floors.bake", "long", ["spec.floors.bake"], id="floor"),
     pytest.param("spec.allow.namespaces", ["Shop"], ["spec.allow.namespaces[0]"], id="allow"),
     pytest.param("spec.allow.into", ["kube_system"], ["spec.allow.into[0]"], id="into"),
+    pytest.param("spec.allow.into", ["shop", "sh*"], ["spec.allow.into[1]"], id="into-pattern"),
+    pytest.param("spec.allow.into", ["*/shop"], ["spec.allow.into[0]"], id="into-for-whom"),
 ]

@@ -11,6 +11,7 @@ from click import Group, Option
 from ombak.api.rollout_status import Phase
 from ombak.cli.main import main
 from ombak.core.report import SOUND, UNAMBIGUOUS
+from ombak.core.unheard import HEARD
 
 ROOT = Path(__file__).parents[2]
 CORE = "\n".join(path.read_text() for path in sorted((ROOT / "operator" / "ombak" / "core").rglob("*.py")))
@@ -46,7 +47,8 @@ def test_every_event_is_explained() -> None:
 
 def test_every_condition_is_explained() -> None:
     """All conditions of a Rollout."""
-    assert rows("Conditions") == {SOUND, UNAMBIGUOUS, *re.findall(r'^        \("(\w+)", ', CONDITIONS, re.MULTILINE)}
+    facts = re.findall(r'^        \("(\w+)", ', CONDITIONS, re.MULTILINE)
+    assert rows("Conditions") == {SOUND, UNAMBIGUOUS, HEARD, *facts}
 
 
 def test_every_flag_of_run_is_explained() -> None:

@@ -2,16 +2,21 @@
 
 import dataclasses
 from datetime import datetime
+from typing import Any
 
 import pytest
 
 from ombak.core.conveyor.plan import ApplyRollout, RecordRejected
+from ombak.core.conveyor.report import status
 from ombak.core.conveyor.snapshot import GateAnswer
 from ombak.core.conveyor.world import World
 from ombak.core.gates.gate import Held
 from support.conveyor import hours, inside, push, region, running, spec, stage, version_of, world
+from support.conveyor import template as template_of
 
 V1, V2, V3 = (version_of(tag) for tag in ("v1", "v2", "v3"))
+
+HELD = Held("window", "Window office-hours to open", "its owner", "kubectl get windows")
 
 
 def three(scope: str) -> World:
@@ -166,6 +171,127 @@ def test_an_abort_said_together_with_the_wish_is_about_it() -> None:
     assert made.reason == "Rejected"
     w.run(w.now + hours(12))
     assert set(running(w).values()) == {V1}
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        pytest.param({"abort": "a1typo"}, f"on its way: {V2} (change 2)", id="abort-of-nothing"),
+        pytest.param({"abort": V1}, f"ombak.dev/abort={V2}", id="abort-of-what-is-done"),
+        pytest.param({"retry": "a1typo"}, "names no version that was taken back", id="retry-of-nothing"),
+        pytest.param({"retry": V2}, "names no version that was taken back", id="retry-of-what-is-on-its-way"),
+    ],
+)
+def test_a_command_that_names_nothing_says_so(command: dict[str, str], told: str) -> None:
+    """In an incident a typo must not look like success: an Event, and a condition that outlives the annotation."""
+    w = in_second_region("Stage")
+    w.pipeline = dataclasses.replace(w.pipeline, **command)  # type: ignore[arg-type]  # abort or retry
+    made = w.step()
+
+    (note,) = [n for n in made.notes if n.reason == "NamesNothing"]
+    assert (told in note.message, note.is_warning) == (True, True)
+    found = status(w.snapshot(), made, {}, w.now)
+    assert (w.pipeline.abort, w.pipeline.retry) == ("", "")
+    after = w.step()
+    assert after.notes == ()
+    (heard,) = unheard(status(w.snapshot(), after, found, w.now))
+    assert (heard["status"], heard["message"]) == ("False", note.message)
+
+
+def unheard(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """The condition about commands, if it is there."""
+    return [c for c in found["conditions"] if c["type"] == "CommandHeard"]
+
+
+def test_the_next_command_or_spec_takes_the_word_off() -> None:
+    """Whoever corrects the typo sees that it was one no longer."""
+    w = in_second_region("Stage")
+    w.pipeline = dataclasses.replace(w.pipeline, abort="a1typo")
+    old = status(w.snapshot(), w.step(), {}, w.now)
+    w.pipeline = dataclasses.replace(w.pipeline, generation=9)
+    assert unheard(status(w.snapshot(), w.step(), old, w.now)) == []
+    w.pipeline = dataclasses.replace(w.pipeline, generation=2, abort=V2)
+    s = w.snapshot()
+    assert unheard(status(s, w.step(), old, w.now)) == []
+
+
+def test_a_command_that_was_carried_out_is_not_told_twice() -> None:
+    """The annotation may be there for one more look."""
+    w = in_second_region("Stage")
+    w.pipeline = dataclasses.replace(w.pipeline, abort=V2)
+    w.step()
+    w.pipeline = dataclasses.replace(w.pipeline, abort=V2)
+    assert w.step().unheard == ""
+    w.pipeline = dataclasses.replace(w.pipeline, abort="", retry=V2)
+    w.step()
+    w.pipeline = dataclasses.replace(w.pipeline, retry=V2)
+    assert w.step().unheard == ""
+
+
+def test_the_same_retry_once_more_says_how_to_write_the_next_one() -> None:
+    """It was used up by the first time."""
+    w = in_second_region("Stage")
+    for command in ({"abort": V2}, {"retry": V2}, {"abort": V2}):
+        w.pipeline = dataclasses.replace(w.pipeline, **command)  # type: ignore[arg-type]  # abort or retry
+        w.step()
+    w.pipeline = dataclasses.replace(w.pipeline, retry=V2)
+    made = w.step()
+
+    assert f"ombak.dev/retry={V2}.2" in made.unheard
+    assert w.artifacts[V2].rejection is not None
+
+
+@pytest.mark.parametrize("template", ["v1", "by-hand"])
+def test_nobody_is_taken_back_for_the_version_that_a_region_only_names(template: str) -> None:
+    """An annotation proves nothing: what runs there is another version, or somebody's own."""
+    w = in_second_region("Stage")
+    w.regions["p-2"].becomes_ill(V2)
+    w.run(w.now + hours(1))
+    assert w.artifacts[V2].rejection is not None
+    made = w.regions["p-3"].rollouts["shop"]
+    made.manifest["metadata"]["annotations"]["ombak.dev/version"] = V2
+    made.manifest["spec"]["template"] = template_of(template)
+    made.version += 1
+    w.run(w.now + hours(3))
+
+    assert made.manifest["spec"].get("rejected") is None
+    assert made.wanted == V1
+    push(w, "v3")
+    w.run(w.now + hours(12))
+    assert set(running(w).values()) == {V3}
+
+
+def test_a_region_whose_values_changed_meanwhile_is_taken_back_all_the_same() -> None:
+    """What it runs is that version with the values of then; nobody can tell by today's."""
+    values = [{"regions": {"matchLabels": {"cloud": "gcp"}}, "env": {"DB": "db.gcp.example"}}]
+    stages = [stage("alpha", "a-1"), stage("prod", "p-1")]
+    w = world(spec("v1", stages, values=values, revertScope="Everywhere"), [region("a-1"), region("p-1")])
+    w.run(w.now + hours(12))
+    push(w, "v2")
+    w.run(w.now + hours(2))
+    w.add(region("a-1", labels={"ombak.dev/cloud": "gcp"}))
+    old = w.regions["a-1"].rollouts["shop"]
+    bad = old.wanted
+    w.pipeline = dataclasses.replace(w.pipeline, abort=w.memory.items[-1].version)
+    w.run(w.now + hours(2))
+
+    assert bad in old.bad
+    assert old.manifest["spec"]["template"]["spec"]["containers"][0]["image"].endswith(":v1")
+
+
+def test_an_abort_between_two_stages_takes_back_the_one_that_it_passed() -> None:
+    """What waits before the next stage is in none; `revertScope: Stage` means the last one then."""
+    w = three("Stage")
+    w.set_gates(lambda _now: (GateAnswer("prod", HELD),))
+    push(w, "v2")
+    w.run(w.now + hours(6))
+    assert (running(w)["a-1"], inside(w)) == (V2, {})
+    w.pipeline = dataclasses.replace(w.pipeline, abort=V2)
+    w.run(w.now + hours(6))
+
+    assert set(running(w).values()) == {V1}
+    assert w.artifacts[V2].rejection is not None
+    assert (w.artifacts[V2].rejection.stage, w.artifacts[V2].rejection.scope) == ("alpha", "Stage")
 
 
 def test_a_change_whose_artifact_is_gone_says_so_and_can_be_aborted() -> None:

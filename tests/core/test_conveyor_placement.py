@@ -18,6 +18,8 @@ REGIONS = [
     region("us-2", labels={"ombak.dev/cloud": "aws"}, allow=("bank",)),
 ]
 
+AJAR = region("eu-1", into=("shop/shop-*",))
+
 
 def placed(*stages: dict[str, Any], regions: list[RegionFacts] | None = None) -> Placement:
     """The placement of these stages."""
@@ -71,11 +73,13 @@ def test_unplaced_takes_what_no_other_stage_has() -> None:
         pytest.param([stage("a", "us-2")], ["us-2 does not let the namespace shop in", "spec.allow"], id="barred"),
         pytest.param(
             [stage("a", "eu-1", namespace="kube-system")],
-            ["stages[a].namespace is kube-system", "Region eu-1", "shop and shop-* only", "spec.allow.into"],
+            ["stages[a].namespace is kube-system", "Region eu-1", "add shop/kube-system to its spec.allow.into"],
             id="strange",
         ),
         pytest.param(
-            [stage("a", regions="Unplaced", namespace="shopping")], ["stages[a].namespace is shopping"], id="prefix"
+            [stage("a", regions="Unplaced", namespace="shop-payments")],
+            ["stages[a].namespace is shop-payments", "leave it out for shop"],
+            id="prefix",
         ),
         pytest.param([stage("a", regions={"matchLabels": {"x": "y"}})], ["selects no Region"], id="empty"),
         pytest.param(
@@ -125,18 +129,44 @@ def test_a_pipeline_that_goes_nowhere_is_told(regions: list[RegionFacts]) -> Non
 
 def test_a_region_may_be_in_two_stages_of_different_namespaces() -> None:
     """Alpha and beta in one cluster."""
-    found = placed(stage("a", "eu-1", namespace="shop-a"), stage("b", "eu-1", namespace="shop-b"))
+    found = placed(stage("a", "eu-1", namespace="shop-a"), stage("b", "eu-1", namespace="shop-b"), regions=[AJAR])
 
     assert found.slips == ()
     assert found.keys == {("eu-1", "shop-a"), ("eu-1", "shop-b")}
 
 
-@pytest.mark.parametrize("into", [("payments",), ("*",)])
-def test_a_region_may_let_pipelines_into_other_namespaces(into: tuple[str, ...]) -> None:
-    """Where its owner says so; nobody else can."""
-    found = placed(stage("a", "x-1", namespace="payments"), regions=[region("x-1", into=into)])
+@pytest.mark.parametrize(
+    ("namespace", "into", "allowed"),
+    [
+        pytest.param("shop", (), True, id="own"),
+        pytest.param("shop-payments", (), False, id="a-prefix-is-nobodys"),
+        pytest.param("payments", ("payments",), True, id="named"),
+        pytest.param("payments", ("*",), True, id="any"),
+        pytest.param("shop-payments", ("shop-*",), True, id="pattern"),
+        pytest.param("shop", ("sho",), True, id="own-beside-others"),
+        pytest.param("shopping", ("shop-*",), False, id="pattern-ends-at-the-dash"),
+        pytest.param("shop-a", ("shop/shop-*",), True, id="for-us"),
+        pytest.param("shop-a", ("bank/shop-*", "bank/*"), False, id="for-others"),
+        pytest.param("kube-system", ("*", "kube-*", "shop/*"), False, id="system-by-pattern"),
+        pytest.param("kube-system", ("shop/kube-system",), True, id="system-by-name"),
+        pytest.param("ombak-system", ("*", "ombak-*"), False, id="ombak-by-pattern"),
+        pytest.param("ombak-hub", ("ombak-hub",), True, id="ombak-by-name"),
+    ],
+)
+def test_only_a_regions_owner_lets_pipelines_into_other_namespaces(
+    namespace: str, into: tuple[str, ...], allowed: bool
+) -> None:
+    """By name or pattern, for all or for one; what a cluster runs by only by its whole name (R99)."""
+    found = placed(stage("a", "x-1", namespace=namespace), regions=[region("x-1", into=into)])
 
-    assert found.slips == ()
+    assert (found.slips == ()) is allowed
+
+
+def test_a_team_called_kube_gets_no_system() -> None:
+    """Nor does one of the system's own name: whoever may write Pipelines there on the hub owns no region by it."""
+    assert not region("x-1").takes("kube", "kube-system")
+    assert not region("x-1").takes("ombak", "ombak-hub")
+    assert not region("x-1", into=("*",)).takes("kube-system", "kube-system")
 
 
 def test_bakes_that_nobody_wrote_are_long_in_the_first_wave() -> None:

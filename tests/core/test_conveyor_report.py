@@ -12,10 +12,11 @@ from ombak.api.rollout import Phase
 from ombak.core.conveyor import content, readback
 from ombak.core.conveyor.decide import decide
 from ombak.core.conveyor.memory import HubMemory, dump_memory, load_memory
+from ombak.core.conveyor.plan import HubPlan
 from ombak.core.conveyor.report import status
 from ombak.core.conveyor.world import World
 from ombak.core.identity import artifact_id, digest_of
-from support.conveyor import NOW, hours, push, stage, template, version_of, world
+from support.conveyor import NOW, hours, push, region, spec, stage, template, version_of, world
 
 V1, V2 = version_of("v1"), version_of("v2")
 
@@ -142,6 +143,68 @@ def test_what_belongs_to_somebody_else_is_not_this_pipeline_being_ready() -> Non
     found = status(w.snapshot(), w.settle(), {}, w.now)
     ready = next(c for c in found["conditions"] if c["type"] == "Ready")
     assert (found["reason"], ready["status"], ready["reason"]) == ("Conflict", "False", "Conflict")
+
+
+def ready(w: World, made: HubPlan) -> tuple[str, str, str]:
+    """Status, reason and message of the condition."""
+    found = next(c for c in status(w.snapshot(), made, {}, w.now)["conditions"] if c["type"] == "Ready")
+    return found["status"], found["reason"], found["message"]
+
+
+def in_two_stages(**more: Any) -> World:
+    """One region, then two, in which nothing was delivered yet."""
+    return world(spec("v1", [stage("one", "a"), stage("two", "b", "c")], **more), [region(n) for n in "abc"])
+
+
+def standing(made: HubPlan) -> dict[str, str]:
+    """The state of each region."""
+    return {r.name: r.state for s in made.stages for r in s.regions}
+
+
+def test_a_first_version_that_failed_serves_nobody() -> None:
+    """Neither where it failed, nor where it was on its way meanwhile, nor before its bake is over."""
+    w = in_two_stages()
+    early = w.run(w.now + timedelta(minutes=5))
+    assert ready(w, early)[:2] == ("False", "Missing")
+    w.regions["c"].becomes_ill(V1)
+    made = w.run(w.now + hours(12))
+
+    assert made.reason == "Rejected"
+    state, reason, message = ready(w, made)
+    assert (state, reason) == ("False", "TakenBack")
+    assert "Region b (stage two): TakenBack, Region c (stage two): TakenBack" in message
+    assert "Region a" not in message
+    w = world(spec("v1", [stage("one", "a")]), [region("a")])
+    assert ready(w, w.run(w.now + timedelta(minutes=5)))[:2] == ("False", "NothingGood")
+
+
+def test_a_region_that_keeps_a_rejected_version_is_shown_as_that() -> None:
+    """It is no later good one; it serves, and everybody can see with what."""
+    w = in_two_stages(revertScope="Stage")
+    w.run(w.now + hours(12))
+    push(w, "v2")
+    w.regions["c"].becomes_ill(V2)
+    made = w.run(w.now + hours(12))
+
+    assert w.regions["a"].rollouts["shop"].stable == V2
+    assert standing(made) == {"a": "Rejected", "b": "Stable", "c": "Stable"}
+    assert ready(w, made)[:2] == ("True", "Serving")
+
+
+def test_a_region_on_its_way_back_is_shown_as_that() -> None:
+    """It is not ready before it is back."""
+    w = in_two_stages(revertScope="Everywhere")
+    w.run(w.now + hours(12))
+    push(w, "v2")
+    w.run(w.now + hours(1.5))
+    w.regions["b"].becomes_ill(V2)
+    for _ in range(3):
+        w.tick(timedelta(seconds=1))
+        made = w.step()
+
+    assert w.artifacts[V2].rejection is not None
+    assert standing(made)["a"] == "TakenBack"
+    assert ready(w, made)[:2] == ("False", "TakenBack")
 
 
 @pytest.mark.parametrize("raw", [None, {"items": 3}, {"items": [{"sequence": 1}]}, "x"], ids=str)

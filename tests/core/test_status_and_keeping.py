@@ -250,6 +250,50 @@ def test_an_abort_that_names_nothing_on_its_way_is_cleared(abort: str, clears: b
     assert clears == any(isinstance(a, ClearCommand) for a in decide(s, NOW).actions)
 
 
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        pytest.param({"abort": "a1typo"}, f"on its way is {id_of('v2')}", id="abort-of-nothing"),
+        pytest.param({"abort": id_of("v1")}, f"ombak.dev/abort={id_of('v2')}", id="abort-of-what-is-stable"),
+        pytest.param({"retry": "a1typo"}, "names no version that was taken back", id="retry-of-nothing"),
+        pytest.param({"retry": id_of("v1")}, "names no version that was taken back", id="retry-of-what-is-stable"),
+        pytest.param({"abort": id_of("v2")}, "", id="abort"),
+        pytest.param({"retry": id_of("v2")}, "", id="a-hubs-retry-of-what-is-asked-for"),
+    ],
+)
+def test_a_command_that_names_nothing_says_so(command: dict[str, str], message: str) -> None:
+    """In an incident a typo must not look like success: an Event, and a condition that outlives the annotation."""
+    s = changed(WORLDS["one box"], rollout=rollout(spec("v2"), **command), one_boxes=(one_box("v2"),))
+    notes = [n for n in decide(s, NOW).notes if n.reason == "NamesNothing"]
+    assert [message in n.message for n in notes] == ([True] if message else [])
+
+    status = told(s)
+    after = told(changed(s, rollout=rollout(spec("v2"))), status)
+    for found in (status, after):
+        heard = [c for c in found["conditions"] if c["type"] == "CommandHeard"]
+        assert [(c["status"], message in c["message"]) for c in heard] == ([("False", True)] if message else [])
+    assert is_urgent({}, status, timedelta(0))
+    assert [c for c in told(s, after)["conditions"] if c["type"] == "CommandHeard"] == [
+        c for c in after["conditions"] if c["type"] == "CommandHeard"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("retried", "message"),
+    [
+        pytest.param(id_of("v2"), f"ombak.dev/retry={id_of('v2')}.2", id="used-up"),
+        pytest.param("", "", id="carried-out-now"),
+    ],
+)
+def test_a_retry_that_was_used_up_says_how_to_write_the_next_one(retried: str, message: str) -> None:
+    """The same words take effect once."""
+    views = (artifact("v1", 1, order=1), artifact("v2", 2, rejected="Alarm", retried=retried))
+    s = changed(WORLDS["reverted"], rollout=rollout(spec("v2"), retry=id_of("v2")), artifacts=views)
+    notes = [n.message for n in decide(s, NOW).notes if n.reason == "NamesNothing"]
+
+    assert [message in n for n in notes] == ([True] if message else [])
+
+
 def test_no_replicas_wait_and_stable_does_not_move() -> None:
     """N = 0: the change waits for boxes to prove it."""
     s = snapshot(

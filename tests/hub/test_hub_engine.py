@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -422,3 +423,28 @@ async def test_a_test_runs_between_stages_and_its_failure_takes_the_change_back(
     assert "smoke failed in Region a-1" in rig.waits()[0]["what"]
     made = rig.server.all("Job") if where == "Hub" else [k for k in rig["a-1"].objects if k[0] == "Job"]
     assert len(made) == 2
+
+
+@pytest.mark.parametrize("hand_edits", ["Report", "PutBack"])
+@in_virtual_time
+async def test_an_alarm_that_somebody_edits_is_told_at_once(hand_edits: str) -> None:
+    """Nothing is on its way, and nothing is read for it: the watch tells."""
+    alarm = {"apiVersion": "ombak.dev/v1alpha1", "kind": "Alarm", "metadata": {"name": "errors"}, "spec": {"n": 1}}
+    place = ("Alarm", "shop", "errors")
+    async with HubRig(OF_SMALL).running() as rig:
+        await small(rig, objects=[alarm], handEdits=hand_edits)
+        await rig.rest(30)
+        here = rig["p-2"].objects
+        here[place] = {**here[place], "spec": {"n": 9}}
+        assert rig.engine is not None
+        rig.engine.brought_changed("shop/front-end")
+        if hand_edits == "PutBack":
+            await rig.until(lambda: here[place]["spec"] == {"n": 1})
+            assert [e for e in rig.events() if e.startswith("PutBack") and "spec.n" in e]
+            rig.engine.brought_changed("shop/front-end")
+            await rig.until(lambda: rig.status()["reason"] == "Delivered")
+        else:
+            await rig.until(lambda: rig.status()["reason"] == "Edited", timedelta(seconds=10))
+            await rig.rest(30)
+            assert here[place]["spec"] == {"n": 9}
+            assert "alarms.ombak.dev/errors in the namespace shop of Region p-2" in rig.status()["message"]

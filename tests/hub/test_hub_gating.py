@@ -244,6 +244,19 @@ def test_an_alarm_without_data_holds_only_where_something_runs(found: RegionAlar
     assert bool(asked.closed()) is is_held
 
 
+@pytest.mark.parametrize("runs", [False, True], ids=["nothing there", "something runs"])
+def test_an_alarm_of_another_namespace_without_data_holds(runs: bool) -> None:
+    """Its data is that of other services, which are there: that there is none is no news of this one (R86)."""
+    asked = Asked(alarms=["web-team/high"])
+    for name in ("a-1", "p-1", "p-2"):
+        asked.regions.alarms[name, ("web-team", "high")] = FINE
+    asked.regions.alarms["p-2", ("web-team", "high")] = BLIND
+    if runs:
+        asked.regions.versions["p-2", ("shop", "front-end")] = "a1-older"
+
+    assert asked.closed() == {("prod", "")}
+
+
 @pytest.mark.parametrize("sign", [Sign(False, "Silent", "no sign of life since then"), UNASKED])
 def test_an_alarm_of_an_operator_that_may_be_dead_is_unknown(sign: Sign) -> None:
     """It said OK and died: nobody would tell if that turned (B4: what is stale is unknown)."""

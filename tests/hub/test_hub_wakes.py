@@ -86,3 +86,11 @@ async def test_a_rollout_of_a_region_concerns_the_pipelines_of_its_name(engine: 
     engine.rollout_changed("eu-1", ("shop-alpha", "other"))
 
     assert await engine.taken() == {"other"}
+
+
+async def test_an_alarm_that_a_pipeline_brought_concerns_that_one(engine: Woken) -> None:
+    """Whoever is named and is no Pipeline of this hub wakes nobody."""
+    for told in ("shop/other", "shop/unknown", "nonsense"):
+        engine.brought_changed(told)
+
+    assert await engine.taken() == {"other"}

@@ -14,7 +14,7 @@ from ombak.api.pipeline import TRAVELLING
 from ombak.core.conveyor import plan
 from ombak.runtime import kinds
 from ombak.runtime.hub.region_writer import RegionWriter
-from ombak.runtime.kube_port import AlreadyExists, ApiError, Conflict, Kind, NotFound, Object, Unreachable
+from ombak.runtime.kube_port import AlreadyExists, ApiError, Conflict, Forbidden, Kind, NotFound, Object, Unreachable
 from ombak.runtime.region_records import decode_region_rollout
 from ombak.runtime.regions import Contact, Reach, RegionView
 from ombak.runtime.store import Key
@@ -46,6 +46,8 @@ class FakeRegions:
         self.bodies: list[Object] = []
         self.errors: dict[str, ApiError] = {}
         self.hanging: set[str] = set()
+        self.named: set[str] = set()
+        """ConfigMaps to which something refers."""
         self.live: Object | None = None
         """What a travelling object is there, None if there is none."""
 
@@ -66,6 +68,12 @@ class FakeRegions:
 
     async def patch(self, region: str, kind: Kind, namespace: str, name: str, patch: Object) -> Object:
         return await self._take("patch", region, {**patch, "kind": kind.kind})
+
+    def names_config(self, region: str, namespace: str, name: str) -> bool:
+        return name in self.named
+
+    async def delete(self, region: str, kind: Kind, namespace: str, name: str, resource_version: str) -> None:
+        await self._take(f"delete {name} {resource_version}", region, {"kind": kind.kind})
 
     def view(self, region: str, key: Key) -> RegionView | None:
         rollout = decode_region_rollout(
@@ -352,3 +360,57 @@ async def test_a_pipeline_that_is_gone_is_forgotten(written: Written) -> None:
     written.writer.forget(KEY)
 
     assert written.writer.problems(KEY) == {}
+
+
+DROP = plan.DropConfig("eu-1", "shop", "settings-1", "hub-1", "shop/front-end")
+COPY = {"immutable": True, "metadata": {"name": "settings-1", "resourceVersion": "7", "annotations": OURS}}
+
+
+@pytest.mark.parametrize(
+    ("found", "named", "expected"),
+    [
+        pytest.param(COPY, (), ["delete settings-1 7"], id="ours"),
+        pytest.param(COPY, ("settings-1",), [], id="another-rollout-refers-to-it"),
+        pytest.param({**COPY, "immutable": False}, (), [], id="somebodys-own"),
+        pytest.param({**COPY, "metadata": {**COPY["metadata"], "annotations": {}}}, (), [], id="nobodys"),
+        pytest.param(None, (), [], id="gone"),
+    ],
+)
+async def test_only_our_own_copies_that_nothing_refers_to_are_deleted(
+    written: Written, found: Object | None, named: tuple[str, ...], expected: list[str]
+) -> None:
+    """As they were read; whatever came of it, it is dealt with."""
+    written.regions.live, written.regions.named = found, set(named)
+    await written.write("eu-1", DROP)
+
+    assert [verb for _, verb, _ in written.regions.told if verb != "get"] == expected
+    assert written.writer.dropped(KEY) == {DROP.place}
+    assert written.writer.problems(KEY) == {}
+
+
+async def test_a_region_that_lets_nothing_be_deleted_keeps_its_copies(written: Written) -> None:
+    """One that was set up before; nothing else waits for that."""
+    written.regions.live, written.regions.errors["eu-1"] = COPY, Forbidden(403, "Forbidden", "may not delete")
+    await written.write("eu-1", DROP)
+
+    assert written.writer.problems(KEY) == {}
+    assert written.writer.dropped(KEY) == {DROP.place}
+
+
+async def test_what_could_not_be_deleted_is_tried_again(written: Written) -> None:
+    """The region had another trouble."""
+    written.regions.live, written.regions.errors["eu-1"] = COPY, Unreachable("connection refused")
+    await written.write("eu-1", DROP)
+
+    assert written.writer.dropped(KEY) == set()
+
+
+async def test_a_copy_that_is_brought_again_is_there_again(written: Written) -> None:
+    """What was dealt with once is not for ever."""
+    written.regions.live = COPY
+    await written.write("eu-1", DROP)
+    written.regions.live = None
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {**COPY["metadata"], "namespace": "shop"}}
+    await written.write("eu-1", plan.ApplyObject("eu-1", "shop", config))
+
+    assert written.writer.dropped(KEY) == set()

@@ -2,7 +2,11 @@
 
 from typing import Any
 
+import pytest
+
 from ombak.runtime.region_fields import others, taken_over
+from ombak.runtime.region_records import decode_region_rollout
+from ombak.runtime.regions import HUB_MANAGER
 
 
 def entry(manager: str, fields: dict[str, Any], operation: str = "Apply", subresource: str = "") -> dict[str, Any]:
@@ -70,3 +74,25 @@ def test_there_is_nothing_to_take_over_twice() -> None:
 
     for managed in (done, [entry("ombak-hub", spec("replicas"), "Update")], [entry("helm", spec("a"), "Update")], []):
         assert taken_over(obj(*managed), "ombak-hub") is None
+
+
+@pytest.mark.parametrize(
+    ("managers", "expected"),
+    [
+        pytest.param((HUB_MANAGER,), "0bjects", id="the-hub"),
+        pytest.param((HUB_MANAGER, "argocd"), "0bjects", id="the-hub-and-another"),
+        pytest.param(("kubectl-annotate",), None, id="somebody"),
+        pytest.param((), "0bjects", id="no-record"),
+    ],
+)
+def test_what_is_said_to_be_there_counts_only_while_the_hub_says_it(
+    managers: tuple[str, ...], expected: str | None
+) -> None:
+    """Whoever writes the hash of the objects on a Rollout does not keep the hub from bringing them."""
+    fields = {"f:metadata": {"f:annotations": {".": {}, "f:ombak.dev/objects": {}}}}
+    entries = [{"manager": name, "operation": "Update", "fieldsV1": fields} for name in managers]
+    annotations = {"ombak.dev/objects": "0bjects", "ombak.dev/version": "a1x"}
+    obj = {"metadata": {"name": "a", "namespace": "shop", "annotations": annotations, "managedFields": entries}}
+    found = decode_region_rollout(obj, HUB_MANAGER).annotations
+
+    assert (found.get("ombak.dev/objects"), found["ombak.dev/version"]) == (expected, "a1x")

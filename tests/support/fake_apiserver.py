@@ -56,7 +56,8 @@ class FakeApiServer:
         parts = collection.split("/")
         namespace = parts[parts.index("namespaces") + 1] if "namespaces" in parts else ""
         labels = fields.pop("labels", (old or {}).get("metadata", {}).get("labels", {}))
-        meta = {"name": name, "namespace": namespace, "uid": uid, "labels": labels}
+        annotations = fields.pop("annotations", (old or {}).get("metadata", {}).get("annotations", {}))
+        meta = {"name": name, "namespace": namespace, "uid": uid, "labels": labels, "annotations": annotations}
         return await self._store(collection, "MODIFIED" if old else "ADDED", {"metadata": meta, **fields})
 
     async def drop(self, collection: str, name: str) -> None:

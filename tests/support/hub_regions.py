@@ -15,7 +15,13 @@ from ombak.core.conveyor.model import RegionModel, RolloutModel
 from ombak.core.conveyor.snapshot import JobState, RegionFacts
 from ombak.runtime import kinds
 from ombak.runtime.kube_port import AlreadyExists, ApiError, Conflict, Kind, NotFound, Object, Unreachable
-from ombak.runtime.region_records import RegionArtifact, RegionRollout, decode_region_rollout
+from ombak.runtime.region_records import (
+    RegionAlarm,
+    RegionArtifact,
+    RegionRollout,
+    decode_region_alarm,
+    decode_region_rollout,
+)
 from ombak.runtime.regions import HUB_MANAGER, Contact, Reach, RegionView, UnknownRegion
 from ombak.runtime.store import Key
 from ombak.simulation.faults import Faults
@@ -151,7 +157,16 @@ class RigRegion:
         found = decode_region_rollout(self.raw(*key), HUB_MANAGER)
         digests = self.rollout(*key).digests.items()
         made = (
-            RegionArtifact(key, i, d, is_genuine=True, stable_order=0, stable_at=None, rejected=None)
+            RegionArtifact(
+                key,
+                i,
+                d,
+                is_genuine=True,
+                stable_order=0,
+                stable_at=None,
+                rejected=None,
+                configs=tuple(self.rollout(*key).configs.get(i, ())),
+            )
             for i, d in digests
         )
         self.seen[key] = found, tuple(made)
@@ -212,8 +227,11 @@ class RigRegions:
         rollout, artifacts = found.seen.get(key, (None, ()))
         return RegionView(region, found.contact, rollout, artifacts, is_known=found.contact.last is not None)
 
-    def alarm(self, _region: str, _key: Key) -> None:
-        """No alarm is known."""
+    def alarm(self, region: str, key: Key) -> RegionAlarm | None:
+        """As it is there; whoever changes one tells the engine."""
+        found = self.by_name.get(region)
+        alarm = found.objects.get(("Alarm", *key)) if found is not None else None
+        return None if alarm is None else decode_region_alarm(alarm)
 
     def client(self, region: str) -> RigClient:
         return RigClient(self, region)
@@ -276,6 +294,17 @@ class RigRegions:
             return found.raw(namespace, name)
 
         return await self._call(region, effect, is_write=True)
+
+    def names_config(self, region: str, namespace: str, name: str) -> bool:
+        found = self.by_name[region]
+        rollouts = (model.rollouts.get(namespace) for model in found.models.values())
+        return any(r is not None and any(name in names for names in r.configs.values()) for r in rollouts)
+
+    async def delete(self, region: str, kind: Kind, namespace: str, name: str, _resource_version: str) -> None:
+        def effect(found: RigRegion) -> Object:
+            return found.objects.pop((kind.kind, namespace, name))
+
+        await self._call(region, effect, is_write=True)
 
     async def _call(self, region: str, effect: Callable[[RigRegion], Object], *, is_write: bool = False) -> Object:
         found = self.by_name.get(region)

@@ -133,11 +133,12 @@ class HubRig:
     # --- the regions -------------------------------------------------------------------------------
 
     def add(self, name: str, **more: Any) -> RigRegion:
-        """Register a region."""
+        """Register a region, which lets the team of shop into shop-*."""
         self.regions.by_name[name] = found = RigRegion(name, self._told)
         access = {"kubeconfig": {"secretRef": {"namespace": "regions", "name": name}}}
         meta: Object = {"name": name, "labels": more.pop("labels", {})}
-        body = {"metadata": meta, "spec": {"access": access, **more}}
+        allow = {"namespaces": ["*"], "into": ["shop/shop-*"]}
+        body = {"metadata": meta, "spec": {"access": access, "allow": allow, **more}}
         self.server.create(USER, kinds.REGIONS, "", body)
         return found
 

@@ -45,8 +45,9 @@ def write_secret(hub: Region, name: str, text: str) -> None:
 
 
 def write_region(hub: Region, name: str, **spec: Any) -> None:
-    """Create or replace a Region that is entered by the Secret of its name."""
+    """Create or replace a Region that is entered by the Secret of its name, and lets the team of shop into shop-*."""
     access = {"kubeconfig": {"secretRef": {"namespace": SECRETS, "name": name}}}
+    spec = {"allow": {"namespaces": ["*"], "into": ["shop/shop-*"]}} | spec
     manifest = {"apiVersion": "ombak.dev/v1alpha1", "kind": "Region", "metadata": {"name": name}}
     hub.kubectl("apply", "-f", "-", input=json.dumps(manifest | {"spec": {"access": access, **spec}}))
 

@@ -80,7 +80,14 @@ class Followed:
         self.secrets = Secrets()
         self.rollouts: list[tuple[str, tuple[str, str]]] = []
         self.contacts: list[tuple[str, str]] = []
-        listeners = Listeners(lambda region, key: self.rollouts.append((region, key)), self._contact)
+        self.alarms: list[str] = []
+        self.brought: list[str] = []
+        listeners = Listeners(
+            lambda region, key: self.rollouts.append((region, key)),
+            self._contact,
+            self.alarms.append,
+            self.brought.append,
+        )
         hub: Any = self.secrets
         self.regions = RegionClients(Hub(hub, hub), SystemClock(), random.Random(1), listeners, pace)
 

@@ -21,12 +21,15 @@ from ombak.adapters.limits import Limits
 from ombak.adapters.reflector import Pace, Reflector, Source
 from ombak.adapters.region_entrance import EntranceClosedError, RegionEntrance
 from ombak.adapters.region_findings import Finding, finding_of, no_answer, watch_broken
+from ombak.core.conveyor.manifests import configs_of
 from ombak.runtime import kinds
 from ombak.runtime.backoff import Backoff
 from ombak.runtime.clock import Clock
 from ombak.runtime.kube_port import ApiError, Kind, Unreachable
 from ombak.runtime.pulse import UNASKED, PulseListener, Sign
 from ombak.runtime.region_records import (
+    NOBODYS,
+    Brought,
     RegionAlarm,
     RegionArtifact,
     RegionRollout,
@@ -35,7 +38,7 @@ from ombak.runtime.region_records import (
     decode_region_artifact,
     decode_region_rollout,
 )
-from ombak.runtime.regions import HUB_MANAGER, Contact, OnAlarm, OnContact, OnRollout, Reach, RegionView
+from ombak.runtime.regions import HUB_MANAGER, Contact, OnAlarm, OnBrought, OnContact, OnRollout, Reach, RegionView
 from ombak.runtime.store import Key, Store
 
 log = structlog.get_logger(__name__)
@@ -68,11 +71,12 @@ class RegionPace:
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Who hears of a region: of its Rollouts, of each look at it, and of its Alarms."""
+    """Who hears of a region: of its Rollouts, of each look at it, of its Alarms, and of edits of those that travel."""
 
     on_rollout: OnRollout
     on_contact: OnContact
     on_alarm: OnAlarm = lambda _region: None
+    on_brought: OnBrought = lambda _pipeline: None
 
 
 class RegionLink:
@@ -103,7 +107,10 @@ class RegionLink:
         decode = functools.partial(decode_region_rollout, ours=HUB_MANAGER)
         self.rollouts: Store[RegionRollout] = Store(decode, on_event=told)
         self.artifacts: Store[RegionArtifact] = Store(decode_region_artifact, owner=artifact_owner, on_event=told)
-        self.alarms: Store[RegionAlarm] = Store(decode_region_alarm, on_event=lambda _key: listeners.on_alarm(name))
+        self.alarms: Store[RegionAlarm] = Store(decode_region_alarm, on_event=self._alarm_told)
+        self._listeners = listeners
+        self._brought: dict[Key, Brought] = {}
+        """What was heard last of the Alarms that a hub brought along."""
         self._client: HttpKubeClient | None = None
         self._reflectors: tuple[Reflector[Any], ...] = ()
         self._server = ""
@@ -135,6 +142,14 @@ class RegionLink:
             as_of=self._as_of(),
         )
 
+    def names_config(self, namespace: str, name: str) -> bool:
+        """Whether any Rollout of a namespace, or a version that is kept of one, refers to a ConfigMap."""
+        kept = (self.artifacts.get(key) for key in self.artifacts if key[0] == namespace)
+        if any(found is not None and name in found.value.configs for found in kept):
+            return True
+        asked = (self.rollouts.get(key) for key in self.rollouts if key[0] == namespace)
+        return any(found is not None and name in configs_of(found.value.template) for found in asked)
+
     def _is_live(self, reflector: Reflector[Any]) -> bool:
         silent = reflector.silent_for
         return reflector.error is None and silent is not None and silent <= self._pace.watch.doubt
@@ -147,6 +162,17 @@ class RegionLink:
 
     def _stores(self) -> dict[Kind, Store[Any]]:
         return {kinds.ROLLOUTS: self.rollouts, kinds.ARTIFACTS: self.artifacts, kinds.ALARMS: self.alarms}
+
+    def _alarm_told(self, key: Key) -> None:
+        """Tell of each change, and of one of its spec whoever brought it along, or had before."""
+        found = self.alarms.get(key)
+        before, after = self._brought.pop(key, NOBODYS), found.value.brought if found is not None else NOBODYS
+        if after != NOBODYS:
+            self._brought[key] = after
+        self._listeners.on_alarm(self.name)
+        if before != after:
+            for pipeline in sorted({before.pipeline, after.pipeline} - {""}):
+                self._listeners.on_brought(pipeline)
 
     # --- following -----------------------------------------------------------------------------------------
 

@@ -221,6 +221,14 @@ class RegionClients:
             return _noted(link, kind, again)
         return _noted(link, kind, await after_taking_over(applied) or applied)
 
+    def names_config(self, region: str, namespace: str, name: str) -> bool:
+        """See `Regions.names_config`."""
+        return self._link(region).names_config(namespace, name)
+
+    async def delete(self, region: str, kind: Kind, namespace: str, name: str, resource_version: str) -> None:
+        """See `Regions.delete`."""
+        await self._link(region).client.delete(kind, namespace, name, resource_version=resource_version)
+
     async def patch(self, region: str, kind: Kind, namespace: str, name: str, patch: Object) -> Object:
         """See `Regions.patch`."""
         link = self._link(region)
@@ -252,4 +260,6 @@ def _noted(link: RegionLink, kind: Kind, answer: Object) -> Object:
     """Read what we wrote: the answer is news to our own store too."""
     if kind == kinds.ROLLOUTS:
         link.rollouts.upsert(answer)
+    elif kind == kinds.ALARMS:
+        link.alarms.upsert(answer)
     return answer

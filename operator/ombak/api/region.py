@@ -1,6 +1,6 @@
 """`Region`: one cluster of the central list: where it is, how the hub gets in, who may use it (design 1, R93, R96)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Annotated, Self
 from urllib.parse import urlsplit
@@ -15,6 +15,8 @@ REACHABLE = "Reachable"
 OPERATED = "Operated"
 """The condition of a Region: True while the operator there gives signs of life, False when it is silent."""
 ANY_NAMESPACE = "*"
+GUARDED = ("kube-", "ombak-")
+"""Namespaces that begin so hold what a cluster, or Ombak itself, runs by: only their whole name opens them."""
 
 _LABEL = r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
 _DNS_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -146,19 +148,42 @@ _Namespaces = Annotated[
 ]
 
 
+_Places = Annotated[
+    list[
+        Annotated[
+            str,
+            pydantic.Field(min_length=1, max_length=127, pattern=rf"^({_DNS_LABEL}/)?(\*|{_DNS_LABEL}(-\*)?)$"),
+        ]
+    ],
+    pydantic.Field(max_length=1024, json_schema_extra={"x-kubernetes-list-type": "set"}),
+]
+
+
 class Allow(Model):
     """Which namespaces may deploy here (R99); `*` is any. An empty list is none: nothing new comes in."""
 
     namespaces: _Namespaces
     """Their names on the hub."""
-    into: _Namespaces = pydantic.Field(default_factory=list)
-    """Namespaces here into which they all may write, besides their own, and those that begin with it and a dash."""
+    into: _Places = pydantic.Field(default_factory=list)
+    """Namespaces here into which they may write besides their own.
+
+    `payments`, `payments-*` or `*` for all of them, `shop/shop-*` for that one of the hub alone; kube-... and
+    ombak-... only by their whole name.
+    """
+
+
+def lets_into(entries: Iterable[str], namespace: str, into: str) -> bool:
+    """Whether a Region with these `allow.into` lets Pipelines of a namespace of the hub write into this one of its."""
+    own = [place for who, _, place in (entry.rpartition("/") for entry in entries) if who in ("", namespace)]
+    if into.startswith(GUARDED):
+        return into in own
+    return into in (namespace, *own) or any(into.startswith(p.removesuffix("*")) for p in own if p.endswith("*"))
 
 
 class RegionSpec(Model):
     """One cluster. `cloud`, `region`, `tier` and the name can be asked for by selectors, as can all labels.
 
-    Without `allow` every namespace of the hub may deploy here: into its own, and those that begin with it and a dash.
+    Without `allow` every namespace of the hub may deploy here, each into its own.
     """
 
     cloud: LabelText | None = None

@@ -188,8 +188,8 @@ class Stage(Model):
     namespace: Annotated[
         Annotated[str, pydantic.Field(min_length=1, max_length=63, pattern=rf"^{_DNS}$")] | None,
         pydantic.Field(
-            description="Where it runs in these regions; the Pipeline's own where left out. One that does not begin "
-            "with that and a dash must be in allow.into of the Regions."
+            description="Where it runs in these regions; the Pipeline's own where left out. Any other must be in "
+            "spec.allow.into of the Regions."
         ),
     ] = None
     replicas: Annotated[

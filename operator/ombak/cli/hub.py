@@ -49,7 +49,7 @@ class HubRegions:
         self._client, self._rng, self._watch = client, rng, pace.watch
         self.records: Store[RegionRecord] = Store(decode_region, on_event=self._changed)
         self.regions = RegionClients(
-            Hub(client, access), clock, rng, Listeners(self._rollout, self._contact, self._alarm), pace
+            Hub(client, access), clock, rng, Listeners(self._rollout, self._contact, self._alarm, self._brought), pace
         )
         self._reporter = RegionReporter(client, self.records, self.regions, clock)
         self._reflector: Reflector[Any] = Reflector(client, Source(kinds.REGIONS), self.records, rng, pace.watch)
@@ -108,6 +108,10 @@ class HubRegions:
     def _alarm(self, region: str) -> None:
         if self._engine is not None:
             self._engine.alarm_changed(region)
+
+    def _brought(self, pipeline: str) -> None:
+        if self._engine is not None:
+            self._engine.brought_changed(pipeline)
 
     def _contact(self, region: str) -> None:
         self._reporter.wake()

@@ -21,6 +21,7 @@ _MARKS = {
     "Conflict": "✗",
     "Unknown": "?",
     "Later": "●",
+    "Rejected": "!",
 }
 _NOTHING = "○"
 _WIDTH = 118

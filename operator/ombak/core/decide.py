@@ -5,7 +5,7 @@ from datetime import datetime
 
 from ombak.api.rollout import Phase
 from ombak.api.wording import sentence
-from ombak.core import back, delivery, keeping, layout, retention, returning, sight, start, supersede, verdicts
+from ombak.core import back, delivery, keeping, layout, retention, returning, sight, start, supersede, unheard, verdicts
 from ombak.core.converge import is_done
 from ombak.core.course import Course, heading
 from ombak.core.memory import Memory, Queued, Wait
@@ -55,7 +55,7 @@ def _decided(s: Snapshot, now: datetime) -> Plan:
     made = dataclasses.replace(
         made,
         actions=(*kept, *made.actions, *keeping.owning(s)),
-        notes=(*verdicts.notes(seen), *made.notes),
+        notes=(*verdicts.notes(seen), *unheard.notes(told), *made.notes),
         stable=made.stable or scene.heading.stable,
     )
     return _with_queue(_with_wait(made, s, now), s, now)

@@ -10,7 +10,7 @@ from ombak.alarms import parser
 from ombak.alarms.errors import AlarmError
 from ombak.api.rollout import Phase
 from ombak.api.wording import sentence
-from ombak.core import keeping
+from ombak.core import keeping, unheard
 from ombak.core.alarm_views import alarm_views, has_news
 from ombak.core.capacity import floor_of
 from ombak.core.conditions import condition, stamp, written
@@ -130,7 +130,12 @@ def _waiting(plan: Plan) -> dict[str, str]:
 def _conditions(s: Snapshot, plan: Plan, old: Mapping[str, Any], now: datetime, failure: Failure) -> list[Status]:
     return [
         condition((kind, str(value), reason, message), old, s.rollout.generation, now)
-        for kind, value, reason, message in (*_facts(s, plan, failure), *_sound(s, old), *_clear(s))
+        for kind, value, reason, message in (
+            *_facts(s, plan, failure),
+            *_sound(s, old),
+            *_clear(s),
+            *_unheard(s, old),
+        )
     ]
 
 
@@ -149,6 +154,13 @@ def _warnings(expression: str) -> tuple[str, ...]:
         return parser.parse(expression).warnings
     except AlarmError:
         return ()
+
+
+def _unheard(s: Snapshot, old: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Return the condition about a command that named nothing; else none, as before (P7)."""
+    is_commanded = bool(s.rollout.abort or s.rollout.retry)
+    found = unheard.fact(unheard.told(s), is_commanded=is_commanded, old=old, generation=s.rollout.generation)
+    return [(unheard.HEARD, *fact) for fact in found]
 
 
 def _sound(s: Snapshot, old: Mapping[str, Any]) -> list[tuple[str, bool, str, str]]:

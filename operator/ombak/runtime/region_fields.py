@@ -42,6 +42,16 @@ def others(obj: Mapping[str, Any], ours: str) -> tuple[tuple[str, tuple[str, ...
     return tuple(sorted(found))
 
 
+def is_anothers(obj: Mapping[str, Any], annotation: str, ours: str) -> bool:
+    """Whether somebody else than the hub wrote an annotation last; no, where nobody keeps a record."""
+    managers = {
+        str(entry.get("manager"))
+        for entry in _entries(obj)
+        if f"f:{annotation}" in mapping(mapping(mapping(entry.get("fieldsV1")).get("f:metadata")).get("f:annotations"))
+    }
+    return bool(managers) and ours not in managers
+
+
 def dotted(path: Sequence[str]) -> str:
     """A path of `fieldsV1` as people write it: `spec.ports[port=80].name`."""
     text = ""

@@ -21,12 +21,13 @@ from ombak.api.health import Certainty, State
 from ombak.api.parse import parse_region_spec
 from ombak.api.region import RegionSpec
 from ombak.core import naming
+from ombak.core.conveyor import manifests
 from ombak.core.floors import NO_FLOORS, ZERO, Floors
 from ombak.core.identity import artifact_id, digest_of
 from ombak.runtime.decode_alarm import moment_of
 from ombak.runtime.kube_port import listed, mapping, metadata, whole
 from ombak.runtime.records import Meta, meta_of
-from ombak.runtime.region_fields import others
+from ombak.runtime.region_fields import is_anothers, others
 from ombak.runtime.store import Key
 
 _STATES = {state.value: state for state in State}
@@ -122,7 +123,7 @@ def decode_region_rollout(obj: Mapping[str, Any], ours: str) -> RegionRollout:
         generation=meta.generation,
         is_deleting=meta.is_deleting,
         labels=_texts(metadata(obj).get("labels")),
-        annotations=_texts(metadata(obj).get("annotations"), prefix=f"{GROUP}/"),
+        annotations=_told(obj, ours),
         artifact=artifact_id(template) if template is not None else "",
         digest=digest_of(template) if template is not None else "",
         spec_json=_text({name: value for name, value in spec.items() if name != "template"}),
@@ -130,6 +131,14 @@ def decode_region_rollout(obj: Mapping[str, Any], ours: str) -> RegionRollout:
         status_json=_text({k: v for k, v in mapping(obj.get("status")).items() if k != "memory"}),
         others=others(obj, ours),
     )
+
+
+def _told(obj: Mapping[str, Any], ours: str) -> Mapping[str, str]:
+    """What is told beside the spec; what the hub says is there counts only while the hub says it."""
+    found = _texts(metadata(obj).get("annotations"), prefix=f"{GROUP}/")
+    if manifests.OBJECTS in found and is_anothers(obj, manifests.OBJECTS, ours):
+        return {name: value for name, value in found.items() if name != manifests.OBJECTS}
+    return found
 
 
 def _text(value: Mapping[str, Any]) -> str:
@@ -154,6 +163,8 @@ class RegionArtifact:
     stable_at: datetime | None
     rejected: tuple[str, str, datetime] | None
     """Reason, message and moment (of the region's clock)."""
+    configs: tuple[str, ...] = ()
+    """The ConfigMaps to which it refers."""
 
 
 def decode_region_artifact(obj: Mapping[str, Any]) -> RegionArtifact:
@@ -175,7 +186,26 @@ def decode_region_artifact(obj: Mapping[str, Any]) -> RegionArtifact:
         stable_order=status.stable.order if status.stable else 0,
         stable_at=status.stable.at if status.stable else None,
         rejected=(rejected.reason, rejected.message, rejected.at) if rejected else None,
+        configs=tuple(sys.intern(name) for name in sorted(manifests.configs_of(template))),
     )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Brought:
+    """What an object says of who brought it along with which version, and its spec as text."""
+
+    hub: str = ""
+    pipeline: str = ""
+    version: str = ""
+    spec_json: str = "{}"
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """The spec as it stands there."""
+        return _parsed(self.spec_json)
+
+
+NOBODYS = Brought()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -187,19 +217,30 @@ class RegionAlarm:
     told: str
     """What it says, or why nothing valid is told."""
     since: datetime | None
+    brought: Brought = NOBODYS
 
 
 def decode_region_alarm(obj: Mapping[str, Any]) -> RegionAlarm:
     """Read an Alarm of a region; total. What its status says of another generation of it counts for nothing."""
-    meta, status = meta_of(obj), mapping(obj.get("status"))
+    meta, status, brought = meta_of(obj), mapping(obj.get("status")), _brought(obj)
     if not status:
-        return RegionAlarm(None, is_certain=False, told="nobody has evaluated it yet", since=None)
+        return RegionAlarm(None, is_certain=False, told="nobody has evaluated it yet", since=None, brought=brought)
     if status.get("observedGeneration") != meta.generation:
-        return RegionAlarm(None, is_certain=False, told="what it says is about an earlier spec of it", since=None)
+        earlier = "what it says is about an earlier spec of it"
+        return RegionAlarm(None, is_certain=False, told=earlier, since=None, brought=brought)
     state = _STATES.get(str(status.get("state")))
     told = str(status.get("message") or "") or "; ".join(map(str, listed(status.get("contributors"))))
     is_certain = status.get("certainty") == Certainty.Certain.value
-    return RegionAlarm(state, is_certain, sys.intern(told), moment_of(status.get("since")))
+    return RegionAlarm(state, is_certain, sys.intern(told), moment_of(status.get("since")), brought)
+
+
+def _brought(obj: Mapping[str, Any]) -> Brought:
+    """Of an Alarm that nobody brought along nothing is kept."""
+    told = _texts(metadata(obj).get("annotations"), prefix=f"{GROUP}/")
+    hub, pipeline = told.get(manifests.HUB, ""), told.get(manifests.PIPELINE, "")
+    if not hub and not pipeline:
+        return NOBODYS
+    return Brought(hub, pipeline, told.get(manifests.VERSION, ""), _text(mapping(obj.get("spec"))))
 
 
 def artifact_owner(record: RegionArtifact) -> Key | None:

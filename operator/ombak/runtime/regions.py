@@ -94,6 +94,8 @@ OnRollout = Callable[[str, Key], None]
 """Told the region and the key of a Rollout that changed there, or whose Artifacts did."""
 OnAlarm = Callable[[str], None]
 """Told the region of which an Alarm changed."""
+OnBrought = Callable[[str], None]
+"""Told the Pipeline (`namespace/name`) of an Alarm that travels along and was edited, deleted or written."""
 OnContact = Callable[[str], None]
 """Told the region after each look at it."""
 
@@ -135,6 +137,14 @@ class Regions(Protocol):
         Leave `replicas` out: it stays as it was created or scaled. `Conflict` names who else owns a field, unless
         `force` takes it from them.
         """
+        ...
+
+    def names_config(self, region: str, namespace: str, name: str) -> bool:
+        """Whether any Rollout of a namespace there, or a version that is kept of one, refers to a ConfigMap."""
+        ...
+
+    async def delete(self, region: str, kind: Kind, namespace: str, name: str, resource_version: str) -> None:
+        """Delete an object that is still as it was read; `Conflict` if it is not."""
         ...
 
     async def patch(self, region: str, kind: Kind, namespace: str, name: str, patch: Object) -> Object:

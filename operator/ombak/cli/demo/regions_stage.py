@@ -124,7 +124,9 @@ def region_manifest(name: str, labels: Mapping[str, str]) -> dict[str, Any]:
     """Return a Region that is entered by the Secret of its name."""
     access = {"kubeconfig": {"secretRef": {"namespace": _SECRETS, "name": name}}}
     metadata = {"name": name, "labels": dict(labels)}
-    return {"apiVersion": API_VERSION, "kind": "Region", "metadata": metadata, "spec": {"access": access}}
+    into = [f"{NAMESPACE}/{p.namespace}" for p in PLACES if p.region == name and p.namespace != NAMESPACE]
+    allow = {"allow": {"namespaces": [NAMESPACE], "into": into}} if into else {}
+    return {"apiVersion": API_VERSION, "kind": "Region", "metadata": metadata, "spec": {"access": access, **allow}}
 
 
 def region_alarms(namespace: str) -> list[dict[str, Any]]:

@@ -1,10 +1,11 @@
 """Taking back: verdicts of regions, tests and people, how far they reach, and what is left afterwards (design 3)."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from ombak.api.rollout import Phase
 from ombak.api.stage import RevertScope
-from ombak.core import naming
+from ombak.core import naming, unheard
 from ombak.core.conveyor import content, manifests, plan, travel, waits
 from ombak.core.conveyor.memory import Item
 from ombak.core.conveyor.placement import Target
@@ -76,8 +77,28 @@ def abort(scene: Scene) -> None:
     named = [i for i in scene.items if command in (i.version, content.id_of(i.version)) and not is_done(scene, i)]
     for item in named:
         message = "it was aborted by the annotation ombak.dev/abort"
-        reject(scene, item, "Aborted", message, item.stage if item.is_inside else "", "")
+        reject(scene, item, "Aborted", message, item.stage, "")
+    if not named:
+        _unheard(scene, _names_nothing(scene, command))
     scene.late.append(plan.ClearCommand(naming.ABORT))
+
+
+def _unheard(scene: Scene, told: str) -> None:
+    if told:
+        scene.unheard.append(told)
+        scene.note(unheard.REASON, told, is_warning=True)
+
+
+def _names_nothing(scene: Scene, command: str) -> str:
+    """Say it of an abort, unless what it names was taken back: then it was carried out a moment ago."""
+    known = [a for a in scene.artifacts.values() if command in (a.version, a.id)]
+    if any(a.rejection is not None for a in known):
+        return ""
+    told, flying = unheard.nothing(naming.ABORT, command), [i for i in scene.items if not is_done(scene, i)]
+    if flying:
+        named = ", ".join(f"{i.version} (change {i.sequence})" for i in flying)
+        return f"{told}; on its way: {named}. To take back the last one: {waits.abort(scene, flying[-1].version)}"
+    return f"{told}; nothing is. To go back, ask for an earlier version in spec.rollout."
 
 
 def retry(scene: Scene) -> None:
@@ -86,14 +107,26 @@ def retry(scene: Scene) -> None:
     if not command:
         return
     named = command.partition(".")[0]
-    for artifact in list(scene.artifacts.values()):
-        is_named = named in (artifact.version, artifact.id)
-        if is_named and artifact.rejection is not None and artifact.retried != command:
+    known = [a for a in scene.artifacts.values() if named in (a.version, a.id)]
+    _unheard(scene, _no_retry(scene, command, known))
+    for artifact in known:
+        if artifact.rejection is not None and artifact.retried != command:
             made = dataclasses.replace(artifact, rejection=None, retried=command, retried_at=scene.sequence)
             scene.artifacts[artifact.version] = made
             scene.early.append(plan.RecordRetry(artifact.version, artifact.name, command, scene.sequence))
             scene.note("Retried", f"{artifact.version} may be delivered again: somebody said retry.")
     scene.late.append(plan.ClearCommand(naming.RETRY))
+
+
+def _no_retry(scene: Scene, command: str, known: Sequence[HubArtifact]) -> str:
+    """Say why a retry changes nothing, unless it was carried out a moment ago."""
+    rejected = [a for a in known if a.rejection is not None]
+    if not rejected and not any(a.retried == command for a in known):
+        return unheard.not_rejected(naming.RETRY, command)
+    if rejected and all(a.retried == command for a in rejected):
+        again = waits.retry(scene, rejected[0].version)
+        return f"{naming.RETRY}={command} was carried out before; to try it once more: {again}"
+    return ""
 
 
 def settle(scene: Scene) -> None:
@@ -102,6 +135,8 @@ def settle(scene: Scene) -> None:
         rejection = scene.rejection(facts.version)
         target = target_of(scene, facts) if rejection is not None else None
         if rejection is None or target is None or not target.region.is_reached:
+            continue
+        if not _runs_what_it_names(scene, facts, target):
             continue
         write = _write_of(scene, facts, target, rejection)
         if write is not None:
@@ -116,6 +151,22 @@ def target_of(scene: Scene, facts: RolloutFacts) -> Target | None:
     placed = scene.places((facts.region, facts.namespace))
     found = next((t for t in placed if t.stage.name == facts.stage), placed[0] if placed else None)
     return Target(found.stage, region, facts.namespace) if found else None
+
+
+def _runs_what_it_names(scene: Scene, facts: RolloutFacts, target: Target) -> bool:
+    """A region is asked for the version that it names: else a verdict on that one says nothing of what is there.
+
+    Where the region's values changed since it was written, that version is no longer what it would be today.
+    """
+    named = scene.artifacts.get(facts.version)
+    if named is None:
+        return False
+    made = manifests.delivery(named, target)
+    if made.id == facts.artifact:
+        return True
+    others = (a for a in scene.artifacts.values() if a.is_genuine and a.rejection is None)
+    is_another = any(manifests.delivery(a, target).id == facts.artifact for a in others)
+    return not is_another and facts.annotations.get(manifests.VALUES, "") != made.env
 
 
 Write = tuple[plan.Manifest, tuple[plan.Action, ...], str]
@@ -215,7 +266,7 @@ def is_going_back(scene: Scene, target: Target) -> bool:
     if facts is None or not scene.is_ours(facts):
         return False
     rejection = scene.rejection(facts.version)
-    if rejection is None:
+    if rejection is None or not _runs_what_it_names(scene, facts, target):
         return False
     if not facts.is_told:
         return True

@@ -167,6 +167,7 @@ def _planned(scene: Scene) -> HubPlan:
         problem=scene.problem,
         merged=scene.merged.raw,
         override=scene.s.overrides.active(scene.now),
+        unheard=" ".join(scene.unheard),
         wake_at=_wake_at(scene),
     )
 

@@ -260,6 +260,7 @@ def _go_on(
             waits.of_item(
                 scene, item, stage, reason, waits.moving(scene, target, facts, item.version), target.region.name
             )
+            _brought(scene, item, target)
             if facts.is_told:
                 tests.while_mixed(scene, item, target, facts, with_tests=with_tests)
             return Outcome.NOT_BEGUN if state is State.HELD else Outcome.UNDER_WAY
@@ -317,11 +318,33 @@ def _finish(scene: Scene, item: Item, target: Target, facts: RolloutFacts, *, wi
     assert order is not None
     if facts.objects != order.delivery.objects:
         _write(scene, order, facts, f"{item.version} is stable, and the rest follows", everything=True)
-        rest = waits.held("objects", f"the objects of {item.version} to be applied", "nobody, it goes by itself")
-        told = waits.of_write(scene, target, item.version) or ("Objects", rest)
+        told = waits.of_write(scene, target, item.version) or ("Objects", _rest(item))
         waits.of_item(scene, item, target.stage.name, *told, target.region.name)
         travel.tell_left(scene, order, facts)
         return Outcome.UNDER_WAY
-    if with_tests and not tests.passed(scene, item, target):
+    if _brought(scene, item, target) or (with_tests and not tests.passed(scene, item, target)):
         return Outcome.UNDER_WAY
     return Outcome.FINISHED
+
+
+def _brought(scene: Scene, item: Item, target: Target) -> bool:
+    """Say what travels along and is not as it was delivered, and put it right where the Pipeline says so."""
+    order = scene.order(item, target)
+    assert order is not None
+    found = list(travel.strayed(scene, order))
+    puts_back = scene.merged.spec is not None and scene.merged.spec.hand_edits is HandEdits.PUT_BACK
+    for refused, action in found:
+        is_edit = action.takes_back
+        reason, told = waits.of_refused(scene, target, refused) if is_edit else ("Objects", _rest(item))
+        waits.of_item(scene, item, target.stage.name, reason, told, target.region.name)
+        if target.key in scene.touched or not refused.edits or (is_edit and not puts_back):
+            continue
+        scene.late.append(action)
+        if is_edit:
+            where = f"Region {target.region.name}"
+            scene.note("PutBack", f"{where}: {refused.what}: {refused.edits}, and it is put back.", is_warning=True)
+    return bool(found)
+
+
+def _rest(item: Item) -> Held:
+    return waits.held("objects", f"the objects of {item.version} to be applied", "nobody, it goes by itself")

@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ombak.api.common import API_VERSION, GROUP
@@ -112,22 +112,35 @@ def config_name(found: Raw) -> str:
 def with_configs(template: Manifest, objects: Iterable[Raw]) -> Manifest:
     """Return the template with references to travelling ConfigMaps rewritten to the immutable ones."""
     names = {str(o["metadata"]["name"]): config_name(o) for o in objects if o.get("kind") == "ConfigMap"}
-    if names:
-        for volume in template.get("spec", {}).get("volumes") or ():
-            for source in (volume, *((volume.get("projected") or {}).get("sources") or ())):
-                _rename(source.get("configMap"), names)
-        for kind in ("initContainers", "containers"):
-            for container in template.get("spec", {}).get(kind) or ():
-                for source in container.get("envFrom") or ():
-                    _rename(source.get("configMapRef"), names)
-                for variable in container.get("env") or ():
-                    _rename((variable.get("valueFrom") or {}).get("configMapKeyRef"), names)
+    for reference in _references(template) if names else ():
+        if reference.get("name") in names:
+            reference["name"] = names[reference["name"]]
     return template
 
 
-def _rename(reference: Manifest | None, names: Mapping[str, str]) -> None:
-    if reference and reference.get("name") in names:
-        reference["name"] = names[reference["name"]]
+def copies(artifact: HubArtifact) -> frozenset[str]:
+    """Return the names under which the ConfigMaps of a version travel."""
+    return frozenset(config_name(o) for o in artifact.objects if o.get("kind") == "ConfigMap")
+
+
+def configs_of(template: object) -> frozenset[str]:
+    """Return the ConfigMaps that a pod template refers to. Total: reads what a region says, too."""
+    try:
+        return frozenset(str(found.get("name")) for found in _references(template))
+    except (AttributeError, TypeError):
+        return frozenset()
+
+
+def _references(template: Any) -> Iterator[Manifest]:
+    spec = (template or {}).get("spec") or {}
+    for volume in spec.get("volumes") or ():
+        for source in (volume, *((volume.get("projected") or {}).get("sources") or ())):
+            yield from filter(None, [source.get("configMap")])
+    for kind in ("initContainers", "containers"):
+        for container in spec.get(kind) or ():
+            yield from filter(None, [source.get("configMapRef") for source in container.get("envFrom") or ()])
+            values = [variable.get("valueFrom") or {} for variable in container.get("env") or ()]
+            yield from filter(None, [value.get("configMapKeyRef") for value in values])
 
 
 def is_first(found: Raw) -> bool:

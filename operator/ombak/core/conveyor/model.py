@@ -20,6 +20,8 @@ from ombak.core.identity import artifact_id, digest_of
 Raw = dict[str, Any]
 Ill = Callable[[str, str], str]
 """What a region has against an artifact id: (region, id) -> reason, empty if it serves well there."""
+KEPT = 10
+"""So many versions a region keeps besides the good one."""
 REVERT = timedelta(minutes=2)
 _FORWARD = ("OneBox", "OneBoxBake", "Rolling", "Bake")
 
@@ -82,6 +84,8 @@ class RolloutModel:
     flying: str = ""
     ends_at: datetime | None = None
     digests: dict[str, str] = dataclasses.field(default_factory=dict)
+    configs: dict[str, frozenset[str]] = dataclasses.field(default_factory=dict)
+    """The ConfigMaps to which the versions that are kept refer, the latest last."""
     source: str = ""
     claimed_by: str = ""
 
@@ -159,6 +163,9 @@ class RegionModel:
     def _look(self, r: RolloutModel, now: datetime) -> None:
         spec, wanted = r.manifest["spec"], r.wanted
         r.digests[wanted] = digest_of(spec["template"])
+        r.configs[wanted] = r.configs.pop(wanted, frozenset()) or manifests.configs_of(spec["template"])
+        for old in [a for a in r.configs if a != r.stable][:-KEPT]:
+            del r.configs[old]
         for named in spec.get("rejected") or ():
             r.bad.setdefault(named, "spec.rejected names it")
         self._retry(r)
@@ -242,7 +249,8 @@ class RegionModel:
         return tuple(self._facts(namespace, r) for namespace, r in self.rollouts.items())
 
     def _facts(self, namespace: str, r: RolloutModel) -> RolloutFacts:
-        return readback.rollout_facts(self.facts.name, self.raw(namespace), r.digests)
+        configs = (name for names in r.configs.values() for name in names)
+        return readback.rollout_facts(self.facts.name, self.raw(namespace), r.digests, configs)
 
     def raw(self, namespace: str) -> Raw:
         """Return a Rollout as the region's API server shows it."""

@@ -123,9 +123,9 @@ def _selected(
 def _strange(targets: Mapping[str, tuple[Target, ...]], namespace: str) -> tuple[str, ...]:
     """Only a Region's owner lets a Pipeline write into a namespace that is not its team's (R99)."""
     return tuple(
-        f"spec.stages[{t.stage.name}].namespace is {t.namespace}, but Region {t.region.name} lets Pipelines of "
-        f"{namespace} write into {namespace} and {namespace}-* only; write one of those, or ask who owns the Region to "
-        f"add {t.namespace} to its spec.allow.into"
+        f"spec.stages[{t.stage.name}].namespace is {t.namespace}, but Region {t.region.name} does not let Pipelines of "
+        f"{namespace} write there; leave it out for {namespace}, or ask who owns the Region to add "
+        f"{namespace}/{t.namespace} to its spec.allow.into"
         for found in targets.values()
         for t in found
         if not t.region.takes(namespace, t.namespace)

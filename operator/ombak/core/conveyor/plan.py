@@ -103,6 +103,22 @@ class RunTest:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class DropConfig:
+    """Delete a version's copy of a ConfigMap in a region, if it is ours and nothing there refers to it any more."""
+
+    region: str
+    namespace: str
+    name: str
+    hub: str
+    pipeline: str
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """What tells it from all others."""
+        return self.region, self.namespace, self.name
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class DeleteArtifact:
     """Delete an old version that nobody needs any more; only ever on the hub."""
 
@@ -120,6 +136,7 @@ Action = (
     | ApplyRollout
     | Claim
     | RunTest
+    | DropConfig
     | DeleteArtifact
 )
 EARLY = (EnsureArtifact, RecordRejected, RecordRetry)
@@ -153,6 +170,8 @@ class RegionReport:
     sequence: int = 0
     phase: str = ""
     message: str = ""
+    has_good: bool = False
+    """Some version finished its bake there, and was not taken back there since."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -186,4 +205,6 @@ class HubPlan:
     merged: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     override: Permit | None = None
     """The Override that counts now, for whatever version."""
+    unheard: str = ""
+    """What is wrong with a person's command that named nothing."""
     wake_at: datetime | None = None

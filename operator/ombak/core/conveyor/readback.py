@@ -1,6 +1,6 @@
 """What the hub reads back from a region: its own words on a Rollout, and what the region says of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -28,8 +28,13 @@ _DIGITS = 18
 _PHASES = {phase.value: phase for phase in Phase}
 
 
-def rollout_facts(region: str, found: Mapping[str, Any], digests: Mapping[str, str]) -> RolloutFacts:
-    """Read a region's Rollout; `digests` are those of its genuine Artifacts there, by id. Total: raises nothing."""
+def rollout_facts(
+    region: str, found: Mapping[str, Any], digests: Mapping[str, str], configs: Iterable[str] = ()
+) -> RolloutFacts:
+    """Read a region's Rollout; `digests` are those of its genuine Artifacts there, by id. Total: raises nothing.
+
+    `configs` are the ConfigMaps to which its Artifacts there refer.
+    """
     metadata, spec, status = (_mapping(found.get(name)) for name in ("metadata", "spec", "status"))
     annotations = {str(k): str(v) for k, v in _mapping(metadata.get("annotations")).items()}
     artifacts = _mapping(status.get("artifacts"))
@@ -60,6 +65,7 @@ def rollout_facts(region: str, found: Mapping[str, Any], digests: Mapping[str, s
         message=str(status.get("message") or ""),
         wait=_wait(_mapping(status.get("waitingFor"))),
         replicas=spec.get("replicas") if isinstance(spec.get("replicas"), int) else None,
+        configs=manifests.configs_of(template).union(configs),
     )
 
 

@@ -4,20 +4,24 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from ombak.core import unheard
 from ombak.core.conditions import condition, stamp
 from ombak.core.conveyor import back, content, plan, queue
 from ombak.core.conveyor.memory import Item, dump_memory
 from ombak.core.conveyor.placement import Target
 from ombak.core.conveyor.scene import Scene
-from ombak.core.conveyor.snapshot import HubSnapshot
-from ombak.core.conveyor.standing import State, standing
+from ombak.core.conveyor.snapshot import HubSnapshot, RolloutFacts
+from ombak.core.conveyor.standing import State, is_taken_back, standing
 
 Status = dict[str, Any]
 _MOST_WAITS = 64
 _UNQUEUED = ("placement", "artifact")
 """Waits of the Pipeline for being able to queue what it asks for."""
-_SERVE_NOT = frozenset(state.value for state in (State.ABSENT, State.BACK, State.FOREIGN))
+_SERVE_NOT = {State.FOREIGN.value: "Conflict", State.BACK.value: "TakenBack", State.ABSENT.value: "Missing"}
 """What somebody else delivered there may serve well, but it is not this Pipeline that tells."""
+_NO_GOOD = "NothingGood"
+"""The first version there is on its way, or failed."""
+_MOST_NAMED = 8
 
 
 def stages(scene: Scene) -> tuple[plan.StageReport, ...]:
@@ -44,16 +48,30 @@ def _stage(scene: Scene, name: str, targets: tuple[Target, ...]) -> plan.StageRe
 def _region(scene: Scene, item: Item | None, target: Target) -> plan.RegionReport:
     facts = scene.facts.get(target.key)
     order = scene.order(item, target) if item is not None else None
-    if order is not None:
-        state = standing(scene, order)[0]
-    elif not target.region.is_reached:
+    if not target.region.is_reached:
         state = State.UNREACHED
+    elif facts is None:
+        state = State.ABSENT
     else:
-        state = State.ABSENT if facts is None else State.EARLIER
+        state = _rejected(scene, target, facts) or (standing(scene, order)[0] if order else State.EARLIER)
     if facts is None:
         return plan.RegionReport(target.region.name, state.value)
-    phase = facts.phase.value if facts.phase else ""
-    return plan.RegionReport(target.region.name, state.value, facts.version, facts.sequence, phase, facts.message)
+    return plan.RegionReport(
+        name=target.region.name,
+        state=state.value,
+        version=facts.version,
+        sequence=facts.sequence,
+        phase=facts.phase.value if facts.phase else "",
+        message=facts.message,
+        has_good=bool(facts.stable),
+    )
+
+
+def _rejected(scene: Scene, target: Target, facts: RolloutFacts) -> State | None:
+    """Return how a region stands that was given what is rejected: on its way back, or keeping it; None for others."""
+    if not scene.is_ours(facts) or scene.rejection(facts.version) is None:
+        return None
+    return State.BACK if is_taken_back(facts) or back.is_going_back(scene, target) else State.REJECTED
 
 
 def glance(scene: Scene) -> tuple[str, str, str, str]:
@@ -142,7 +160,10 @@ def _wait(wait: plan.HubWait) -> Status:
 
 
 def _conditions(s: HubSnapshot, made: plan.HubPlan, old: Mapping[str, Any], now: datetime) -> list[Status]:
-    return [condition(fact, old, s.pipeline.generation, now) for fact in _facts(made)]
+    generation, is_commanded = s.pipeline.generation, bool(s.pipeline.abort or s.pipeline.retry)
+    found = unheard.fact(made.unheard, is_commanded=is_commanded, old=old, generation=generation)
+    facts = (*_facts(made), *((unheard.HEARD, *fact) for fact in found))
+    return [condition(fact, old, generation, now) for fact in facts]
 
 
 def _facts(made: plan.HubPlan) -> list[tuple[str, str, str, str]]:
@@ -150,18 +171,32 @@ def _facts(made: plan.HubPlan) -> list[tuple[str, str, str, str]]:
 
     A region that does not answer makes Ready Unknown: silence is never success.
     """
-    states = [r.state for stage in made.stages for r in stage.regions]
-    unknown = State.UNREACHED.value in states
-    serves = bool(states) and not _SERVE_NOT & set(states)
-    lack = "Conflict" if State.FOREIGN.value in states else "Missing"
-    ready = "Unknown" if unknown else str(serves)
+    ready = _ready(made)
     stalled = bool(made.problem) or made.reason in ("Rejected", "Invalid", "Conflict", "TakenBack")
     delivered = made.reason == "Delivered"
     told = "" if delivered else made.message
     return [
-        ("Ready", ready, "Unreachable" if unknown else "Serving" if serves else lack, ""),
+        ready,
         ("Reconciling", str(not delivered and not stalled and made.reason != "Base"), made.reason or "Idle", told),
         ("Stalled", str(stalled), made.reason if stalled else "Going", told if stalled else ""),
         ("Delivered", str(delivered), made.reason or "Idle", told),
         ("SpecValid", str(not made.problem), "Invalid" if made.problem else "Valid", made.problem),
     ]
+
+
+def _ready(made: plan.HubPlan) -> tuple[str, str, str, str]:
+    regions = [(stage.name, r) for stage in made.stages for r in stage.regions]
+    lacks = {(stage, r.name): lack for stage, r in regions if (lack := _lack(r))}
+    if any(r.state == State.UNREACHED.value for _, r in regions):
+        return "Ready", "Unknown", "Unreachable", ""
+    if regions and not lacks:
+        return "Ready", "True", "Serving", ""
+    named = [f"Region {region} (stage {stage}): {lack}" for (stage, region), lack in lacks.items()]
+    more = f", and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
+    first = next((lack for lack in (*_SERVE_NOT.values(), _NO_GOOD) if lack in lacks.values()), "Missing")
+    return "Ready", "False", first, ", ".join(named[:_MOST_NAMED]) + more
+
+
+def _lack(region: plan.RegionReport) -> str:
+    """Return why a region does not serve what this Pipeline delivered, empty if it does."""
+    return _SERVE_NOT.get(region.state, "" if region.has_good else _NO_GOOD)

@@ -36,6 +36,8 @@ class Scene:
         self.late: list[plan.Action] = []
         self.notes: list[Note] = []
         self.waits: list[plan.HubWait] = []
+        self.unheard: list[str] = []
+        """What is wrong with commands that named nothing."""
         self.touched: set[Key] = set()
         """Places that are written to in this decision: what was seen of them is no longer how they are."""
         self._merged: dict[tuple[str, str], Merged] = {}

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from ombak.api.region import lets_into
 from ombak.api.rollout import Phase
 from ombak.core.conveyor.memory import HubMemory
 from ombak.core.floors import NO_FLOORS, Floors
@@ -31,7 +32,7 @@ class RegionFacts:
     allow: tuple[str, ...] | None = None
     """Namespaces of the hub whose Pipelines may deploy there; None for every one, as `*` is."""
     into: tuple[str, ...] = ()
-    """Namespaces there into which they may write besides their own."""
+    """Namespaces there into which they may write besides their own, as `spec.allow.into` has them."""
     reachable: bool | None = None
     last_contact: datetime | None = None
     """By the hub's own clock."""
@@ -60,7 +61,7 @@ class RegionFacts:
 
         The hub's own rights reach every namespace there; without this rule they would be those of every Pipeline.
         """
-        return into == namespace or into.startswith(f"{namespace}-") or bool({"*", into} & set(self.into))
+        return lets_into(self.into, namespace, into)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -110,6 +111,8 @@ class RolloutFacts:
     message: str = ""
     wait: RegionWait | None = None
     replicas: int | None = None
+    configs: frozenset[str] = frozenset()
+    """The ConfigMaps to which its template and the versions that the region keeps of it refer."""
 
     @property
     def is_told(self) -> bool:
@@ -120,6 +123,16 @@ class RolloutFacts:
     def is_moving(self) -> bool:
         """Something is on its way there, or nobody can tell yet that nothing is."""
         return not self.is_told or self.phase not in (Phase.STABLE, Phase.REVERTED, Phase.FAILED, Phase.INVALID)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BroughtFacts:
+    """An object that travels along, as it stands in a region, and who it says brought it with which version."""
+
+    spec: Raw
+    hub: str = ""
+    pipeline: str = ""
+    version: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -254,11 +267,15 @@ class HubSnapshot:
     regions: tuple[RegionFacts, ...] = ()
     rollouts: tuple[RolloutFacts, ...] = ()
     artifacts: tuple[HubArtifact, ...] = ()
+    alarms: Mapping[tuple[str, str, str], BroughtFacts] = dataclasses.field(default_factory=dict)
+    """By region, namespace and name: the Alarms of names that travel along; who is not here is not there."""
     jobs: Mapping[str, JobFacts] = dataclasses.field(default_factory=dict)
     """By name, of the hub and of the regions alike: a name says the region too."""
     gates: tuple[GateAnswer, ...] = ()
     unwritten: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Regions that did not take the last write, with their words."""
+    dropped: frozenset[tuple[str, str, str]] = frozenset()
+    """Region, namespace and name of the copies of ConfigMaps that are gone, as far as this process knows."""
     refused: Mapping[str, Refused] = dataclasses.field(default_factory=dict)
     """By region: the object for which the last write was given up."""
     overrides: OverrideFacts = NO_OVERRIDES

@@ -37,6 +37,8 @@ class State(StrEnum):
     """It runs exactly that content and has finished its bake."""
     BACK = "TakenBack"
     """It took the change back, or failed to install it."""
+    REJECTED = "Rejected"
+    """It runs, as its good version, one that was taken back elsewhere, out of reach of that; only for reports."""
 
 
 _OF_BAKES = (manifests.OVERRIDE, manifests.FLOORS)

@@ -149,19 +149,21 @@ def of_write(scene: Scene, target: Target, version: str) -> tuple[str, Held] | N
     """Return the word and the wait for a region that did not take the last write, None if it did."""
     refused, why = scene.s.refused.get(target.region.name), scene.s.unwritten.get(target.region.name)
     if refused is not None:
-        return ("Edited" if refused.edits else "Conflict"), _of_refused(scene, target, refused)
+        return of_refused(scene, target, refused)
     return ("WriteFailed", unwritten(target, version, why)) if why else None
 
 
-def _of_refused(scene: Scene, target: Target, refused: Refused) -> Held:
+def of_refused(scene: Scene, target: Target, refused: Refused) -> tuple[str, Held]:
+    """Return the word and the wait for an object that is not as it was delivered, or somebody else's."""
     where = f"{refused.what} of Region {target.region.name}"
     if refused.edits:
         what = f"{where} to be as it was delivered: {refused.edits}"
-        return held("edited-object", what, "whoever edited it; or set handEdits: PutBack", _put_back(scene))
+        who = "whoever edited it; or set handEdits: PutBack"
+        return "Edited", held("edited-object", what, who, _put_back(scene))
     owner = _owner(scene, refused.hub, refused.pipeline)
     what = f"{where} to be given over: it belongs to {owner}, and is not touched"
     give = f"kubectl -n {refused.namespace} annotate {refused.kind}/{refused.name} {_to_us(scene)}"
-    return held("conflict", what, f"whoever runs {owner}", in_region(target.region, give))
+    return "Conflict", held("conflict", what, f"whoever runs {owner}", in_region(target.region, give))
 
 
 def edited(scene: Scene, target: Target, fields: tuple[str, ...]) -> Held:

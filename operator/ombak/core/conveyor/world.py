@@ -1,15 +1,16 @@
 """A hub and its regions in simulated time: plans carried out against models, by the very same decisions."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from ombak.core.conveyor import content, plan
+from ombak.core.conveyor import content, manifests, plan
 from ombak.core.conveyor.decide import decide
 from ombak.core.conveyor.memory import HubMemory, dump_memory, load_memory
 from ombak.core.conveyor.model import Ill, RegionModel, healthy
 from ombak.core.conveyor.snapshot import (
+    BroughtFacts,
     GateAnswer,
     HubArtifact,
     HubRejection,
@@ -60,6 +61,7 @@ class World:
         """Regions that do not answer; what they were last seen to be is in `views`."""
         self.views: dict[str, tuple[RolloutFacts, ...]] = {}
         self.contact: dict[str, datetime] = {}
+        self.dropped: set[tuple[str, str, str]] = set()
         self.test: Tests = all_pass
         self.overrides = NO_OVERRIDES
         self._ill, self._gates = ill, gates
@@ -98,6 +100,8 @@ class World:
             regions=regions,
             rollouts=tuple(f for name in self.regions for f in self.views[name]),
             artifacts=tuple(self.artifacts.values()),
+            alarms=dict(self._alarms()),
+            dropped=frozenset(self.dropped),
             jobs={
                 name: JobFacts(name, self.test(job))
                 for name, (region, job) in self.jobs.items()
@@ -106,6 +110,14 @@ class World:
             gates=self._gates(self.now),
             overrides=self.overrides,
         )
+
+    def _alarms(self) -> Iterator[tuple[tuple[str, str, str], BroughtFacts]]:
+        for region, model in self.regions.items():
+            for (namespace, kind, name), found in model.objects.items():
+                if kind == "Alarm":
+                    told = found["metadata"].get("annotations") or {}
+                    named = (told.get(key, "") for key in (manifests.HUB, manifests.PIPELINE, manifests.VERSION))
+                    yield (region, namespace, name), BroughtFacts(found.get("spec") or {}, *named)
 
     def step(self, *, writes: int | None = None, stale: frozenset[str] = frozenset()) -> plan.HubPlan:
         """Look, decide and carry out; with `writes` the hub dies after so many of them."""
@@ -164,13 +176,17 @@ class World:
         )
         self.artifacts.setdefault(action.version, made)
 
-    def _in_region(self, action: plan.ApplyObject | plan.ApplyRollout | plan.Claim) -> None:
+    def _in_region(self, action: plan.ApplyObject | plan.ApplyRollout | plan.Claim | plan.DropConfig) -> None:
         region = self.regions.get(action.region)
         if region is None or action.region in self.silent:
             return
         match action:
             case plan.ApplyObject(namespace=namespace, manifest=manifest):
                 region.put(namespace, manifest)
+                self.dropped.discard((action.region, namespace, manifest["metadata"]["name"]))
+            case plan.DropConfig(namespace=namespace, name=name):
+                region.objects.pop((namespace, "ConfigMap", name), None)
+                self.dropped.add(action.place)
             case plan.ApplyRollout(namespace=namespace, manifest=manifest, resource_version=version):
                 region.apply(namespace, manifest, version)
             case plan.Claim(namespace=namespace, hub=hub):

@@ -6,12 +6,16 @@ The hub cannot list or watch them, so each is read right before it is written, a
 from collections.abc import Mapping
 from typing import Any
 
+import structlog
+
 from ombak.core.conveyor import manifests, plan
 from ombak.core.conveyor.snapshot import Refused
 from ombak.runtime import kinds
 from ombak.runtime.drift import missing
-from ombak.runtime.kube_port import Conflict, Kind, NotFound, Object, mapping, metadata
+from ombak.runtime.kube_port import Conflict, Forbidden, Kind, NotFound, Object, mapping, metadata
 from ombak.runtime.regions import NotTravelling, Regions
+
+log = structlog.get_logger(__name__)
 
 OVERTAKEN = "has been modified"
 """What the API server says of a write whose resource version is no longer the object's."""
@@ -50,6 +54,25 @@ async def bring(regions: Regions, region: str, action: plan.ApplyObject) -> None
         if OVERTAKEN in error.message:
             raise
         raise RefusedError(_refused(kind, action, live, error.message)) from error
+
+
+async def drop(regions: Regions, region: str, action: plan.DropConfig) -> None:
+    """Delete a copy of a ConfigMap that this Pipeline brought and nothing there refers to. Raises `ApiError`.
+
+    What is somebody else's, or serves others too, stays. So does all where the region gives no right to delete.
+    """
+    try:
+        live = await regions.get(region, kinds.CONFIG_MAPS, action.namespace, action.name)
+        told = mapping(metadata(live).get("annotations"))
+        is_ours = told.get(manifests.HUB) == action.hub and told.get(manifests.PIPELINE) == action.pipeline
+        if is_ours and live.get("immutable") is True and not regions.names_config(*action.place):
+            version = str(metadata(live).get("resourceVersion"))
+            await regions.delete(region, kinds.CONFIG_MAPS, action.namespace, action.name, version)
+    except NotFound:
+        return
+    except Forbidden as error:
+        fix = "apply charts/region-rbac.yaml there"
+        log.info("an old copy of a ConfigMap stays", region=region, name=action.name, error=str(error), fix=fix)
 
 
 def _refused(kind: Kind, action: plan.ApplyObject, live: Object, edits: str = "") -> Refused:

@@ -84,6 +84,12 @@ class HubEngine:
             if stored is not None and stored.value.names_alarms:
                 self._queue.add(key)
 
+    def brought_changed(self, pipeline: str) -> None:
+        """An Alarm that a Pipeline (`namespace/name`) brought along is another one now, or is gone."""
+        namespace, _, name = pipeline.partition("/")
+        if (namespace, name) in self._specs:
+            self._queue.add((namespace, name))
+
     def contact_changed(self, name: str, regions: Regions) -> None:
         """A Region was looked at: only if it stands otherwise than before there is something to decide."""
         contact, view = regions.contact(name), regions.view(name, _NOBODY)

@@ -143,13 +143,16 @@ class _TeamAlarms:
         found, contact = self._regions.alarm(region.name, (namespace, bare)), self._regions.contact(region.name)
         if found is not None and contact is not None and not contact.operator.lives:
             yield PlacedAlarm(region.name, namespace, bare, None, is_certain=False, told=contact.operator.message)
-        elif found is not None and not self._has_nothing_to_judge(asked, target, found):
+        elif found is not None and not (namespace == target.namespace and self._is_before(asked, target, found)):
             yield PlacedAlarm(region.name, namespace, bare, found.state, found.is_certain, found.told, found.since)
         elif found is None and not self._comes_with_it(asked, target, (namespace, bare)):
             yield PlacedAlarm(region.name, namespace, bare, None, is_certain=False, told="there is no such Alarm")
 
-    def _has_nothing_to_judge(self, asked: _Asked, target: Target, found: RegionAlarm) -> bool:
-        """It has no data, where the Pipeline has nothing yet: its data may be that of what is to come."""
+    def _is_before(self, asked: _Asked, target: Target, found: RegionAlarm) -> bool:
+        """It has no data, where the Pipeline has nothing yet: its data may be that of what is to come.
+
+        To be asked of the target's own namespace only: in others it is that of other services.
+        """
         if found.state is not State.INSUFFICIENT_DATA:
             return False
         view = self._regions.view(target.region.name, (target.namespace, asked.record.meta.name))

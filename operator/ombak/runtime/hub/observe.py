@@ -11,6 +11,7 @@ from ombak.core.conveyor.memory import HubMemory, load_memory
 from ombak.core.conveyor.merge import Merged, merge
 from ombak.core.conveyor.readback import rollout_facts
 from ombak.core.conveyor.snapshot import (
+    BroughtFacts,
     HubArtifact,
     HubSnapshot,
     JobFacts,
@@ -66,6 +67,7 @@ class Observer:
             regions=regions,
             rollouts=tuple(self._rollouts(view.name, _namespaces(view.namespace, plans))),
             artifacts=artifacts,
+            alarms=dict(self._alarms(view.namespace, plans)),
             jobs=jobs,
             gates=tuple(self._gating.answers(record, plans, regions, now)),
             overrides=self._gating.overrides(record),
@@ -115,6 +117,17 @@ class Observer:
                 view = self._regions.view(region, (namespace, name))
                 if view is not None and view.rollout is not None:
                     yield self._facts(view, view.rollout)
+
+    def _alarms(self, own: str, plans: Iterable[Merged]) -> Iterator[tuple[tuple[str, str, str], BroughtFacts]]:
+        names = {str(o["metadata"]["name"]) for made in plans for o in made.objects if o.get("kind") == "Alarm"}
+        places = [(r, n) for r in self._known() for n in _namespaces(own, plans)] if names else []
+        for region, namespace in places:
+            for name in names:
+                found = self._regions.alarm(region, (namespace, name))
+                if found is not None:
+                    told = found.brought
+                    made = BroughtFacts(told.spec, told.hub, told.pipeline, told.version)
+                    yield (region, namespace, name), made
 
     def _facts(self, view: RegionView, rollout: RegionRollout) -> RolloutFacts:
         place = view.region, (rollout.namespace, rollout.name)
@@ -187,4 +200,6 @@ def _facts(region: str, found: RegionRollout, artifacts: Iterable[RegionArtifact
         "spec": {**found.spec, "template": found.template},
         "status": found.status,
     }
-    return rollout_facts(region, obj, {a.id: a.digest for a in artifacts if a.is_genuine})
+    known = tuple(artifacts)
+    configs = (name for a in known for name in a.configs)
+    return rollout_facts(region, obj, {a.id: a.digest for a in known if a.is_genuine}, configs)

@@ -73,7 +73,9 @@ class PipelineReconciler:
         record, now = stored.value, self._clock.now()
         s = self._observer.snapshot(record, self._hands.jobs.facts(key), now)
         hands = self._hands.regions
-        s = dataclasses.replace(s, unwritten=hands.problems(key), refused=hands.refused(key))
+        s = dataclasses.replace(
+            s, unwritten=hands.problems(key), refused=hands.refused(key), dropped=hands.dropped(key)
+        )
         made = decide(s, now)
         was_refused = self._refused.get(key)
         await self._apply(key, record, s, made, now)
@@ -95,13 +97,27 @@ class PipelineReconciler:
                 await self._hands.hub.do(s.pipeline, action, now)
         on_hub, by_region = _parted(made)
         self._hands.regions.keep(key, by_region)
-        await self._tell(key, record, s, made, now)
+        is_fresh = await self._tell(key, record, s, made, now)
+        if not is_fresh and any(not self._hands.regions.is_busy(key, region) for region in by_region):
+            await self._ensure_newest(record)
         for region, actions in by_region.items():
             self._hands.regions.start(key, region, actions)
         for action in made.actions:
             if isinstance(action, plan.RunTest):
                 self._hands.jobs.follow(key, action)
         await self._do_on_hub(key, s, on_hub, now)
+
+    async def _ensure_newest(self, record: PipelineRecord) -> None:
+        """Raise `Conflict` if another process of this hub wrote the status since: it may have decided otherwise.
+
+        Where nobody can tell, because the hub's own API server does not answer, a way back must not wait for it.
+        """
+        try:
+            await self._write(record, dict(record.status))
+        except (Conflict, NotFound):
+            raise
+        except ApiError as error:
+            log.info("nobody can tell whether another process of this hub works on it", error=str(error))
 
     async def _do_on_hub(self, key: Key, s: HubSnapshot, actions: list[plan.Action], now: datetime) -> None:
         """Do everything that can be done; what was refused is told by the next pass, which comes by itself."""
@@ -136,14 +152,16 @@ class PipelineReconciler:
         if found != record.status:
             await self._write(record, found)
 
-    async def _tell(self, key: Key, record: PipelineRecord, s: HubSnapshot, made: HubPlan, now: datetime) -> None:
-        """Write the status if it is another one, and post what happened once that is written."""
+    async def _tell(self, key: Key, record: PipelineRecord, s: HubSnapshot, made: HubPlan, now: datetime) -> bool:
+        """Write the status if it is another one, and post what happened once that is written; whether it was."""
         found = status(s, made, record.status, now)
         found["conditions"] = [*found["conditions"], self._applied(key, record, now)]
-        if found != record.status:
+        is_news = found != record.status
+        if is_news:
             await self._write(record, found)
         for note in made.notes:
             self._say(key, record, note, made.memory.sequence, now)
+        return is_news
 
     def _applied(self, key: Key, record: PipelineRecord, now: datetime) -> Status:
         """The condition of the writes: which of them failed, with the server's own words."""

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import random
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from datetime import timedelta
 
@@ -12,7 +13,7 @@ from ombak.core.conveyor import manifests, plan
 from ombak.core.conveyor.snapshot import Refused
 from ombak.runtime import kinds
 from ombak.runtime.backoff import Backoff
-from ombak.runtime.hub.bringing import OVERTAKEN, RefusedError, bring
+from ombak.runtime.hub.bringing import OVERTAKEN, RefusedError, bring, drop
 from ombak.runtime.kube_port import AlreadyExists, ApiError, Conflict, NotFound, Object
 from ombak.runtime.regions import Regions
 from ombak.runtime.store import Key
@@ -49,6 +50,7 @@ class RegionWriter:
     def __init__(self, regions: Regions, rng: random.Random, wake: Callable[[Key, timedelta], None]) -> None:
         self._regions, self._rng, self._wake = regions, rng, wake
         self._lanes: dict[Key, dict[str, _Lane]] = {}
+        self._dropped: defaultdict[Key, set[tuple[str, str, str]]] = defaultdict(set)
 
     def is_busy(self, key: Key, region: str) -> bool:
         """Whether an earlier decision is still being written there: what is decided meanwhile waits."""
@@ -65,6 +67,10 @@ class RegionWriter:
         lanes = self._lanes.get(key, {})
         return {name: found for name in sorted(lanes) if (found := lanes[name].refused) is not None}
 
+    def dropped(self, key: Key) -> frozenset[tuple[str, str, str]]:
+        """Return the copies of ConfigMaps that were dealt with: region, namespace and name."""
+        return frozenset(self._dropped.get(key, ()))
+
     def start(self, key: Key, region: str, actions: Iterable[plan.Action]) -> None:
         """Begin to write, unless something is being written there or this has just failed: then it is woken for."""
         lane, wanted = self._lanes.setdefault(key, {}).setdefault(region, _Lane()), tuple(actions)
@@ -78,6 +84,7 @@ class RegionWriter:
 
     def forget(self, key: Key) -> None:
         """Drop what is known of a Pipeline that is gone; what is being written ends by itself."""
+        self._dropped.pop(key, None)
         busy = {region: lane for region, lane in self._lanes.pop(key, {}).items() if lane.task is not None}
         if busy:
             self._lanes[key] = busy
@@ -102,7 +109,7 @@ class RegionWriter:
         try:
             async with asyncio.timeout(WITHIN.total_seconds()):
                 for action in actions:
-                    await self._do(region, action)
+                    await self._do(key, region, action)
         except _OvertakenError as error:
             problem = str(error) if lane.failures >= OFTEN else ""
         except RefusedError as error:
@@ -130,10 +137,14 @@ class RegionWriter:
         lane.due = asyncio.get_running_loop().time() + pause.total_seconds()
         return pause
 
-    async def _do(self, region: str, action: plan.Action) -> None:
+    async def _do(self, key: Key, region: str, action: plan.Action) -> None:
         match action:
             case plan.ApplyObject():
+                self._dropped[key].discard((region, action.namespace, action.manifest["metadata"]["name"]))
                 await self._object(region, action)
+            case plan.DropConfig():
+                await drop(self._regions, region, action)
+                self._dropped[key].add(action.place)
             case plan.ApplyRollout():
                 await self._rollout(region, action)
             case plan.Claim():
