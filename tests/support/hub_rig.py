@@ -24,13 +24,13 @@ from ombak.runtime.region_records import decode_region
 from ombak.runtime.region_status import RegionReporter
 from ombak.runtime.store import Key, Store
 from ombak.simulation.agenda import run_virtual
-from ombak.simulation.client import Request
 from ombak.simulation.faults import RESYNC_AFTER, Faults
 from ombak.simulation.server import Server
 from support import conveyor
-from support.fake_kube import FakeKube
+from support.hub_kube import HubKube
 from support.hub_promises import Promises
-from support.hub_regions import LOOK_EVERY_S, RigRegion, RigRegions, SkewedClock, Wire, at_once, job_status
+from support.hub_regions import LOOK_EVERY_S, RigRegion, RigRegions
+from support.hub_wire import SkewedClock, Wire
 from support.own_logs import own_logs
 
 NAMESPACE, NAME = "shop", conveyor.NAME
@@ -75,26 +75,6 @@ def spec(version: str = "v1", stages: list[Spec] | None = None, **more: Any) -> 
     rollout = made["rollout"]["spec"]
     rollout |= {"replicas": 2, "strategy": {"oneBox": {"bake": {"for": "20s"}}, "rolling": {"bake": {"for": "5s"}}}}
     return made
-
-
-class HubKube(FakeKube):
-    """The hub's own API server, on the same bad wire as the regions."""
-
-    def __init__(self, server: Server, wire: Wire) -> None:
-        super().__init__(server)
-        self._wire = wire
-        self.jobs: Callable[[Object], Any] = lambda _job: None
-
-    async def _call(self, request: Request, effect: Callable[[Server], Object]) -> Object:
-        def arrive() -> Object:
-            answer: Object = at_once(FakeKube._call(self, request, effect))
-            is_job = request.kind == "Job" and request.verb == "get"
-            return answer | {"status": job_status(self.jobs(answer))} if is_job else answer
-
-        # An Event is posted beside the plan, in no order with it.
-        is_write = request.is_write and request.kind != "Event"
-        answer: Object = await self._wire.carry(arrive, is_write=is_write)
-        return answer
 
 
 class HubRig:
