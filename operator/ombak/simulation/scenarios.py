@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 from ombak.core import naming
 from ombak.core.identity import artifact_id
-from ombak.simulation.chaos import breach, chaos, prometheus_away
+from ombak.simulation.chaos import chaos
 from ombak.simulation.gatekeeping import WINDOW, block, open_window
 from ombak.simulation.health import NAMES as ALARMS
 from ombak.simulation.health import REVERT
 from ombak.simulation.pods import Behaviour
 from ombak.simulation.region import template
 from ombak.simulation.scenario import Event, Scenario, Stage, act, change, scale, spec, wish
+from ombak.simulation.troubles import breach, prometheus_away
 
 GOOD = Behaviour()
 CHANGE_AT = 200.0
