@@ -22,7 +22,8 @@ always has a node that drains. Under 20 boxes this is none."""
 
 FORGIVEN_PERCENT = 10
 """So much of the time in which all boxes serve is taken off the time in which some were away: over a bake of half a
-day nodes are drained and come back, and that is no crash loop. What is away a tenth of the time is."""
+day nodes are drained and come back, and that is no crash loop. What is away a tenth of the time is, and so is what
+never serves for as long as evidence takes: it would neither go on nor be late."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def observe(
     is_up = is_up and need > 0
     if is_up:
         step = dataclasses.replace(step, ledger=bakes.backfilled(step.ledger, s, release))
-    step = _moved(step, s, have, is_up, _is_lacking(s, release, have), now)
+    step = _moved(step, s, have, is_up, _is_lacking(s, release, have), evidence, now)
     ledger = bakes.tick(step.ledger, s, is_up and evidence.is_ok and not s.rollout.problem, now)
     # After a restart nothing was evaluated yet, and whether it was unknown in between nobody knows: until this
     # process has asked, unknown only means early.
@@ -93,14 +94,17 @@ def _is_lacking(s: Snapshot, release: Release, have: int) -> bool:
     return asked_of(s, release.artifact) > have or bool(s.refusal)
 
 
-def _moved(step: Step, s: Snapshot, have: int, is_up: bool, is_lacking: bool, now: datetime) -> Step:
+def _moved(
+    step: Step, s: Snapshot, have: int, is_up: bool, is_lacking: bool, evidence: Evidence, now: datetime
+) -> Step:
     if have > step.high_water:
         # A step may take many exchanges; it can grow no more often than it has boxes, so this ends.
         step = dataclasses.replace(step, high_water=have, progress_at=now, down_for=ZERO)
     if is_up:
         # After a restart nobody knows what happened in between: evidence starts anew.
         since = step.available_since if s.elapsed is not None and step.available_since else now
-        down_for = max(ZERO, step.down_for - sight.counted(s) * FORGIVEN_PERCENT // 100)
+        counts = sight.counted(s) if now >= evidence.ready_at(since) else ZERO
+        down_for = max(ZERO, step.down_for - counts * FORGIVEN_PERCENT // 100)
         return dataclasses.replace(
             step, available_since=since, down_since=None, arrived_at=step.arrived_at or now, down_for=down_for
         )

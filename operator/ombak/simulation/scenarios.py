@@ -195,6 +195,9 @@ NAMED: dict[str, Scenario] = {
         release("slow-burn-in-bake", Behaviour(bad_from=10, burns_after=190.0), phase="Reverted"),
         release("never-ready", Behaviour(never_ready=True), phase="Reverted"),
         release("crash-loop", Behaviour(up_for=15.0, down_for=5.0), phase="Reverted"),
+        dataclasses.replace(
+            release("flapping", Behaviour(up_for=20.0, down_for=1.5), phase="Reverted"), end=6000.0, lag=3.0
+        ),
         release("good-release-in-zones", replicas=9, zones=("a", "b", "c")),
         release("bad-in-second-zone", Behaviour(bad_from=5), replicas=9, zones=("a", "b", "c"), phase="Reverted"),
         release("one-replica", replicas=1),
