@@ -73,9 +73,14 @@ def test_a_stage_of_which_nobody_answers_is_not_passed_over() -> None:
     w = small(onRegionUnreachable="Skip")
     w.silent |= {"p-1", "p-2"}
     push(w, "v2")
-    w.run(w.now + hours(24))
+    last = w.run(w.now + hours(24))
 
     assert inside(w) == {"prod": V2}
+    found = [w for w in last.waits if w.reason == "Unreachable"]
+    assert [(each.region, each.who) for each in found] == [
+        (name, "whoever runs that cluster") for name in ("p-1", "p-2")
+    ]
+    assert "no other region of stage prod answers" in found[0].what
 
 
 def test_a_slow_region_does_not_delay_the_others_of_its_stage() -> None:

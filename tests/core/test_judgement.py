@@ -256,6 +256,16 @@ def test_time_in_which_all_is_well_is_forgiven_slowly() -> None:
     assert look(well, release()).step.down_for == timedelta(0)
 
 
+def test_what_serves_for_less_time_than_evidence_takes_is_forgiven_nothing() -> None:
+    """A box that flaps faster would neither go on nor be late, for ever."""
+    made = release(down_for=timedelta(seconds=60), available_since=later(-25))
+
+    assert [v.window for v in evidence(ONE_BOX_OUT).verdicts] == [timedelta(seconds=30)]
+    assert look(ONE_BOX_OUT, made).step.down_for == timedelta(seconds=60)
+    made = release(down_for=timedelta(seconds=60), available_since=later(-30))
+    assert look(ONE_BOX_OUT, made).step.down_for == timedelta(seconds=59.5)
+
+
 def test_a_step_waits_for_no_more_boxes_than_there_are() -> None:
     """It was approved before somebody scaled down."""
     s = changed(AWAY, rollout=rollout(spec("v2", replicas=4)))

@@ -21,10 +21,9 @@ from ombak.runtime.kube_port import (
     Unreachable,
 )
 from ombak.simulation.client import Request
-from ombak.simulation.faults import Faults
 from support import conveyor
-from support.hub_chaos import Chaos
-from support.hub_rig import ABORT, CALM, NAME, NAMESPACE, USER, HubRig, in_virtual_time, spec, stage
+from support.hub_chaos import everything_ends
+from support.hub_rig import ABORT, NAME, NAMESPACE, USER, HubRig, in_virtual_time, spec, stage
 
 pytestmark = pytest.mark.breadth
 
@@ -247,43 +246,9 @@ async def test_there_is_no_write_after_which_nobody_died() -> None:
             assert rig.wire.writes - before < max(DEATHS), story.__name__
 
 
-BAD_WIRE = Faults(latency=0.2, refused=0.1, lost_answer=0.05, watch_lag=3.0, lost_event=0.2)
-
-
 @pytest.mark.parametrize("seed", range(6))
 @in_virtual_time
 async def test_whatever_happens_everything_ends(seed: int) -> None:
     """Faults on every call, kills, outages, people: promises hold all the time, and with calm everything ends."""
     async with HubRig(seed=seed).running() as rig:
-        rig.apply(spec("v1", revertScope=("Region", "Stage", "Everywhere")[seed % 3], handEdits="PutBack"))
-        await rig.delivered("v1")
-        chaos = Chaos(rig, seed)
-        rig.wire.faults = BAD_WIRE
-        for _ in range(25):
-            chaos.act()
-            await rig.rest(chaos.rng.choice((1, 10, 60, 200)))
-        chaos.mend()
-        rig.wire.faults = CALM
-        await rig.rest(900)
-        for wait in [w for w in rig.waits() if w["what"].startswith("the Artifact")]:
-            rig.annotate(ABORT, wait["artifact"])  # the command that such a wait gives
-            await rig.rest(60)
-        await rig.until(lambda: rig.status().get("reason") in ("Delivered", "Rejected") and not travelling(rig))
-        await rig.rest(900)
-
-        assert rig.status()["reason"] in ("Delivered", "Rejected"), rig.status()
-        assert rig.condition("Applied")["status"] == "True"
-        wished = conveyor.version_of(
-            rig.pipeline()["spec"]["rollout"]["spec"]["template"]["spec"]["containers"][0]["image"].rpartition(":")[2]
-        )
-        if rig.status()["reason"] == "Delivered":
-            for region in rig.regions.by_name.values():
-                rollout = region.rollout(NAMESPACE, NAME)
-                assert rollout.stable == wished or wished in rollout.bad, (region.name, rig.status())
-        else:
-            assert "ombak.dev/retry=" in rig.waits()[0]["command"]
-
-
-def travelling(rig: HubRig) -> list[Any]:
-    """What is in some slot."""
-    return [t for t in rig.status().get("travelling") or () if t.get("state") == "Inside"]
+        await everything_ends(rig, seed)

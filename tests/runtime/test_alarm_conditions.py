@@ -59,9 +59,19 @@ class World:
         inspector = TrapInspector(sources, self.clock, lambda _: None)
         self.reporter = AlarmReporter(self.client, self.alarms, self.service, inspector, self.clock)  # type: ignore[arg-type]
 
-    def put(self, name: str, spec: Any, status: Any = None, generation: int = 1, version: int = 1) -> None:
+    def put(
+        self,
+        name: str,
+        spec: Any,
+        status: Any = None,
+        generation: int = 1,
+        version: int = 1,
+        ahead: timedelta = timedelta(0),
+    ) -> None:
+        """Write an Alarm; the API server's clock is so far `ahead` of ours."""
         meta = {"namespace": "shop", "name": name, "uid": name, "generation": generation}
-        meta |= {"resourceVersion": str(version), "creationTimestamp": self.clock.now().isoformat()}
+        made = self.clock.now() + ahead
+        meta |= {"resourceVersion": str(version), "creationTimestamp": made.isoformat()}
         self.objects["shop", name] = {"metadata": meta, "spec": spec, "status": status or {}}
         self.alarms.observe(self.objects["shop", name])
         record = self.alarms.get(("shop", name))
@@ -242,6 +252,13 @@ async def test_a_warm_up_is_not_begun_anew_by_a_restart(world: World) -> None:
     record = fresh.alarms.get(("shop", "errors"))
     assert record is not None
     assert fresh.reporter.warm_at(record.value) == world.clock.now() + timedelta(minutes=10)
+
+
+async def test_a_warm_up_is_no_longer_for_the_clock_of_the_api_server(world: World) -> None:
+    """An Alarm that was made an hour from now was made now: as long as it warms up nobody is warned."""
+    world.put("errors", {"metric": {**METRIC, "warmUp": "10m"}}, ahead=timedelta(hours=1))
+    status = await world.look("errors")
+    assert status["warmUpUntil"] == "2026-01-01T00:10:00Z"
 
 
 TOKEN, HEADER = "t0k3n-of-the-test", "h34d3r-of-the-test"

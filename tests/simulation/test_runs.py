@@ -34,7 +34,7 @@ def test_no_promise_breaks(name: str, engine: str, first: int, count: int) -> No
 @pytest.mark.parametrize(
     "name",
     [
-        *("crash-loop", "revert-without-room", "to-zero-and-back", "invalid-meanwhile", "zones-meanwhile"),
+        *("crash-loop", "flapping", "revert-without-room", "to-zero-and-back", "invalid-meanwhile", "zones-meanwhile"),
         *("old-alarm-ends", "old-alarm-and-a-new-one", "old-alarm-comes-back", "old-alarm-and-an-abort"),
     ],
 )

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 from ombak.runtime import kinds
+from ombak.simulation.faults import Faults
 from support import conveyor
 from support.hub_regions import RigRegion
-from support.hub_rig import ABORT, NAME, NAMESPACE, RETRY, USER, HubRig
+from support.hub_rig import ABORT, CALM, NAME, NAMESPACE, RETRY, USER, HubRig, spec
+
+BAD_WIRE = Faults(latency=0.2, refused=0.1, lost_answer=0.05, watch_lag=3.0, lost_event=0.2)
 
 
 class Chaos:
@@ -71,3 +75,42 @@ class Chaos:
         """All regions answer."""
         for region in self.rig.regions.by_name.values():
             region.is_down = region.is_hanging = False
+
+
+async def everything_ends(rig: HubRig, seed: int) -> None:
+    """Let everybody do their worst for a while, and then wait until everything has ended as it should."""
+    rig.apply(spec("v1", revertScope=("Region", "Stage", "Everywhere")[seed % 3], handEdits="PutBack"))
+    await rig.delivered("v1")
+    chaos = Chaos(rig, seed)
+    rig.wire.faults = BAD_WIRE
+    for _ in range(25):
+        chaos.act()
+        await rig.rest(chaos.rng.choice((1, 10, 60, 200)))
+    chaos.mend()
+    rig.wire.faults = CALM
+    await rig.rest(900)
+    for wait in [w for w in rig.waits() if w["what"].startswith("the Artifact")]:
+        rig.annotate(ABORT, wait["artifact"])  # the command that such a wait gives
+        await rig.rest(60)
+    await rig.until(lambda: rig.status().get("reason") in ("Delivered", "Rejected") and not travelling(rig))
+    await rig.rest(900)
+    check_end(rig)
+
+
+def check_end(rig: HubRig) -> None:
+    """What is wished runs in every region that did not take it back, or it is rejected, with the command that helps."""
+    assert rig.status()["reason"] in ("Delivered", "Rejected"), rig.status()
+    assert rig.condition("Applied")["status"] == "True"
+    image = rig.pipeline()["spec"]["rollout"]["spec"]["template"]["spec"]["containers"][0]["image"]
+    wished = conveyor.version_of(image.rpartition(":")[2])
+    if rig.status()["reason"] == "Delivered":
+        for region in rig.regions.by_name.values():
+            rollout = region.rollout(NAMESPACE, NAME)
+            assert rollout.stable == wished or wished in rollout.bad, (region.name, rig.status())
+    else:
+        assert "ombak.dev/retry=" in rig.waits()[0]["command"]
+
+
+def travelling(rig: HubRig) -> list[Any]:
+    """What is in some slot."""
+    return [t for t in rig.status().get("travelling") or () if t.get("state") == "Inside"]

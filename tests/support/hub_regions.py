@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import random
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any
 
 from ombak.api.common import API_VERSION
+from ombak.core.conditions import stamp
 from ombak.core.conveyor import manifests
 from ombak.core.conveyor.model import RegionModel, RolloutModel
 from ombak.core.conveyor.snapshot import JobState, RegionFacts
 from ombak.runtime import kinds
 from ombak.runtime.kube_port import AlreadyExists, ApiError, Conflict, Kind, NotFound, Object, Unreachable
+from ombak.runtime.pulse import BEAT_EVERY, UNASKED, PulseListener
 from ombak.runtime.region_records import (
     RegionAlarm,
     RegionArtifact,
@@ -24,73 +23,31 @@ from ombak.runtime.region_records import (
 )
 from ombak.runtime.regions import HUB_MANAGER, Contact, Reach, RegionView, UnknownRegion
 from ombak.runtime.store import Key
-from ombak.simulation.faults import Faults
-from support.fake_metrics import LoopClock
+from support.hub_wire import GIVEN_UP_AFTER_S, SkewedClock, Wire, at_once
 
 LOOK_EVERY_S = 5.0
-GIVEN_UP_AFTER_S = 15.0
-"""How long a request may hang: what a client allows it."""
 _CONDITIONS = {JobState.PASSED: "Complete", JobState.FAILED: "Failed"}
 
 
-def now() -> datetime:
-    """The wall clock of all machines."""
-    return LoopClock().now()
-
-
-@dataclasses.dataclass(slots=True)
-class Wire:
-    """The way to the hub and to all regions: its faults, whom a write tells, and when the hub dies of one."""
-
-    rng: random.Random
-    faults: Faults = dataclasses.field(default_factory=Faults)
-    writes: int = 0
-    dies_after: int = 0
-    """The hub is killed right after so many writes; 0 is never."""
-    die: Callable[[], None] = lambda: None
-
-    async def carry(self, effect: Callable[[], Any], *, is_write: bool) -> Any:
-        """Bring a request there and its answer back; each way may fail."""
-        await self.travel()
-        if self.faults.refused and self.rng.random() < self.faults.refused:
-            raise refusal(self.rng)
-        answer = effect()
-        if is_write:
-            self.writes += 1
-            if self.writes == self.dies_after:
-                self.die()
-                await asyncio.Event().wait()
-        if is_write and self.faults.lost_answer and self.rng.random() < self.faults.lost_answer:
-            await asyncio.sleep(GIVEN_UP_AFTER_S)
-            raise Unreachable("timed out")
-        await self.travel()
-        return answer
-
-    async def travel(self) -> None:
-        """Half a call."""
-        await asyncio.sleep(self.faults.latency * self.rng.uniform(0.2, 2.0))
-
-
-def refusal(rng: random.Random) -> ApiError:
-    """Some answer without effect."""
-    return rng.choice(
-        (
-            Conflict(409, "Conflict", "the object has been modified"),
-            ApiError.of(429, "TooManyRequests", "slow down"),
-            ApiError.of(500, "InternalError", "etcdserver: leader changed"),
-            Unreachable("connection refused"),
-        )
-    )
-
-
 class RigRegion:
-    """One region: the real thing in models, what the hub has seen of it, and whether it answers."""
+    """One region: the real thing in models, what the hub has seen of it, and whether it answers.
 
-    def __init__(self, name: str, changed: Callable[[str, Key], None]) -> None:
+    It has a clock of its own, and so has the hub, by which it notes when it heard of the region.
+    """
+
+    def __init__(self, name: str, changed: Callable[[str, Key], None], hub: SkewedClock) -> None:
         self.name = name
+        self.clock = SkewedClock()
+        self.is_operated = True
+        """Its operator lives: it works, and gives signs of life."""
+        self.tells_times = False
+        """Its status tells when it expects to go on, by its own clock."""
+        self._hub = hub
+        self._lease: Object = {}
+        self._beat_due = 0.0
         self.models: dict[str, RegionModel] = {}
         self.objects: dict[tuple[str, str, str], Object] = {}
-        self.contact = Contact(Reach.UNKNOWN, "NotLookedAtYet", "", now())
+        self.is_forgotten()
         self.seen: dict[Key, tuple[RegionRollout, tuple[RegionArtifact, ...]]] = {}
         self.is_down = False
         self.is_hanging = False
@@ -100,6 +57,11 @@ class RigRegion:
         self._harmful: set[str] = set()
         self._changed = changed
         self._failures = 0
+
+    def is_forgotten(self) -> None:
+        """Another process of the hub begins to look."""
+        self.contact = Contact(Reach.UNKNOWN, "NotLookedAtYet", "", self._hub.now(), operator=UNASKED)
+        self._listener = PulseListener()
 
     def becomes_ill(self, artifact: str) -> None:
         """Let a version do harm here."""
@@ -128,7 +90,7 @@ class RigRegion:
     def raw(self, namespace: str, name: str) -> Object:
         """A Rollout as the API server shows it."""
         r = self.rollout(namespace, name)
-        told = {manifests.CLAIMED: r.claimed_by} if r.claimed_by else {}
+        claimed = {manifests.CLAIMED: r.claimed_by} if r.claimed_by else {}
         rejected = r.source if r.phase == "Reverting" else r.wanted if r.phase in ("Reverted", "Failed") else ""
         meta = r.manifest["metadata"]
         status = {
@@ -137,6 +99,9 @@ class RigRegion:
             "artifacts": {"stable": r.stable, "current": r.flying or r.stable, "rejected": rejected},
             "message": r.bad.get(rejected, ""),
         }
+        if self.tells_times and r.ends_at is not None:
+            told = stamp(r.ends_at)
+            status["waitingFor"] = {"what": "time", "who": "nobody", "since": told, "expected": told}
         return {
             "apiVersion": API_VERSION,
             "kind": "Rollout",
@@ -146,7 +111,7 @@ class RigRegion:
                 "uid": f"uid-{self.name}-{namespace}-{name}",
                 "resourceVersion": str(r.version),
                 "generation": r.generation,
-                "annotations": {**meta["annotations"], **told},
+                "annotations": {**meta["annotations"], **claimed},
             },
             "spec": {**r.manifest["spec"], "replicas": r.replicas},
             "status": {k: v for k, v in status.items() if v},
@@ -185,20 +150,39 @@ class RigRegion:
                 self.show(key)
                 self._changed(self.name, key)
 
-    def tick(self, moment: datetime) -> None:
-        """The region's operator looks."""
+    def tick(self) -> None:
+        """The region's operator looks, and gives a sign of life now and then."""
+        if not self.is_operated:
+            return
         for model in self.models.values():
-            model.tick(moment)
+            model.tick(self.clock.now())
+        if self.clock.monotonic() >= self._beat_due:
+            self._beat_due = self.clock.monotonic() + BEAT_EVERY.total_seconds()
+            self._lease = {"spec": {"holderIdentity": self.name, "renewTime": self.clock.now().isoformat()}}
 
     def look(self) -> None:
-        """The hub looks whether it is there."""
+        """The hub looks whether it is there, and whether its operator lives."""
         if self.is_down:
             self._failures += 1
             if self._failures >= 2:
-                self.contact = self.contact.turned(Reach.UNKNOWN, "Unreachable", "connection refused", now())
+                reason = ("Unreachable", "Timeout")[self._failures % 2]
+                self.contact = self.contact.turned(Reach.UNKNOWN, reason, "connection refused", self._hub.now())
         else:
             self._failures = 0
-            self.contact = self.contact.turned(Reach.YES, "Answering", "", now())
+            sign = at_once(self._listener.listen(_LeaseReader(self._lease), self._hub.monotonic(), self._hub.now()))
+            self.contact = self.contact.turned(Reach.YES, "Answering", "", self._hub.now()).seen("", sign)
+
+
+class _LeaseReader:
+    """A client that reads the Lease."""
+
+    def __init__(self, lease: Object) -> None:
+        self._lease = lease
+
+    async def get(self, _kind: Kind, _namespace: str, name: str) -> Object:
+        if not self._lease:
+            raise NotFound(404, "NotFound", name)
+        return self._lease
 
 
 class RigRegions:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import functools
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any, ParamSpec
 
@@ -21,16 +21,16 @@ from ombak.runtime.hub.engine import HubEngine
 from ombak.runtime.kube_port import Kind, Object
 from ombak.runtime.records import decode_rollout
 from ombak.runtime.region_records import decode_region
+from ombak.runtime.region_status import RegionReporter
 from ombak.runtime.store import Key, Store
 from ombak.simulation.agenda import run_virtual
-from ombak.simulation.client import Request
 from ombak.simulation.faults import RESYNC_AFTER, Faults
 from ombak.simulation.server import Server
 from support import conveyor
-from support.fake_kube import FakeKube
-from support.fake_metrics import LoopClock
+from support.hub_kube import HubKube
 from support.hub_promises import Promises
-from support.hub_regions import LOOK_EVERY_S, RigRegion, RigRegions, Wire, job_status, now
+from support.hub_regions import LOOK_EVERY_S, RigRegion, RigRegions
+from support.hub_wire import SkewedClock, Wire
 from support.own_logs import own_logs
 
 NAMESPACE, NAME = "shop", conveyor.NAME
@@ -77,41 +77,23 @@ def spec(version: str = "v1", stages: list[Spec] | None = None, **more: Any) -> 
     return made
 
 
-class HubKube(FakeKube):
-    """The hub's own API server, on the same bad wire as the regions."""
-
-    def __init__(self, server: Server, wire: Wire) -> None:
-        super().__init__(server)
-        self._wire = wire
-        self.jobs: Callable[[Object], Any] = lambda _job: None
-
-    async def _call(self, request: Request, effect: Callable[[Server], Object]) -> Object:
-        def arrive() -> Object:
-            answer = _at_once(FakeKube._call(self, request, effect))
-            is_job = request.kind == "Job" and request.verb == "get"
-            return answer | {"status": job_status(self.jobs(answer))} if is_job else answer
-
-        # An Event is posted beside the plan, in no order with it.
-        is_write = request.is_write and request.kind != "Event"
-        answer: Object = await self._wire.carry(arrive, is_write=is_write)
-        return answer
-
-
-def _at_once(asked: Coroutine[Any, Any, Object]) -> Object:
-    """The answer of something that waits for nothing."""
-    try:
-        asked.send(None)
-    except StopIteration as ended:
-        found: Object = ended.value
-        return found
-    raise AssertionError("it waits")
-
-
 class HubRig:
-    """The cluster of a hub, its regions, and one life of the hub after the other."""
+    """The cluster of a hub, its regions, and one life of the hub after the other.
 
-    def __init__(self, names: tuple[str, ...] = NAMES, seed: int | str = 0, hub: str = HUB) -> None:
+    With `skews`, by region, each machine has a clock of its own, which its words carry; each life of the hub then
+    begins to look for the regions anew, knowing of what was before it only what stands in their status.
+    """
+
+    def __init__(
+        self,
+        names: tuple[str, ...] = NAMES,
+        seed: int | str = 0,
+        hub: str = HUB,
+        skews: Mapping[str, timedelta] | None = None,
+    ) -> None:
         self.hub = hub
+        self.clock = SkewedClock()
+        self.skews = skews
         self.loop = asyncio.get_running_loop()
         self.rng = random.Random(f"hub-{seed}")
         self.wire = Wire(self.rng)
@@ -126,6 +108,7 @@ class HubRig:
         self.engine: HubEngine | None = None
         self._stores: dict[str, Store[Any]] = {}
         self._life: asyncio.Task[None] | None = None
+        self._reports: asyncio.Task[Any] | None = None
         self._due: dict[str, float] = {}
         for name in names:
             self.add(name)
@@ -134,7 +117,9 @@ class HubRig:
 
     def add(self, name: str, **more: Any) -> RigRegion:
         """Register a region, which lets the team of shop into shop-*."""
-        self.regions.by_name[name] = found = RigRegion(name, self._told)
+        self.regions.by_name[name] = found = RigRegion(name, self._told, self.clock)
+        if self.skews is not None:
+            found.clock.skew, found.tells_times = self.skews.get(name, timedelta(0)), True
         access = {"kubeconfig": {"secretRef": {"namespace": "regions", "name": name}}}
         meta: Object = {"name": name, "labels": more.pop("labels", {})}
         allow = {"namespaces": ["*"], "into": ["shop/shop-*"]}
@@ -229,7 +214,7 @@ class HubRig:
         """A new process begins with a list of everything."""
         gates = GateBook(Store(decode_rollout), lambda _: None)
         records = Store(decode_region, on_event=lambda _: self.engine.wake_all() if self.engine else None)
-        engine = self.engine = HubEngine(self.kube, records, gates, LoopClock(), self.rng)
+        engine = self.engine = HubEngine(self.kube, records, gates, self.clock, self.rng)
         self._stores = {"Pipeline": engine.stores.pipelines, "Artifact": engine.stores.artifacts, "Region": records}
         self._stores |= {kind.kind: store for kind, store in gates.stores().items()}
         for kind in self._stores:
@@ -237,13 +222,19 @@ class HubRig:
         synced = asyncio.Event()
         synced.set()
         self._life = self.loop.create_task(engine.run(self.hub, self.regions, [synced]))
+        if self.skews is not None:
+            for region in self.regions.by_name.values():
+                region.is_forgotten()
+            reporter = RegionReporter(self.kube, records, self.regions, self.clock)
+            self._reports = self.loop.create_task(reporter.run())
 
     def kill(self) -> None:
         """End it wherever it is."""
         self.deaths += 1
         self.engine = None
-        if self._life is not None:
-            self._life.cancel()
+        for task in (self._life, self._reports):
+            if task is not None:
+                task.cancel()
 
     def restart(self) -> None:
         """Another life."""
@@ -285,7 +276,7 @@ class HubRig:
         """The regions work, and the hub looks at them, second by second; a dead hub is started again."""
         for second in range(10**9):
             for region in self.regions.by_name.values():
-                region.tick(now())
+                region.tick()
                 if not self.wire.faults.lost_event or self.rng.random() > self.wire.faults.lost_event:
                     region.show_all()
                 if second % LOOK_EVERY_S == 0:
@@ -327,7 +318,7 @@ class HubRig:
             yield self
         finally:
             self.kill()
-            for task in (self._living, self._life):
+            for task in (self._living, self._life, self._reports):
                 if task is not None:
                     task.cancel()
                     with contextlib.suppress(asyncio.CancelledError):

@@ -26,7 +26,7 @@ DEADLINE = "ProgressDeadlineExceeded"
 FORGIVEN_PERCENT = 10
 """So much of the time in which all boxes serve is taken off the time in which some were away: over a bake of half a
 day nodes are drained and come back, and that is no crash loop. What is away a tenth of the time is, and so is what
-never stays long enough for evidence: else it would come and go for ever."""
+never serves for as long as evidence takes: it would neither go on nor be late."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,8 +83,7 @@ def observe(
     is_up = is_up and need > 0
     if is_up:
         step = dataclasses.replace(step, ledger=bakes.backfilled(step.ledger, s, release))
-    is_proven = step.available_since is not None and evidence.covers_since(step.available_since, now)
-    step = _moved(step, s, have, is_up, _is_lacking(s, release, have), is_proven, now)
+    step = _moved(step, s, have, is_up, _is_lacking(s, release, have), evidence, now)
     ledger = bakes.tick(step.ledger, s, is_up and evidence.is_ok and not s.rollout.problem, now)
     # After a restart nothing was evaluated yet, and whether it was unknown in between nobody knows: until this
     # process has asked, unknown only means early.
@@ -98,15 +97,17 @@ def _is_lacking(s: Snapshot, release: Release, have: int) -> bool:
     return asked_of(s, release.artifact) > have or bool(s.refusal)
 
 
-def _moved(step: Step, s: Snapshot, have: int, is_up: bool, is_lacking: bool, is_proven: bool, now: datetime) -> Step:
+def _moved(
+    step: Step, s: Snapshot, have: int, is_up: bool, is_lacking: bool, evidence: Evidence, now: datetime
+) -> Step:
     if have > step.high_water:
         # A step may take many exchanges; it can grow no more often than it has boxes, so this ends.
         step = dataclasses.replace(step, high_water=have, progress_at=now, down_for=ZERO)
     if is_up:
         # After a restart nobody knows what happened in between: evidence starts anew.
         since = step.available_since if s.elapsed is not None and step.available_since else now
-        forgiven = sight.counted(s) * FORGIVEN_PERCENT // 100 if is_proven else ZERO
-        down_for = max(ZERO, step.down_for - forgiven)
+        counts = sight.counted(s) if now >= evidence.ready_at(since) else ZERO
+        down_for = max(ZERO, step.down_for - counts * FORGIVEN_PERCENT // 100)
         return dataclasses.replace(
             step, available_since=since, down_since=None, arrived_at=step.arrived_at or now, down_for=down_for
         )

@@ -157,7 +157,7 @@ def _first_warm_at(record: AlarmRecord, warm_up: timedelta, now: datetime) -> da
         return told
     is_first = record.meta.generation == 1
     began = record.created_at if is_first and record.created_at is not None else now
-    return began + warm_up
+    return min(began, now) + warm_up  # the clock of the API server may be ahead of ours; nothing is made tomorrow
 
 
 def alarm_status(record: AlarmRecord, report: Report, now: datetime) -> Status:

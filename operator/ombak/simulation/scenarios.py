@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 from ombak.core import naming
 from ombak.core.identity import artifact_id
-from ombak.simulation.chaos import breach, chaos, prometheus_away
+from ombak.simulation.chaos import chaos
 from ombak.simulation.gatekeeping import WINDOW, block, open_window
 from ombak.simulation.health import NAMES as ALARMS
 from ombak.simulation.health import REVERT
 from ombak.simulation.pods import Behaviour
 from ombak.simulation.region import template
 from ombak.simulation.scenario import Event, Scenario, Stage, act, change, scale, spec, wish
+from ombak.simulation.troubles import breach, prometheus_away
 
 GOOD = Behaviour()
 CHANGE_AT = 200.0
@@ -205,7 +206,9 @@ NAMED: dict[str, Scenario] = {
         release("slow-burn-in-bake", Behaviour(bad_from=10, burns_after=190.0), phase="Reverted"),
         release("never-ready", Behaviour(never_ready=True), phase="Reverted"),
         release("crash-loop", Behaviour(up_for=15.0, down_for=5.0), phase="Reverted"),
-        release("crash-loop-that-is-mostly-up", Behaviour(up_for=19.0, down_for=1.9), phase="Reverted"),
+        dataclasses.replace(
+            release("flapping", Behaviour(up_for=20.0, down_for=1.5), phase="Reverted"), end=6000.0, lag=3.0
+        ),
         release("good-release-in-zones", replicas=9, zones=("a", "b", "c")),
         release("bad-in-second-zone", Behaviour(bad_from=5), replicas=9, zones=("a", "b", "c"), phase="Reverted"),
         release("one-replica", replicas=1),

@@ -38,6 +38,11 @@ class Round:
         return not self.outcomes or (Outcome.FINISHED in found and found <= {Outcome.FINISHED, Outcome.SKIPPED})
 
     @property
+    def is_deserted(self) -> bool:
+        """There is nobody left to go on with."""
+        return bool(self.outcomes) and all(outcome is Outcome.SKIPPED for _, outcome in self.outcomes)
+
+    @property
     def skipped(self) -> tuple[str, ...]:
         """The regions that were passed over."""
         return tuple(t.region.name for t, o in self.outcomes if o is Outcome.SKIPPED)
@@ -60,7 +65,10 @@ def deliver(scene: Scene, item: Item, stage: str, *, with_tests: bool) -> Round:
         else:
             outcome = _go_on(scene, item, target, state, facts, with_tests=with_tests)
         outcomes.append((target, outcome))
-    return Round(tuple(outcomes))
+    made = Round(tuple(outcomes))
+    for target in targets if made.is_deserted else ():
+        waits.of_item(scene, item, stage, "Unreachable", waits.deserted(target), target.region.name)
+    return made
 
 
 def has_begun(scene: Scene, item: Item, stage: str) -> bool:

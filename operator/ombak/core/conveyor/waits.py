@@ -86,11 +86,19 @@ def held(
 
 def unreachable(target: Target) -> Held:
     """Return the wait for a region that does not answer."""
-    region = target.region
-    last = f", last heard of at {region.last_contact:%Y-%m-%d %H:%M:%S}Z" if region.last_contact else ""
-    what = f"Region {region.name} to answer: it cannot be reached{last}"
     who = "whoever runs that cluster; or set onRegionUnreachable: Skip"
-    return held("unreachable", what, who, f"kubectl describe omreg {region.name}")
+    return held("unreachable", _silent(target.region), who, f"kubectl describe omreg {target.region.name}")
+
+
+def deserted(target: Target) -> Held:
+    """Return the wait for a region of a stage in which none answers: without all of them nothing would be proven."""
+    what = f"{_silent(target.region)}; no other region of stage {target.stage.name} answers, and one has to"
+    return held("unreachable", what, "whoever runs that cluster", f"kubectl describe omreg {target.region.name}")
+
+
+def _silent(region: RegionFacts) -> str:
+    last = f", last heard of at {region.last_contact:%Y-%m-%d %H:%M:%S}Z" if region.last_contact else ""
+    return f"Region {region.name} to answer: it cannot be reached{last}"
 
 
 def unwritten(target: Target, version: str, why: str) -> Held:

@@ -23,7 +23,7 @@ from ombak.runtime.gate_book import GateBook
 from ombak.runtime.hub.gating import Gating
 from ombak.runtime.hub.records import HubArtifactRecord, PipelineRecord
 from ombak.runtime.region_records import RegionArtifact, RegionRecord, RegionRollout, floors_of
-from ombak.runtime.regions import Regions, RegionView
+from ombak.runtime.regions import Contact, Regions, RegionView
 from ombak.runtime.store import Key, Store
 
 LOOKS_FIRST = timedelta(minutes=5)
@@ -51,6 +51,8 @@ class Observer:
         self._regions_told: dict[str, tuple[RegionRecord, RegionFacts]] = {}
         self._read: dict[tuple[str, Key], tuple[RegionRollout, tuple[RegionArtifact, ...], RolloutFacts]] = {}
         """What was read of a region's Rollout, as long as it stays the same: most do from one pass to the next."""
+        self._unheard_since: dict[str, datetime] = {}
+        """Since when this process looks for a Region that it has not heard yet."""
 
     def snapshot(self, record: PipelineRecord, jobs: Mapping[str, JobFacts], now: datetime) -> HubSnapshot:
         """Return everything that a decision about a Pipeline may look at."""
@@ -91,19 +93,33 @@ class Observer:
     def region(self, name: str, now: datetime) -> RegionFacts:
         """Return a Region as it stands now. One whose Rollouts were not listed yet is not reached.
 
-        Of one that this process has not heard for long enough nothing is known: the hub may just have begun to look.
+        Of one that this process has not looked for long enough nothing is known: the hub may just have begun to. What
+        an earlier process wrote may be by the clock of another machine: it never makes the silence shorter than that
+        which this one has heard itself.
         """
         stored, contact = self._stores.regions.get(("", name)), self._regions.contact(name)
         record = stored.value if stored is not None else None
         view = self._regions.view(name, _NO_KEY)
         is_reached = contact is not None and contact.is_reachable and view is not None and view.is_known
-        is_new = contact is None or (contact.last is None and now - contact.since < LOOKS_FIRST)
+        unheard = self._unheard(name, contact, now)
+        is_new = unheard is not None and now - unheard < LOOKS_FIRST
         return dataclasses.replace(
             self._told(record) if record is not None else RegionFacts(name),
             reachable=None if is_new and not is_reached else is_reached,
             silence=contact.operator.message if contact is not None and contact.operator.lives is False else "",
-            last_contact=(contact.last if contact is not None else None) or _written(record),
+            last_contact=_last_contact(record, contact, unheard),
         )
+
+    def _unheard(self, name: str, contact: Contact | None, now: datetime) -> datetime | None:
+        """Return since when it is looked for and has not answered this process yet; None if it has.
+
+        Not since its contact stands like this: a region that fails now in one way and now in another is as silent.
+        """
+        if contact is not None and contact.last is not None:
+            self._unheard_since.pop(name, None)
+            return None
+        since = now if contact is None else min(now, contact.since)
+        return self._unheard_since.setdefault(name, since)
 
     def _told(self, record: RegionRecord) -> RegionFacts:
         known = self._regions_told.get(record.meta.name)
@@ -180,9 +196,12 @@ def region_facts(record: RegionRecord) -> RegionFacts:
     )
 
 
-def _written(record: RegionRecord | None) -> datetime | None:
-    """When an earlier process of the hub heard of it last."""
-    return moment_of(record.status.get("lastContact")) if record is not None else None
+def _last_contact(record: RegionRecord | None, contact: Contact | None, unheard: datetime | None) -> datetime | None:
+    """When the hub heard of it last: this process, or an earlier one, and then not after this one began to look."""
+    if contact is not None and contact.last is not None:
+        return contact.last
+    written = moment_of(record.status.get("lastContact")) if record is not None else None
+    return min(written, unheard) if written is not None and unheard is not None else written
 
 
 def _are_same(some: tuple[RegionArtifact, ...], others: tuple[RegionArtifact, ...]) -> bool:
