@@ -201,16 +201,17 @@ def test_what_was_given_up_is_not_left_behind_when_the_fix_is_taken_back() -> No
 
 
 def test_a_fix_that_is_held_takes_nobodys_slot() -> None:
-    """What is in the stage goes on."""
+    """What is in the stage goes on, and the fix says what holds it: it is not the slot."""
     w = small()
     push(w, "v2")
     w.run(w.now + hours(5))
     push(w, "v3")
     let(w, override("v3", supersede=True))
     w.set_gates(lambda _now: (GateAnswer("prod", FREEZE),))
-    w.run(w.now + hours(1))
+    last = w.run(w.now + hours(1))
 
     assert inside(w) == {"prod": V2}
+    assert [wait.what for wait in last.waits if wait.artifact == V3] == [FREEZE.what]
 
 
 def test_floors_that_are_raised_in_the_middle_of_a_bake_are_written_and_no_edit() -> None:

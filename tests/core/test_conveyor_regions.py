@@ -58,14 +58,16 @@ def test_a_silent_region_may_be_passed_over_with_a_record_and_catches_up() -> No
     w = small(onRegionUnreachable="Skip")
     w.silent.add("p-2")
     push(w, "v2")
-    w.run(w.now + hours(6))
+    last = w.run(w.now + hours(6))
 
     assert inside(w) == {}
     assert w.memory.items[-1].skipped == ("prod/p-2",)
     assert running(w)["p-2"] == V1
+    assert last.message == f"{V2} runs in every stage, but for Region p-2 (stage prod): no answer."
     w.silent.clear()
-    w.run(w.now + hours(6))
+    last = w.run(w.now + hours(6))
     assert running(w)["p-2"] == V2
+    assert last.message == f"{V2} runs in every stage."
 
 
 def test_a_stage_of_which_nobody_answers_is_not_passed_over() -> None:

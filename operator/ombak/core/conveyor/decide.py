@@ -125,10 +125,11 @@ def _slot(scene: Scene, item: Item, stage: str) -> Held | None:
         if other.sequence < item.sequence and not deliver.has_begun(scene, other, stage):
             queue.drop_for(scene, other, item)
             continue
-        if fastlane.takes_over(scene, item, other) and deliver.what_holds(scene, item, None, stage) is None:
-            fastlane.give_up(scene, other, item)
-            continue
-        return _taken(scene, other)
+        if not fastlane.takes_over(scene, item, other):
+            return _taken(scene, other)
+        if (held := deliver.what_holds(scene, item, None, stage)) is not None:
+            return held  # the slot is not what it waits for
+        fastlane.give_up(scene, other, item)
     for target in scene.targets(item, stage):
         if back.is_going_back(scene, target) and not deliver.may_skip(scene, item, target):
             facts = scene.facts[target.key]

@@ -98,10 +98,20 @@ def glance(scene: Scene) -> tuple[str, str, str, str]:
     own = next((w for w in scene.waits if w.key.startswith(f"{newest.sequence}/")), None)
     if back.is_done(scene, newest):
         reason = own.reason if own else "Delivered"
-        return newest.stage, newest.version, reason, own.what if own else f"{newest.version} runs in every stage."
+        return newest.stage, newest.version, reason, own.what if own else _runs(scene, newest)
     stage = newest.stage if newest.is_inside else queue.next_stage(scene, newest)
     reason = own.reason if own else "UnderWay"
     return stage, newest.version, reason, own.what if own else f"{newest.version} is on its way in stage {stage}."
+
+
+def _runs(scene: Scene, item: Item) -> str:
+    """Say that a change is delivered, and where it was passed over and nobody answers yet."""
+    places = [place.partition("/") for place in item.skipped]
+    missing = [
+        f"Region {r} (stage {s})" for s, _, r in places if r in scene.regions and not scene.regions[r].is_reached
+    ]
+    but = f", but for {', '.join(missing)}: no answer" if missing else ""
+    return f"{item.version} runs in every stage{but}."
 
 
 def status(s: HubSnapshot, made: plan.HubPlan, old: Mapping[str, Any], now: datetime) -> Status:
