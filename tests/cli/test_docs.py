@@ -10,6 +10,7 @@ from click import Group, Option
 
 from ombak.api.rollout_status import Phase
 from ombak.cli.main import main
+from ombak.core.advance import DEADLINE
 from ombak.core.report import SOUND, UNAMBIGUOUS
 from ombak.core.unheard import HEARD
 
@@ -18,6 +19,7 @@ CORE = "\n".join(path.read_text() for path in sorted((ROOT / "operator" / "ombak
 CONDITIONS = "\n".join(
     (ROOT / "operator" / "ombak" / "core" / name).read_text() for name in ("report.py", "keeping.py")
 )
+LOST_RECORDS = (ROOT / "operator" / "ombak" / "runtime" / "lost_records.py").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 PAGES = [path for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")) if "reference" not in path.name]
 
@@ -42,7 +44,8 @@ def test_every_wait_is_explained() -> None:
 
 def test_every_event_is_explained() -> None:
     """All reasons of Events, those of rejections included."""
-    assert rows("Events") == set(re.findall(r'(?:Note|Reject)\(\s*"(\w+)"', CORE))
+    found = re.findall(r'(?:Note|Reject)\(\s*"(\w+)"', CORE + LOST_RECORDS)
+    assert rows("Events") == {DEADLINE, *found}
 
 
 def test_every_condition_is_explained() -> None:

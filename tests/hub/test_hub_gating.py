@@ -346,3 +346,21 @@ def test_an_alarm_counts_only_by_a_status_about_its_spec_as_it_is(status: Any, f
     metadata = {"namespace": "shop", "name": "team", "generation": 2}
 
     assert decode_region_alarm({"metadata": metadata, "status": status}) == found
+
+
+@pytest.mark.parametrize(
+    ("passed", "is_held"),
+    [
+        pytest.param((), True, id="nothing is passed"),
+        pytest.param(("team",), False, id="by its name in the Pipeline's namespace"),
+        pytest.param(("shop/team",), False, id="by its whole name"),
+        pytest.param(("other/team", "latency"), True, id="another one"),
+    ],
+)
+def test_an_override_passes_the_alarms_that_it_names(passed: tuple[str, ...], is_held: bool) -> None:
+    """Only those that are on: what nobody knows holds as before, whatever its name."""
+    context = Context("shop", "front-end", Moment.START)
+    gate = TeamAlarmGate((placed(BURNS),), frozenset(passed))
+    assert (gate.holds(context, NOW) is not None) is is_held
+    unknown = dataclasses.replace(placed(BURNS), is_certain=False)
+    assert TeamAlarmGate((unknown,), frozenset(passed)).holds(context, NOW) is not None

@@ -57,16 +57,23 @@ class TeamAlarmGate:
     """Holds starts until every one of these alarms is OK and certain; it never takes anything back."""
 
     alarms: tuple[PlacedAlarm, ...]
+    passed: frozenset[str] = frozenset()
+    """Alarms that an Override lets a version pass while they are on, as `name` of its namespace or `namespace/name`."""
 
     def holds(self, context: Context, now: datetime) -> Held | None:  # noqa: ARG002 - alarms were evaluated before
         """See `Gate`."""
         if context.moment is not Moment.START:
             return None
-        firing = [each for each in self.alarms if each.is_alarm]
+        firing = [each for each in self.alarms if each.is_alarm and not self._is_passed(each, context)]
         if firing:
             return _held(ALARM, "to end", "the alarm's owner", firing)
-        unknown = [each for each in self.alarms if not each.is_ok]
+        unknown = [each for each in self.alarms if not (each.is_ok or each.is_alarm)]
         return _held(UNKNOWN, "to be known", "whoever runs that region or owns the alarm", unknown) if unknown else None
+
+
+    def _is_passed(self, alarm: PlacedAlarm, context: Context) -> bool:
+        names = {f"{alarm.namespace}/{alarm.name}"} | ({alarm.name} if alarm.namespace == context.namespace else set())
+        return bool(names & self.passed)
 
 
 def _held(kind: str, awaited: str, who: str, found: Sequence[PlacedAlarm]) -> Held:

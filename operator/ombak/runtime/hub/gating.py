@@ -117,10 +117,13 @@ class _TeamAlarms:
 
     def answers(self, asked: _Asked, stage: Stage) -> Iterator[GateAnswer]:
         """Return what holds a stage whole, if one of its alarms, or of the stages before, is not OK."""
-        meta, gate = asked.record.meta, TeamAlarmGate(tuple(dict.fromkeys(self._alarms(asked, stage))))
-        held = gate.holds(Context(meta.namespace, meta.name, Moment.START, resource="ompl"), asked.now)
+        meta, alarms = asked.record.meta, tuple(dict.fromkeys(self._alarms(asked, stage)))
+        context = Context(meta.namespace, meta.name, Moment.START, resource="ompl")
+        held = TeamAlarmGate(alarms).holds(context, asked.now)
         if held is not None:
-            yield GateAnswer(stage.name, held)
+            passed = asked.overrides.alarms(asked.spared, asked.now)
+            left = TeamAlarmGate(alarms, passed).holds(context, asked.now)
+            yield GateAnswer(stage.name, held, spared=asked.spared, left=left)
 
     def _alarms(self, asked: _Asked, stage: Stage) -> Iterator[PlacedAlarm]:
         """Return the alarms of the stage's regions and of those of the stages before."""
