@@ -85,7 +85,7 @@ async def test_a_defect_after_the_status_write_is_not_taken_back_by_it(
         assert rig.condition("Stalled")["reason"] == "Defect"
         rig.kube.take()
         for _ in range(3):  # not so long that the deadline of the box is stored once more
-            rig.clock.advance(20)
+            rig.clock.advance(10)
             await _fail(rig)
         assert rig.kube.writes == []
     rig.clock.advance(20)

@@ -152,9 +152,9 @@ async def test_a_strangers_name_is_a_conflict_and_goes_on_when_it_is_free(kind: 
     stranger: Object = {"metadata": {"name": name, "ownerReferences": [owner]}, "spec": {"replicas": 1, "template": {}}}
     rig.server.create("kubectl", kind, NAMESPACE, stranger)
     before = rig.server.get(kind, NAMESPACE, name)
-    for _ in range(5):
+    for _ in range(3):
         await rig.reconcile()
-        rig.clock.advance(60)
+        rig.clock.advance(15)
     assert rig.server.get(kind, NAMESPACE, name) == before
     stalled, waiting = rig.condition("Stalled"), rig.status["waitingFor"]
     assert (stalled["status"], stalled["reason"]) == ("True", "Conflict")

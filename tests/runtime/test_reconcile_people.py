@@ -41,11 +41,11 @@ async def test_replicas_are_filled_in_with_what_is_there(rig: Rig) -> None:
 
 @pytest.mark.parametrize("command", [naming.ABORT, naming.RETRY])
 async def test_a_command_that_names_nothing_is_cleared(rig: Rig, command: str) -> None:
-    """And does nothing else."""
+    """And does nothing else but say so."""
     rig.annotate(command, "a1ffffffffff")
     await rig.reconcile()
     assert rig.rollout["metadata"]["annotations"] == {}
-    assert rig.kube.writes == [f"patch Rollout {NAME}"]
+    assert rig.kube.writes == [f"replace Rollout/status {NAME}", f"patch Rollout {NAME}"]
 
 
 async def test_an_abort_takes_back_and_is_cleared(rig: Rig) -> None:
