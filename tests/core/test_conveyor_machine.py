@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from ombak.core.conveyor import manifests, plan
 from ombak.core.conveyor.decide import decide
 from ombak.core.conveyor.memory import HubMemory
+from ombak.core.conveyor.merge import merge
 from ombak.core.conveyor.snapshot import JobState
 from ombak.core.overrides.facts import OverrideFacts
 from support.conveyor import hours, override, push, region, spec, stage, version_of, world
@@ -33,17 +34,27 @@ MIXED = {
 
 def stages(scope: str, policy: str) -> list[dict[str, Any]]:
     """Four stages, of which the third takes its regions in turn and tests them, and the last what is left over."""
+    gamma = {"maxParallel": 1, "revertScope": scope, "tests": [MIXED], "zones": ["b", "a"]}
     return [
-        stage("alpha", "a-1", phase="PreProd"),
+        stage("alpha", "a-1", phase="PreProd", zones=["*"]),
         stage("beta", "b-1", maxParallel=1),
-        stage("gamma", regions={"matchLabels": {"wave": "c"}}, maxParallel=1, revertScope=scope, tests=[MIXED]),
+        stage("gamma", regions={"matchLabels": {"wave": "c"}}, **gamma),
         stage("rest", regions="Unplaced", onRegionUnreachable=policy),
     ]
 
 
+ZONES = {"a": ("a", "b", "c"), "c": ("a", "b")}
+SLIPS: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"zones": ["zz"]}, "spec.stages[alpha].zones"),
+    ({"regions": {"names": ["nowhere"]}}, "nowhere"),
+    ({"namespace": "kube-system"}, "spec.allow.into"),
+)
+"""What somebody writes into the first stage by mistake, and what the wait for it names."""
+
+
 def some_region(name: str) -> Any:
-    """A region with the label of its wave."""
-    return region(name, labels={"wave": name[0]})
+    """A region with the label of its wave, and the zones of that."""
+    return region(name, labels={"wave": name[0]}, zones=ZONES.get(name[0], ()))
 
 
 class Conveyor(RuleBasedStateMachine):
@@ -71,8 +82,8 @@ class Conveyor(RuleBasedStateMachine):
     )
     def begin(self, scope: str, policy: str, failing: frozenset[str]) -> None:
         """Begin with the first version everywhere."""
-        self.failing = failing
-        self.w = world(spec("v1", stages(scope, policy)), [some_region(n) for n in NAMES], ill=self.ill)
+        self.failing, self.stages = failing, stages(scope, policy)
+        self.w = world(spec("v1", list(self.stages)), [some_region(n) for n in NAMES], ill=self.ill)
         self.w.test = self.test
         self.w.run(self.w.now + hours(12))
 
@@ -132,6 +143,32 @@ class Conveyor(RuleBasedStateMachine):
         problem = "" if self.w.pipeline.problem else "spec.stages: they are all wrong; write others"
         self.w.pipeline = dataclasses.replace(self.w.pipeline, problem=problem)
 
+    @rule(slip=st.sampled_from(SLIPS))
+    def is_misplaced(self, slip: tuple[dict[str, Any], str]) -> None:
+        """Somebody writes a stage that leads nowhere, or not where it should."""
+        alpha, *rest = self.stages
+        self.w.pipeline = dataclasses.replace(
+            self.w.pipeline, spec={**self.w.pipeline.spec, "stages": [alpha | slip[0], *rest]}
+        )
+
+    @rule()
+    def is_placed_again(self) -> None:
+        """It is corrected."""
+        self.w.pipeline = dataclasses.replace(
+            self.w.pipeline, spec={**self.w.pipeline.spec, "stages": list(self.stages)}
+        )
+
+    @rule(tag=st.sampled_from(TAGS))
+    def takes_the_name(self, tag: str) -> None:
+        """Somebody makes an object under the name of a version that was not delivered yet, or deletes it."""
+        found = self.w.artifacts.get(version_of(tag))
+        if found is None:
+            some = next(iter(self.w.artifacts.values()))
+            taken = dataclasses.replace(some, version=version_of(tag), is_ours=False, rejection=None, sequence=0)
+            self.w.artifacts[version_of(tag)] = taken
+        elif not found.is_ours:
+            del self.w.artifacts[version_of(tag)]
+
     @rule(
         tag=st.sampled_from(TAGS),
         lasts=st.sampled_from([timedelta(minutes=30), hours(3), hours(20)]),
@@ -190,8 +227,23 @@ class Conveyor(RuleBasedStateMachine):
             assert wait.who, wait
             assert wait.command.startswith("kubectl "), wait
             assert wait.since <= self.w.now, wait
+        self.check_slips(made)
         self.check_lane(s.memory, made, rejected)
         return made
+
+    def check_slips(self, made: plan.HubPlan) -> None:
+        """What cannot be queued says so, with the field, and starts nothing anew."""
+        alpha = self.w.pipeline.spec["stages"][0]
+        told = next((told for slip, told in SLIPS if slip.items() <= alpha.items()), "")
+        waits = {wait.key: wait for wait in made.waits}
+        if told and not self.w.pipeline.problem and made.memory.wish != self.wished():
+            assert "placement" in waits, waits
+            assert told in waits["placement"].what
+        assert self.w.pipeline.problem == "" or "spec" in waits
+
+    def wished(self) -> str:
+        """What the Pipeline asks for now, as the memory knows it."""
+        return merge(self.w.pipeline.name, self.w.pipeline.spec, {}).wish
 
     def check_lane(self, before: HubMemory, made: plan.HubPlan, rejected: set[str]) -> None:
         """The version of an Override is never lost, and while it counts no other one enters a stage."""
@@ -214,6 +266,8 @@ class Conveyor(RuleBasedStateMachine):
         version, sequence = told["ombak.dev/version"], int(told["ombak.dev/sequence"])
         assert action.region not in self.w.silent
         assert ("replicas" in action.manifest["spec"]) == (action.resource_version == "")
+        zones = set(self.w.regions[action.region].facts.zones)
+        assert bool(zones) == (set(action.manifest["spec"].get("zones", ())) & zones != set()), action.manifest["spec"]
         runs_there = seen is not None and version in (seen.version, seen.stable)
         assert runs_there or version not in rejected, f"{version} enters {action.region} although it was rejected"
         if seen is not None and sequence < seen.sequence:
@@ -230,6 +284,13 @@ class Conveyor(RuleBasedStateMachine):
         assert len(set(slots)) == len(slots), slots
         places = [ROUTE.index(i.stage) + (not i.is_inside) if i.stage else -1 for i in items]
         assert places == sorted(places, reverse=True), items
+
+    @invariant()
+    def one_zone_at_a_time(self) -> None:
+        """No region has boxes of two of its zones in replacement: none was told to take all of them at once (P6)."""
+        for model in self.w.regions.values() if hasattr(self, "w") else ():
+            for rollout in model.rollouts.values():
+                assert len(model.replacing(rollout, self.w.now)) <= 1, (model.facts.name, rollout.manifest["spec"])
 
     @invariant()
     def no_fleet_before_its_test(self) -> None:
@@ -250,7 +311,9 @@ class Conveyor(RuleBasedStateMachine):
         for name in NAMES[:4]:
             if name not in self.w.regions:
                 self.w.add(some_region(name))
-        made = dict(self.w.pipeline.spec) | {"paused": False}
+        for version in [v for v, a in self.w.artifacts.items() if not a.is_ours]:
+            del self.w.artifacts[version]
+        made = dict(self.w.pipeline.spec) | {"paused": False, "stages": list(self.stages)}
         self.w.pipeline = dataclasses.replace(self.w.pipeline, spec=made, problem="")
         last = self.w.run(self.w.now + hours(72))
         self.is_over(last)

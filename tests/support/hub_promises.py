@@ -64,4 +64,4 @@ class Promises:
             assert wait["what"], wait
             assert wait["who"], wait
             assert wait["since"], wait
-            assert wait.get("command") or not wait.get("artifact"), wait
+            assert wait.get("command"), wait

@@ -240,6 +240,17 @@ class RegionModel:
         else:
             r.phase, r.ends_at = "Failed", None
 
+    def replacing(self, r: RolloutModel, now: datetime) -> frozenset[str]:
+        """Return the zones of which boxes are in replacement: without `spec.zones` all of them at once (P6)."""
+        if r.phase != "Rolling" or r.ends_at is None:
+            return frozenset()
+        zones = r.manifest["spec"].get("zones")
+        if not zones:
+            return frozenset(self.facts.zones)
+        lasts = times_of(r.manifest["spec"], self._box, r.replicas).rolling / len(zones)
+        left = max(0, (r.ends_at - now) // lasts) if lasts else 0
+        return frozenset({zones[max(0, len(zones) - 1 - left)]})
+
     def next_at(self) -> datetime | None:
         """When something happens here by itself."""
         return min((r.ends_at for r in self.rollouts.values() if r.ends_at is not None), default=None)
