@@ -9,6 +9,8 @@ CODE := operator tests $(wildcard benchmarks)
 # How many seeded runs `make simulate` plays, and from which seed on.
 RUNS ?= 1000
 SEED ?= 1
+# In how many processes `make test` runs; 0: all tests one after another.
+JOBS ?= 2
 
 # Test processes read the same code again and again, and so does every operator that a test starts: bytecode is kept, even
 # where the environment says otherwise. `make clean` removes it.
@@ -20,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help:
 	@echo 'make demo [KEEP=1]   a good and a bad release on a real control plane, here and now'
 	@echo 'make demo-regions    a hub and three regions: a good version travels, a bad one is stopped (about four minutes)'
-	@echo 'make test            every test, on a real control plane too (about forty minutes on two cores)'
+	@echo 'make test            every test, on a real control plane too, in JOBS=2 processes (half an hour to an hour on two cores)'
 	@echo 'make test-fast       those that need no control plane, without long searches for faults (under a minute)'
 	@echo 'make simulate        many seeded releases with faults, in memory, on all cores; RUNS=1000 SEED=1'
 	@echo 'make bench           requests against targets, CPU and memory, on a real control plane [PEER=binary PEER_CRDS=dir]'
@@ -46,7 +48,8 @@ demo-regions: $(READY)
 	@$(BIN)/ombak demo --regions $(if $(filter-out 0 no false,$(KEEP)),--keep)
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	@$(BIN)/python -c 'from ombak.sandbox import ensure_binaries; ensure_binaries()'
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 test-fast: $(READY)
 	$(BIN)/python -m pytest -m 'not cluster and not breadth' -n 2 --hypothesis-profile=quick

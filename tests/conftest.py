@@ -3,6 +3,7 @@
 import os
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,7 +20,17 @@ settings.register_profile(
 settings.register_profile("quick", settings.get_profile("ombak"), max_examples=20)
 settings.load_profile("ombak")
 
-_kept_logs = pytest.StashKey[str]()
+_kept_logs = pytest.StashKey[list[str]]()
+SHARED = ("region", "lab")
+"""Fixtures of control planes that many modules share."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With `--dist loadgroup` tests of one control plane stay in one process, and others run beside them."""
+    for item in items:
+        if item.get_closest_marker("cluster"):
+            shared = next((name for name in SHARED if name in getattr(item, "fixturenames", ())), None)
+            item.add_marker(pytest.mark.xdist_group(shared or str(item.path)))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -32,14 +43,26 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Says where the logs are when a test failed."""
-    path = config.stash.get(_kept_logs, None)
-    if path:
+    for path in config.stash.get(_kept_logs, []):
         terminalreporter.write_line(f"the control plane's logs are kept in {path}")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Takes over what another process has to say of its logs."""
+    node.config.stash.setdefault(_kept_logs, []).extend(getattr(node, "workeroutput", {}).get("kept_logs", ()))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hands on where the logs are, where this is one of several processes."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["kept_logs"] = session.config.stash.get(_kept_logs, [])
 
 
 @pytest.fixture(scope="session")
 def region(request: pytest.FixtureRequest) -> Iterator[Region]:
-    """One region for the whole session (do not run cluster tests with xdist: every worker would start its own).
+    """One region for the whole session (with xdist only by `--dist loadgroup`: else every worker would start its own).
 
     Tests work in a `namespace` of their own, and start what they stop.
     """
@@ -50,7 +73,7 @@ def region(request: pytest.FixtureRequest) -> Iterator[Region]:
         failed = request.session.testsfailed > 0
         running.stop(keep_logs=failed)
         if failed:
-            request.config.stash[_kept_logs] = str(running.workdir.logs)
+            request.config.stash.setdefault(_kept_logs, []).append(str(running.workdir.logs))
 
 
 @pytest.fixture

@@ -1,9 +1,13 @@
 """The folder of a region: gone with its region, however that ended."""
 
+import fcntl
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from ombak.sandbox import workdir as workdirs
 from ombak.sandbox.workdir import Workdir
 
 
@@ -38,3 +42,17 @@ def test_folder_of_a_killed_owner_is_removed_by_the_next(tmp_path: Path) -> None
     other = Workdir("other", tmp_path)
 
     assert sorted(tmp_path.iterdir()) == sorted([alive.path, other.path])
+
+
+def test_a_folder_that_is_just_being_made_is_no_orphan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process makes its own in the moment before this one is locked."""
+    flock = fcntl.flock
+
+    def late(file: object, how: int) -> None:
+        monkeypatch.setattr(workdirs.fcntl, "flock", flock)
+        Workdir("other", tmp_path).remove()
+        flock(file, how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(workdirs.fcntl, "flock", late)
+
+    assert Workdir("one", tmp_path).logs.exists()

@@ -18,10 +18,12 @@ class Workdir:
         base = parent or Path(tempfile.gettempdir())
         base.mkdir(parents=True, exist_ok=True)
         _remove_orphans(base)
-        self.path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{name}-", dir=base))
+        # Under another name until it is locked: whoever removes orphans at this moment would take it for one.
+        made = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}{name}-", dir=base))
         # The kernel lets go of the lock when we end, however we end.
-        self._lock = (self.path / _IN_USE).open("w")
+        self._lock = (made / _IN_USE).open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self.path = made.rename(made.with_name(made.name.removeprefix(".")))
         self.logs = self.folder("logs")
 
     def folder(self, name: str) -> Path:
