@@ -18,7 +18,7 @@ help:
 	@echo 'make demo-regions    a hub and three regions: a good version travels, a bad one is stopped (about four minutes)'
 	@echo 'make test            every test, on a real control plane too (about forty minutes on two cores)'
 	@echo 'make test-fast       those that need no control plane, without long searches for faults (a minute)'
-	@echo 'make simulate        many seeded releases with faults, in memory, on all cores; RUNS=1000 SEED=1'
+	@echo 'make simulate        many seeded releases with faults, in a region and from a hub, in memory; RUNS=1000 SEED=1'
 	@echo 'make bench           requests, CPU and memory, measured on a real control plane'
 	@echo 'make lint            style, types, import contract, generated files'
 	@echo 'make generate        write crds/ and docs/reference.md anew'
@@ -49,6 +49,7 @@ test-fast: $(READY)
 
 simulate: $(READY)
 	$(BIN)/python -m ombak.simulation --runs $(RUNS) --seed $(SEED) --jobs 0
+	$(BIN)/python -m ombak.simulation --scenario regions --engine quick --runs $(RUNS) --seed $(SEED) --jobs 0
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
