@@ -6,8 +6,9 @@ PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 BIN := .venv/bin
 READY := .venv/.ready
 CODE := operator tests $(wildcard benchmarks)
-# How many seeded runs `make simulate` plays, and from which seed on.
+# How many seeded runs `make simulate` plays of one region, and of a hub with several; and from which seed on.
 RUNS ?= 1000
+WORLDS ?= 200
 SEED ?= 1
 
 .PHONY: help demo demo-regions test test-fast simulate bench lint generate clean
@@ -18,7 +19,7 @@ help:
 	@echo 'make demo-regions    a hub and three regions: a good version travels, a bad one is stopped (about four minutes)'
 	@echo 'make test            every test, on a real control plane too (about forty minutes on two cores)'
 	@echo 'make test-fast       those that need no control plane, without long searches for faults (a minute)'
-	@echo 'make simulate        many seeded releases with faults, in a region and from a hub, in memory; RUNS=1000 SEED=1'
+	@echo 'make simulate        many seeded releases with faults, in a region and from a hub, in memory; RUNS=1000 WORLDS=200 SEED=1'
 	@echo 'make bench           requests, CPU and memory, measured on a real control plane'
 	@echo 'make lint            style, types, import contract, generated files'
 	@echo 'make generate        write crds/ and docs/reference.md anew'
@@ -49,7 +50,7 @@ test-fast: $(READY)
 
 simulate: $(READY)
 	$(BIN)/python -m ombak.simulation --runs $(RUNS) --seed $(SEED) --jobs 0
-	$(BIN)/python -m ombak.simulation --scenario regions --engine quick --runs $(RUNS) --seed $(SEED) --jobs 0
+	$(BIN)/python -m ombak.simulation --scenario regions --engine quick --runs $(WORLDS) --seed $(SEED) --jobs 0
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
