@@ -275,3 +275,31 @@ def test_a_zone_that_is_down_serves_nothing_until_it_is_back() -> None:
     agenda.run_until(30)
 
     assert (away, region.available()) == (0, 2)
+
+
+def test_an_apply_takes_back_only_what_it_said_before_and_never_the_size(server: Server) -> None:
+    """As the API server does for the one manager who applies: what others set beside it stays; a template is whole."""
+    made: Object = {"metadata": {"name": "web", "annotations": {"a": "1"}}, "spec": {"replicas": 3, "x": 1, "y": 1}}
+    made["spec"]["template"] = {"labels": {"v": "1"}}
+    server.apply("hub", kinds.ROLLOUTS, "shop", made)
+    hand: Object = {"spec": {"paused": True, "replicas": 7, "template": {"hand": "made"}}}
+    hand["metadata"] = {"annotations": {"b": "2"}}
+    server.patch("kubectl", kinds.ROLLOUTS, "shop", "web", hand)
+    said: Object = {"metadata": {"name": "web"}, "spec": {"x": 2, "template": {"labels": {"v": "2"}}}}
+    found = server.apply("hub", kinds.ROLLOUTS, "shop", said)
+
+    assert found["spec"] == {"replicas": 7, "x": 2, "paused": True, "template": {"labels": {"v": "2"}}}
+    assert found["metadata"]["annotations"] == {"b": "2"}
+
+
+def test_an_apply_is_conditional_on_what_was_seen(server: Server) -> None:
+    """Another version is a conflict; one that is gone is not made anew without its size."""
+    live = server.apply("hub", kinds.ROLLOUTS, "shop", {"metadata": {"name": "web"}, "spec": {"replicas": 3}})
+    seen = {"uid": live["metadata"]["uid"], "resourceVersion": live["metadata"]["resourceVersion"]}
+    body: Object = {"metadata": {"name": "web", **seen}, "spec": {"x": 1}}
+    server.apply("hub", kinds.ROLLOUTS, "shop", body)
+    with pytest.raises(Conflict):
+        server.apply("hub", kinds.ROLLOUTS, "shop", body)
+    server.delete("kubectl", kinds.ROLLOUTS, "shop", "web")
+    with pytest.raises(NotFound):
+        server.apply("hub", kinds.ROLLOUTS, "shop", body)

@@ -1,1 +1,2 @@
-"""An in-memory region behind the operator's own ports, with seeded faults and with monitors of every promise."""
+"""Regions in memory behind the operator's own ports, alone or under a hub, with seeded faults and monitors of every
+promise."""

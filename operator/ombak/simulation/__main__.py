@@ -5,9 +5,8 @@ import sys
 
 import click
 
-from ombak.simulation.batches import ENGINES, batch, one, replay
+from ombak.simulation.batches import ENGINES, SCENARIOS, batch, one, replay
 from ombak.simulation.run import Outcome
-from ombak.simulation.scenarios import names
 
 _SHOWN = 20
 
@@ -24,13 +23,14 @@ def _summary(outcomes: list[Outcome], engine: str) -> None:
 
 @click.command()
 @click.option("--seed", type=int, default=1, show_default=True, help="The seed (the first one with --runs).")
-@click.option("--scenario", "name", type=click.Choice(names()), default="chaos", show_default=True)
+@click.option("--scenario", "name", type=click.Choice(SCENARIOS), default="chaos", show_default=True)
 @click.option(
     "--engine",
     type=click.Choice(sorted(ENGINES)),
     default="loop",
     show_default=True,
-    help="loop: event loop, work queue, calls that take time; quick: none of these, many times as fast.",
+    help="loop: event loop, work queue, calls that take time; quick: none of these, many times as fast "
+    "(with --scenario regions this is about the operators of the regions: the hub always has them).",
 )
 @click.option("--trace", is_flag=True, help="Show all that happened.")
 @click.option("--runs", type=int, default=0, help="Run so many seeds and sum up.")
@@ -38,7 +38,7 @@ def _summary(outcomes: list[Outcome], engine: str) -> None:
     "--jobs", type=click.IntRange(0), default=1, show_default=True, help="Processes for --runs; 0: all cores."
 )
 def main(seed: int, name: str, engine: str, trace: bool, runs: int, jobs: int) -> None:
-    """Simulate a region, its people and its faults under all promises of the design; exits 1 if one broke."""
+    """Simulate a region, or a hub with several, with people and faults under all promises; exits 1 if one broke."""
     if runs:
         outcomes = batch(name, range(seed, seed + runs), engine, jobs)
         _summary(outcomes, engine)

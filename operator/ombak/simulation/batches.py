@@ -6,10 +6,12 @@ import os
 
 import structlog
 
+from ombak.simulation.hub.run import WORLD, world_run
 from ombak.simulation.run import Outcome, loop_run, quick_run
-from ombak.simulation.scenarios import scenario
+from ombak.simulation.scenarios import names, scenario
 
 _CHUNK = 8
+SCENARIOS = [*names(), WORLD]
 ENGINES = {"quick": quick_run, "loop": loop_run}
 
 
@@ -18,7 +20,7 @@ def one(name: str, seed: int, engine: str) -> Outcome:
     before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
-        return ENGINES[engine](scenario(name, seed), seed)
+        return world_run(seed, engine) if name == WORLD else ENGINES[engine](scenario(name, seed), seed)
     finally:
         structlog.configure(**before)
 

@@ -106,19 +106,21 @@ def _releases(rng: random.Random, events: list[Event]) -> list[tuple[str, Behavi
     return versions
 
 
+def calm(stage: Stage) -> None:
+    """End every trouble of a region."""
+    for kind in ("calls", "crash", "watch"):
+        faultless(kind)(stage)
+    stage.second(False)
+    stage.region.health.is_answering = True
+    stage.region.health.store(True)
+    stage.region.health.ambient.clear()
+    stage.region.health.look()
+    for zone in ("", "a", "b", "c"):
+        stage.region.kubelets.set_down(zone, False)
+
+
 def _put_right(rng: random.Random, versions: list[tuple[str, Behaviour]]) -> list[Event]:
     """End every trouble, and sometimes ask for one more good version."""
-
-    def calm(stage: Stage) -> None:
-        for kind in ("calls", "crash", "watch"):
-            faultless(kind)(stage)
-        stage.second(False)
-        stage.region.health.is_answering = True
-        stage.region.health.store(True)
-        stage.region.health.ambient.clear()
-        stage.region.health.look()
-        for zone in ("", "a", "b", "c"):
-            stage.region.kubelets.set_down(zone, False)
 
     events = [
         act(CALM_AT, "all is calm", calm),

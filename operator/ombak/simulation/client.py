@@ -152,12 +152,16 @@ class ServerClient(abc.ABC):
 class SimulatedClient(ServerClient):
     """One whose requests are slow, refused, lost, or its last ones ever."""
 
-    def __init__(self, wire: Wire) -> None:
-        super().__init__()
+    def __init__(self, wire: Wire, by: str = OPERATOR) -> None:
+        super().__init__(by)
         self._wire = wire
 
     def _pods(self, selector: str) -> list[Object]:
         return self._wire.pods(selector)
+
+    async def log(self, namespace: str, pod: str, container: str, *, lines: int, most: int) -> str:  # noqa: ARG002 - the port's
+        """Return nothing: the containers of a simulation write no log."""
+        return ""
 
     async def _call(self, request: Request, effect: Callable[[Server], Object]) -> Object:
         """Travel there, take effect, travel back; each part may fail."""

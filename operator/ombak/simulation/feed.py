@@ -5,12 +5,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from ombak.core import naming
+from ombak.core.conveyor import manifests
 from ombak.runtime.kube_port import Object
 from ombak.runtime.store import Key, Store, Stored
 from ombak.simulation.agenda import Timeline
 from ombak.simulation.faults import RESYNC_AFTER, Faults
 from ombak.simulation.gatekeeping import GATES
 from ombak.simulation.server import Server
+
+_WHOLE = ("Rollout", "Pipeline", "Region", "Override", *GATES)
 
 
 class Feed:
@@ -71,5 +74,6 @@ class Feed:
 
 
 def _is_watched(kind: str, obj: Object) -> bool:
-    """Workloads are watched by the label that says whose they are."""
-    return kind in ("Rollout", *GATES) or naming.ROLLOUT in (obj["metadata"].get("labels") or {})
+    """Workloads and versions are watched by the label that says whose they are."""
+    labels = obj["metadata"].get("labels") or {}
+    return kind in _WHOLE or naming.ROLLOUT in labels or manifests.PIPELINE in labels

@@ -29,6 +29,20 @@ def merged(target: Any, patch: Any) -> Any:
     return made
 
 
+def applied(live: Any, before: Any, wanted: Any) -> Any:
+    """Return a JSON value after an apply of `wanted` by the one who applied `before`; lists are taken whole."""
+    if not isinstance(live, dict) or not isinstance(wanted, dict):
+        return clone(wanted)
+    known = before if isinstance(before, dict) else {}
+    made = {}
+    for name, value in live.items():
+        if name in wanted or name not in known:
+            made[name] = value
+        elif isinstance(value, dict) and (left := applied(value, known[name], {})):
+            made[name] = left
+    return made | {name: applied(live.get(name), known.get(name), value) for name, value in wanted.items()}
+
+
 def _parts(value: Any) -> dict[str, Any] | None:
     """Return the children of a value by their names in `fieldsV1`, None for a leaf; lists are maps by `name`."""
     if isinstance(value, dict):

@@ -50,6 +50,8 @@ class Health:
         """Alarms that something outside of the Rollout makes breach."""
         self.is_answering = True
         """Prometheus can be reached."""
+        self.is_cured = False
+        """No box does harm any more, of whatever version."""
         self._lost: list[tuple[float, float]] = []
         self._loses_since: float | None = None
         self.read_at: dict[str, Evaluation] = {}
@@ -75,7 +77,7 @@ class Health:
     def _bad(self, name: str, now: float) -> set[str]:
         serving: dict[str, int] = {}
         found: set[str] = set()
-        for pod in self._kubelets.pods.values():
+        for pod in self._kubelets.pods.values() if not self.is_cured else ():
             how = pod.behaviour
             if not pod.is_ready or now < self._kubelets.first_served[pod.artifact] + how.burns_after:
                 continue

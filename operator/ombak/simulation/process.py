@@ -40,7 +40,9 @@ class Machine:
         return agenda.at(self.timeline.time() + self.skew)
 
 
-class _Clock:
+class MachineClock:
+    """The clocks of one process: the wall clock of its machine, and one that began with it."""
+
     def __init__(self, machine: Machine, boot: float) -> None:
         self._machine, self._boot = machine, boot
 
@@ -74,7 +76,7 @@ class Process:
             deployments=Store(decode_workload, owner=owner_of, on_event=self._add),
             replica_sets=Store(decode_workload, owner=owner_of, on_event=self._add),
         )
-        clock = _Clock(machine, rng.uniform(0, 1e6))
+        clock = MachineClock(machine, rng.uniform(0, 1e6))
         self.alarms = SimulatedAlarms(region.health, region.rule, clock, region.timeline, self._add)
         self._wire = Wire(
             server=region.server,

@@ -9,7 +9,7 @@ from ombak.core import naming
 from ombak.runtime.kube_port import AlreadyExists, ApiError, Conflict, Invalid, Kind, NotFound, Object
 from ombak.simulation import agenda
 from ombak.simulation.agenda import Timeline
-from ombak.simulation.fields import Path, changed, clone, fields_v1, has, merged
+from ombak.simulation.fields import Path, applied, changed, clone, fields_v1, has, merged
 
 Listener = Callable[[str, str, Object], None]
 """Gets kind, type of the event, and the object as it is now."""
@@ -17,7 +17,12 @@ Write = Callable[[str, str, Object | None, Object | None], None]
 """Gets the writer, the kind, and the object before and after."""
 REFUSED = "sim.ombak.dev/refused"
 """An annotation of a template that the server refuses; its value is the message."""
-WITH_STATUS = ("Rollout", "Artifact", "Deployment", "ReplicaSet", "Window", "Blocker", "ClusterBlocker", "Override")
+WITH_STATUS = (
+    *("Rollout", "Artifact", "Pipeline", "Region", "Deployment", "ReplicaSet", "Job"),
+    *("Window", "Blocker", "ClusterBlocker", "Override"),
+)
+APPLIED = ("Rollout", "Service", "ConfigMap", "Alarm")
+"""Kinds of which it is kept what was applied last, so that what is no longer applied goes."""
 
 
 class Server:
@@ -27,6 +32,8 @@ class Server:
         self._timeline = timeline
         self._objects: dict[str, dict[tuple[str, str], Object]] = {}
         self._managers: dict[str, dict[str, set[Path]]] = {}
+        self._applied: dict[str, Object] = {}
+        """By uid: what was created or applied, without the size."""
         self._uids = itertools.count(1)
         self.revision = 100
         self.listeners: list[Listener] = []
@@ -66,8 +73,31 @@ class Server:
         }
         if dry_run:
             return dict(made)
+        if kind.kind in APPLIED:
+            self._applied[made["metadata"]["uid"]] = _without_size(body)
         self._store(by, kind.kind, None, made)
         return dict(made)
+
+    def apply(self, by: str, kind: Kind, namespace: str, body: Object) -> Object:
+        """Make what the body says true, for the one who alone applies here; raises `Conflict` or `NotFound`.
+
+        What it said last time and says no more goes, what others set beside it stays, and so does the size.
+        """
+        wanted = dict(body["metadata"])
+        uid, version = wanted.pop("uid", ""), wanted.pop("resourceVersion", "")
+        if not uid and self.find(kind.kind, namespace, wanted["name"]) is None:
+            return self.create(by, kind, namespace, body)
+        old = self.get(kind, namespace, wanted["name"])
+        meta = old["metadata"]
+        if (uid and uid != meta["uid"]) or (version and version != meta["resourceVersion"]):
+            raise Conflict(409, "Conflict", f'{kind.plural} "{wanted["name"]}": the object has been modified')
+        said = clone({**body, "metadata": wanted})
+        self._check(kind, said)
+        made = applied(old, self._applied.get(meta["uid"], {}), said)
+        if "template" in said.get("spec", {}):
+            made["spec"]["template"] = said["spec"]["template"]  # atomic
+        self._applied[meta["uid"]] = _without_size(said)
+        return self._update(by, kind, old, made)
 
     def _check(self, kind: Kind, body: Object) -> None:
         template = (body.get("spec") or {}).get("template") or {}
@@ -180,6 +210,11 @@ class Server:
             monitor(by, kind, old, None if event == "DELETED" else made)
         for listener in list(self.listeners):
             listener(kind, event, made)
+
+
+def _without_size(body: Object) -> Object:
+    spec = {name: value for name, value in (body.get("spec") or {}).items() if name != "replicas"}
+    return {**body, "spec": spec}
 
 
 def behaviour_text(template: Object, name: str) -> Any:
