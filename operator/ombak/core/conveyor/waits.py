@@ -88,7 +88,8 @@ def unreachable(target: Target) -> Held:
     """Return the wait for a region that does not answer."""
     region = target.region
     last = f", last heard of at {region.last_contact:%Y-%m-%d %H:%M:%S}Z" if region.last_contact else ""
-    what = f"Region {region.name} to answer: it cannot be reached{last}"
+    why = f" ({region.refusal})" if region.refusal else ""
+    what = f"Region {region.name} to answer: it cannot be reached{why}{last}"
     who = "whoever runs that cluster; or set onRegionUnreachable: Skip"
     return held("unreachable", what, who, f"kubectl describe omreg {region.name}")
 
