@@ -1,9 +1,15 @@
 """The folder of a region: gone with its region, however that ended."""
 
+import fcntl
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO, Any
 
+import pytest
+
+from ombak.sandbox import workdir as module
 from ombak.sandbox.workdir import Workdir
 
 
@@ -38,3 +44,22 @@ def test_folder_of_a_killed_owner_is_removed_by_the_next(tmp_path: Path) -> None
     other = Workdir("other", tmp_path)
 
     assert sorted(tmp_path.iterdir()) == sorted([alive.path, other.path])
+
+
+def test_a_folder_that_is_made_at_this_moment_is_nobodys_orphan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regions that start at the same time do not remove each other's folders before they are locked."""
+    locks: Callable[[IO[Any], int], None] = fcntl.flock
+
+    def late(file: IO[Any], operation: int) -> None:
+        if operation == fcntl.LOCK_EX:
+            monkeypatch.setattr(fcntl, "flock", locks)
+            module._remove_orphans(tmp_path)
+        locks(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    made = Workdir("one", tmp_path)
+
+    assert made.logs.is_dir()
+    made.remove()

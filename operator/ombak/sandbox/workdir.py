@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 _PREFIX = "ombak-sandbox-"
+_UNLOCKED = f".{_PREFIX}"
 _IN_USE = "in-use"
 _KEPT = "logs-are-kept"
 
@@ -18,10 +19,12 @@ class Workdir:
         base = parent or Path(tempfile.gettempdir())
         base.mkdir(parents=True, exist_ok=True)
         _remove_orphans(base)
-        self.path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{name}-", dir=base))
+        # Under another name until it is locked: whoever starts at this moment would take it for an orphan.
+        made = Path(tempfile.mkdtemp(prefix=f"{_UNLOCKED}{name}-", dir=base))
         # The kernel lets go of the lock when we end, however we end.
-        self._lock = (self.path / _IN_USE).open("w")
+        self._lock = (made / _IN_USE).open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self.path = made.rename(base / f"{_PREFIX}{made.name.removeprefix(_UNLOCKED)}")
         self.logs = self.folder("logs")
 
     def folder(self, name: str) -> Path:
