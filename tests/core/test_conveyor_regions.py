@@ -53,6 +53,17 @@ def test_a_silent_region_holds_its_stage_and_says_so() -> None:
     assert set(running(w).values()) == {V2}
 
 
+def test_a_region_that_refuses_the_hub_is_told_apart_from_a_silent_one() -> None:
+    """Whoever reads the wait knows that it is the credentials, not the network."""
+    w = small()
+    w.silent.add("p-2")
+    w.regions["p-2"].facts = dataclasses.replace(w.regions["p-2"].facts, refusal="Unauthorized")
+    push(w, "v2")
+    last = w.run(w.now + hours(6))
+
+    assert "Region p-2 to answer: it cannot be reached (Unauthorized), last" in wait_of(last, "Unreachable").what
+
+
 def test_a_silent_region_may_be_passed_over_with_a_record_and_catches_up() -> None:
     """Only after `skip_after`, and what was passed over is remembered."""
     w = small(onRegionUnreachable="Skip")

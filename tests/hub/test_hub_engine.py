@@ -12,6 +12,7 @@ from ombak.core.conveyor.snapshot import JobState
 from ombak.runtime import kinds
 from ombak.runtime.hub import reconcile
 from ombak.runtime.kube_port import Object
+from ombak.runtime.regions import Reach
 from support import conveyor
 from support.hub_rig import KEY, NAME, NAMESPACE, USER, HubRig, in_virtual_time, spec, stage, three_stages
 
@@ -96,6 +97,23 @@ async def test_a_region_that_is_down_is_waited_for_with_a_command_and_comes_back
         assert rig.condition("Ready")["status"] == "Unknown"
         assert rig.condition("Applied")["status"] == "True"
         rig["p-2"].is_down = False
+        await rig.delivered("v2")
+
+
+@in_virtual_time
+async def test_a_region_that_refuses_the_credentials_says_so_where_the_change_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever reads the Pipeline need not look at the Region to know that it is not the network."""
+    async with HubRig(OF_SMALL).running() as rig:
+        await small(rig)
+        found = rig["p-2"]
+        with monkeypatch.context() as closed:
+            closed.setattr(found, "look", lambda: None)
+            found.contact = found.contact.turned(Reach.NO, "Unauthorized", "they ended", found.contact.since)
+            rig.push("v2")
+            await rig.until(lambda: any("cannot be reached (Unauthorized)" in w["what"] for w in rig.waits()))
+            assert rig.condition("Ready")["status"] == "Unknown"
         await rig.delivered("v2")
 
 

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from ombak.sandbox import Region
 from support.faultproxy import FaultProxy
-from support.hub_planes import World
 from support.region_planes import kubeconfig_of, token_of, write_secret
+
+
+class HubAndRegions(Protocol):
+    """A hub, and the regions that it has a Secret for, each by its own name."""
+
+    @property
+    def hub(self) -> Region: ...
+
+    @property
+    def regions(self) -> Sequence[Region]: ...
 
 
 class Tally:
@@ -57,7 +67,7 @@ class CountingProxy(FaultProxy):
 
 
 @contextmanager
-def proxied(world: World, folder: Path, tally: Tally) -> Iterator[Path]:
+def proxied(world: HubAndRegions, folder: Path, tally: Tally) -> Iterator[Path]:
     """All ways of the hub lead through proxies; gives the kubeconfig of its own cluster."""
     tokens = {region.name: token_of(region) for region in world.regions}
     with ExitStack() as stack:

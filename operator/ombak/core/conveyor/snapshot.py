@@ -36,6 +36,8 @@ class RegionFacts:
     reachable: bool | None = None
     last_contact: datetime | None = None
     """By the hub's own clock."""
+    refusal: str = ""
+    """In one word why it is closed to the hub, where that is certain; empty where it only does not answer."""
     silence: str = ""
     """Why nobody works there, as far as the hub can tell; empty while its operator gives signs of life."""
     time_zone: str = ""

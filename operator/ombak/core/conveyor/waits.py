@@ -98,7 +98,8 @@ def deserted(target: Target) -> Held:
 
 def _silent(region: RegionFacts) -> str:
     last = f", last heard of at {region.last_contact:%Y-%m-%d %H:%M:%S}Z" if region.last_contact else ""
-    return f"Region {region.name} to answer: it cannot be reached{last}"
+    why = f" ({region.refusal})" if region.refusal else ""
+    return f"Region {region.name} to answer: it cannot be reached{why}{last}"
 
 
 def unwritten(target: Target, version: str, why: str) -> Held:

@@ -70,7 +70,6 @@ class TeamAlarmGate:
         unknown = [each for each in self.alarms if not (each.is_ok or each.is_alarm)]
         return _held(UNKNOWN, "to be known", "whoever runs that region or owns the alarm", unknown) if unknown else None
 
-
     def _is_passed(self, alarm: PlacedAlarm, context: Context) -> bool:
         names = {f"{alarm.namespace}/{alarm.name}"} | ({alarm.name} if alarm.namespace == context.namespace else set())
         return bool(names & self.passed)

@@ -23,7 +23,7 @@ from ombak.runtime.gate_book import GateBook
 from ombak.runtime.hub.gating import Gating
 from ombak.runtime.hub.records import HubArtifactRecord, PipelineRecord
 from ombak.runtime.region_records import RegionArtifact, RegionRecord, RegionRollout, floors_of
-from ombak.runtime.regions import Contact, Regions, RegionView
+from ombak.runtime.regions import Contact, Reach, Regions, RegionView
 from ombak.runtime.store import Key, Store
 
 LOOKS_FIRST = timedelta(minutes=5)
@@ -106,6 +106,7 @@ class Observer:
         return dataclasses.replace(
             self._told(record) if record is not None else RegionFacts(name),
             reachable=None if is_new and not is_reached else is_reached,
+            refusal=contact.reason if contact is not None and contact.reach is Reach.NO else "",
             silence=contact.operator.message if contact is not None and contact.operator.lives is False else "",
             last_contact=_last_contact(record, contact, unheard),
         )
