@@ -57,6 +57,14 @@ class LinkedRegions:
         """See `Regions.patch`."""
         return self._noted(region, kind, await self.client(region).patch(kind, namespace, name, patch))
 
+    def names_config(self, region: str, namespace: str, name: str) -> bool:  # noqa: ARG002 - the port's
+        """Return that it does: no ConfigMap travels in a simulation, so none may be taken away."""
+        return True
+
+    async def delete(self, region: str, kind: Kind, namespace: str, name: str, resource_version: str) -> None:
+        """See `Regions.delete`."""
+        await self.client(region).delete(kind, namespace, name, resource_version=resource_version)
+
     def _link(self, region: str) -> Link:
         found = self._links.get(region)
         if found is None:
