@@ -14,7 +14,6 @@ from ombak.runtime.metrics_port import QueryError, QueryErrorKind, Store
 NOW = datetime.now(UTC).replace(microsecond=0)
 LONG_AGO = NOW - timedelta(days=3)
 MAX = 2**63 - 1
-FRESH = prometheus_store._FRESH
 
 
 class Told:
@@ -93,17 +92,6 @@ async def test_many_answers_at_a_time_share_a_question(
     monkeypatch.setattr(prometheus_store, "_FRESH", 30.0)
     for _ in range(3):
         await asyncio.gather(*(watch.known() for _ in range(100)))
-    assert told.asked.count("status/runtimeinfo") == 1
-
-
-async def test_a_process_is_asked_for_once_a_second(
-    told: Told, watch: StoreWatch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """For every question it gathers all numbers of its own."""
-    monkeypatch.setattr(prometheus_store, "_FRESH", FRESH)
-    for _ in range(12):
-        await watch.known()
-        await asyncio.sleep(0.05)
     assert told.asked.count("status/runtimeinfo") == 1
 
 

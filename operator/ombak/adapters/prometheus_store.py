@@ -16,8 +16,8 @@ from typing import Any
 from ombak.adapters.prometheus_answers import read_oldest_sample, read_scrape_interval, read_start_time
 from ombak.runtime.metrics_port import Store
 
-_FRESH = 1.0
-"""Seconds; no Prometheus ends, starts, reads its log and answers again within that time."""
+_FRESH = 0.25
+"""Seconds; no Prometheus ends, starts and answers again within that time. Within one second a small one does."""
 _ASK_AGAIN = 600.0
 _PATIENCE = 1.0
 """Seconds between two looks into a store that is new."""
