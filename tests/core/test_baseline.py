@@ -11,8 +11,9 @@ from ombak.api.rollout import Phase
 from ombak.core import baseline
 from ombak.core.decide import decide
 from ombak.core.memory import Ledger, Memory, Mode, Position, Release, Step, dump_memory, load_memory
+from ombak.core.news import is_urgent
 from ombak.core.plan import Plan, RecordRejected
-from ombak.core.report import is_urgent, report
+from ombak.core.report import report
 from ombak.core.snapshot import Snapshot, TemplateCheck
 from ombak.simulation import pure
 from support.snapshots import (

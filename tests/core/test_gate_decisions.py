@@ -24,8 +24,9 @@ from ombak.core.gates.gate import Context, Moment
 from ombak.core.gates.horizon import detection_horizon
 from ombak.core.gates.windows import WindowView
 from ombak.core.memory import Ledger, Memory, Mode, Queued, Release, dump_memory, load_memory
+from ombak.core.news import is_stale
 from ombak.core.plan import Plan
-from ombak.core.report import is_stale, report
+from ombak.core.report import report
 from ombak.core.snapshot import Snapshot, TemplateCheck
 from support.snapshots import (
     ALARM,

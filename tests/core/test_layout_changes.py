@@ -15,7 +15,8 @@ from ombak.core.converge import asked_of, serving_all
 from ombak.core.decide import decide
 from ombak.core.layout import Segment
 from ombak.core.memory import Memory, Mode, Position, Release
-from ombak.core.report import is_urgent, report
+from ombak.core.news import is_urgent
+from ombak.core.report import report
 from ombak.core.snapshot import TemplateCheck
 from ombak.simulation import pure
 from support.effort import examples

@@ -25,10 +25,11 @@ from ombak.core.gates.compile import compile_window
 from ombak.core.gates.facts import GateFacts
 from ombak.core.gates.windows import WindowView
 from ombak.core.memory import Ledger, Memory, Mode, Release
+from ombak.core.news import is_urgent
 from ombak.core.overrides.effective import effective, shortened
 from ombak.core.overrides.view import Shortened
 from ombak.core.plan import Plan
-from ombak.core.report import is_urgent, report
+from ombak.core.report import report
 from ombak.core.snapshot import Snapshot, TemplateCheck
 from ombak.simulation import pure
 from support.overrides import approved, gates, override

@@ -10,7 +10,8 @@ from ombak.core import sight
 from ombak.core.advance import new_step
 from ombak.core.decide import decide
 from ombak.core.memory import ZERO, Memory, Mode, Position, Release, Reverting, Step
-from ombak.core.report import is_stale, report
+from ombak.core.news import is_stale
+from ombak.core.report import report
 from ombak.core.snapshot import Snapshot
 from ombak.runtime.reconcile import RECHECK_AFTER
 from support.snapshots import NOW, POLL, artifact, changed, fleet, id_of, later, one_box, snapshot, spec

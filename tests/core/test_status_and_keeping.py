@@ -9,8 +9,9 @@ import pytest
 from ombak.api.rollout import Phase, RolloutStatus
 from ombak.core.decide import decide
 from ombak.core.memory import Ledger, Memory, Mode, Position, Release, Step, Wait, dump_memory, load_memory, rebased
+from ombak.core.news import is_stale, is_urgent
 from ombak.core.plan import Adopt, ClearCommand, Delete, Prepare
-from ombak.core.report import is_stale, is_urgent, report
+from ombak.core.report import report
 from ombak.core.retention import KEPT, leftovers
 from ombak.core.snapshot import Snapshot
 from support.snapshots import (

@@ -10,7 +10,8 @@ from ombak.core import manifests, naming, plan
 from ombak.core.identity import digest_of
 from ombak.core.plan import Action
 from ombak.runtime import kinds
-from ombak.runtime.apply import Refused, in_users_words
+from ombak.runtime.apply import Refused
+from ombak.runtime.dry_run import in_users_words
 from ombak.runtime.kube_port import AlreadyExists, ApiError, Conflict, Kind, NotFound, Object, Unreachable
 from ombak.runtime.store import Store
 from support.bench import Bench

@@ -7,7 +7,8 @@ import pytest
 from ombak.core import plan
 from ombak.core.snapshot import TemplateCheck
 from ombak.runtime import kinds
-from ombak.runtime.apply import dry_run, read_live
+from ombak.runtime.apply import read_live
+from ombak.runtime.dry_run import dry_run
 from ombak.runtime.kube_port import ApiError, NotFound, Unreachable
 from ombak.simulation.server import REFUSED
 from support.bench import Bench

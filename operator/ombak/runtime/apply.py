@@ -3,22 +3,20 @@
 import contextlib
 import dataclasses
 import json
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from ombak.core import manifests, naming, plan
+from ombak.core.failures import CONFLICT, Failure
 from ombak.core.ownership import in_the_way
-from ombak.core.report import CONFLICT, Failure
-from ombak.core.snapshot import RolloutView, Snapshot, TemplateCheck
+from ombak.core.snapshot import RolloutView, Snapshot
 from ombak.runtime import drift, kinds
 from ombak.runtime.config_writer import ConfigWriter
 from ombak.runtime.kube_port import (
     AlreadyExists,
     ApiError,
     Conflict,
-    Forbidden,
     Invalid,
     Kind,
     KubeClient,
@@ -32,15 +30,6 @@ from ombak.runtime.records import Meta, RolloutRecord, meta_of
 from ombak.runtime.store import Key, Store
 
 VERDICTS = (plan.RecordStable, plan.RecordRejected, plan.RecordRetry)
-_UNREADABLE = re.compile(r'ReplicaSet in version "[^"]*" cannot be handled as a ReplicaSet: ')
-_GO_FIELD = re.compile(r"json: cannot unmarshal (\w+) into Go struct field \w+\.(spec\.[\w.]+) of type ([\w.*\[\]]+)")
-"""What the API server says of a value of the wrong type, in the words of its own sources."""
-_NOT_THE_TEMPLATE = {
-    "cannot create resource": "whoever gives Ombak its rights (charts/rbac.yaml)",
-    "exceeded quota": "whoever owns the ResourceQuota of the namespace",
-    "is being terminated": "whoever deleted the namespace",
-}
-"""Words of the API server's own refusals, and who can lift them."""
 EARLY = (plan.Prepare, plan.Adopt, plan.CreateArtifact, plan.KeepConfig, *VERDICTS)
 """What is done before the status is written: facts that must be on record before anything moves."""
 
@@ -283,44 +272,6 @@ class Applier:
             store.upsert(await self._create(kinds.REPLICA_SETS, body))
         else:
             store.upsert(await self._replace(kinds.REPLICA_SETS, body, action.resource_version))
-
-
-async def dry_run(client: KubeClient, s: Snapshot, artifact: str) -> TemplateCheck:
-    """Ask the API server about boxes of the wanted template, as one box and as fleet. Raises `ApiError`.
-
-    Both, for policies speak of Deployments or of ReplicaSets, and a version of which only one half may run gets stuck.
-    """
-    rollout = s.rollout
-    asked = (
-        (kinds.DEPLOYMENTS, manifests.one_box(rollout, rollout.pods, artifact, "", 0, surge=False)),
-        (kinds.REPLICA_SETS, manifests.fleet(rollout, rollout.pods, artifact, "", 0)),
-    )
-    for kind, body in asked:
-        probe = body["metadata"]["name"] = f"{body['metadata']['name']}-check"
-        try:
-            await client.create(kind, rollout.namespace, body, dry_run=True)
-        except ApiError as error:
-            if not isinstance(error, Invalid | Forbidden) and error.status != 400:
-                raise
-            return TemplateCheck(artifact, in_users_words(error.message, probe, rollout.name), who=_who_else(error))
-    return TemplateCheck(artifact)
-
-
-def _who_else(error: ApiError) -> str:
-    """Return who can lift a refusal that says nothing about the template; empty where it is the template's."""
-    if not isinstance(error, Forbidden):
-        return ""
-    return next((who for words, who in _NOT_THE_TEMPLATE.items() if words in error.message), "")
-
-
-def in_users_words(message: str, probe: str, rollout: str) -> str:
-    """Return what the API server has against the object of a dry run as said of the Rollout, which the user wrote.
-
-    Fields need no change: the pod template lies at `spec.template` in both.
-    """
-    message = _UNREADABLE.sub("spec.template cannot be read: ", _GO_FIELD.sub(r"\2 is a \1, \3 is wanted", message))
-    message = re.sub(rf'\b[A-Za-z]+\.apps "{re.escape(probe)}"', f'Rollout "{rollout}"', message)
-    return message.replace(probe, rollout)
 
 
 async def read_live(client: KubeClient, stores: Stores, s: Snapshot) -> None:

@@ -3,7 +3,7 @@
 import traceback
 from pathlib import Path
 
-from ombak.core.report import DEFECT, Failure
+from ombak.core.failures import DEFECT, Failure
 from ombak.runtime.store import Key
 
 _PACKAGE = Path(__file__).parents[1]

@@ -7,9 +7,9 @@ from typing import Self
 
 import structlog
 
+from ombak.core.failures import NO_FAILURE, Failure, failure_of
 from ombak.core.memory import Memory, load_memory, rebased
 from ombak.core.plan import Note
-from ombak.core.report import NO_FAILURE, Failure, failure_of
 from ombak.core.snapshot import Proof, TemplateCheck
 from ombak.runtime.config_book import NO_CONFIG, ConfigReading
 from ombak.runtime.drift import Edits

@@ -9,27 +9,19 @@ from ombak.core import keeping
 from ombak.core import plan as plan_of
 from ombak.core.advance import DEADLINE
 from ombak.core.decide import decide
+from ombak.core.failures import NO_FAILURE, REFUSED, TROUBLE, Failure, defective, refused, trouble, unreadable
 from ombak.core.plan import Note, Plan
-from ombak.core.report import (
-    NO_FAILURE,
-    REFUSED,
-    TROUBLE,
-    Failure,
-    defective,
-    refused,
-    trouble,
-    unreadable,
-)
 from ombak.core.snapshot import RolloutView, Snapshot
 from ombak.runtime import kinds, putback
 from ombak.runtime.ailments import Ailments
 from ombak.runtime.alarm_book import AlarmBook
-from ombak.runtime.apply import EARLY, VERDICTS, Applier, Refused, dry_run, read_live
+from ombak.runtime.apply import EARLY, VERDICTS, Applier, Refused, read_live
 from ombak.runtime.backfill import Backfill
 from ombak.runtime.clock import Clock
 from ombak.runtime.config_book import ConfigBook, ConfigReading
 from ombak.runtime.contact import Contact
 from ombak.runtime.defects import Defects
+from ombak.runtime.dry_run import dry_run
 from ombak.runtime.gate_book import GateReader, NoGates
 from ombak.runtime.known import Known
 from ombak.runtime.kube_port import ApiError, Conflict, KubeClient, NotFound

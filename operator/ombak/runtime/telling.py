@@ -6,8 +6,10 @@ from datetime import timedelta
 
 import structlog
 
+from ombak.core.failures import Status
+from ombak.core.news import is_stale, is_urgent
 from ombak.core.plan import Plan
-from ombak.core.report import Status, is_stale, is_urgent, report
+from ombak.core.report import report
 from ombak.core.snapshot import Snapshot
 from ombak.runtime import kinds
 from ombak.runtime.apply import Applier

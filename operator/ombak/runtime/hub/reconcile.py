@@ -12,8 +12,8 @@ from ombak.core.conveyor.decide import decide
 from ombak.core.conveyor.plan import HubPlan
 from ombak.core.conveyor.report import Status, status
 from ombak.core.conveyor.snapshot import HubSnapshot
+from ombak.core.failures import DEFECT
 from ombak.core.plan import Note
-from ombak.core.report import DEFECT
 from ombak.runtime import kinds
 from ombak.runtime.clock import Clock
 from ombak.runtime.defects import place_of

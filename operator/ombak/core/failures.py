@@ -1,0 +1,116 @@
+"""Statuses of a Rollout whose plan was not carried out, or could not be made: what is in the way, and who lifts it."""
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from ombak.api.rollout import Phase
+from ombak.core.conditions import condition, stamp
+
+Status = dict[str, Any]
+
+REFUSED = "ApplyFailed"
+CONFLICT = "Conflict"
+DEFECT = "Defect"
+TROUBLE = "ApiError"
+_FAILURES = (REFUSED, CONFLICT, DEFECT, TROUBLE)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a plan was not carried out, for people; false where nothing stood in its way.
+
+    `reason` is that of the condition `Stalled`, `who` can lift it, with `command` if there is one.
+    """
+
+    message: str = ""
+    reason: str = REFUSED
+    who: str = "whoever may change what the API server refuses"
+    command: str = ""
+
+    def __bool__(self) -> bool:
+        """Something failed."""
+        return bool(self.message)
+
+
+NO_FAILURE = Failure()
+
+
+def filled(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is not empty."""
+    return {k: v for k, v in found.items() if v}
+
+
+def waiting_of(failure: Failure, old: Mapping[str, Any], now: datetime) -> dict[str, str]:
+    """Return the wait for whoever can lift a failure, since it was first told."""
+    before = old.get("waitingFor") or {}
+    since = before["since"] if before.get("what") == failure.message else stamp(now)
+    return filled({"what": failure.message, "since": since, "who": failure.who, "command": failure.command})
+
+
+def unreadable(generation: int, problem: str, old: Mapping[str, Any], now: datetime) -> Status:
+    """Return the status of a Rollout of whose spec nothing can be trusted: what was known stays, and Stalled."""
+    invalid = "Invalid"
+    if failure_of(old):
+        old = {name: value for name, value in old.items() if name != "waitingFor"}
+    facts = [
+        ("Stalled", True, invalid, problem),
+        ("Delivered", False, invalid, problem),
+        ("SpecValid", False, invalid, problem),
+    ]
+    return _amended(old, facts, generation, now) | {"phase": Phase.INVALID.value, "message": problem}
+
+
+def refused(generation: int, failure: Failure, old: Mapping[str, Any], now: datetime) -> Status:
+    """Return the status when the API server took no record of what was to be done, and so nothing was done."""
+    delivered = ("Delivered", False, failure.reason, failure.message)
+    return _failed(generation, failure, old, now, delivered)
+
+
+def trouble(error: Exception, at_most: str) -> Failure:
+    """Return what people are told of an API server that again and again fails to do what is asked."""
+    told = str(error) or "it takes too long"
+    message = (
+        f"The API server does not do what is asked: {told[:600]}. Nothing that runs is touched by that; "
+        f"it is tried again by itself, {at_most} later at most."
+    )
+    return Failure(message, TROUBLE, "whoever runs the API server, or the webhook that it asks")
+
+
+def defective(generation: int, failure: Failure, old: Mapping[str, Any], now: datetime) -> Status:
+    """Return the status when a pass came to no end: whatever was known stays."""
+    return _failed(generation, failure, old, now)
+
+
+def _failed(
+    generation: int, failure: Failure, old: Mapping[str, Any], now: datetime, *more: tuple[str, bool, str, str]
+) -> Status:
+    facts = [("Stalled", True, failure.reason, failure.message), *more]
+    told = {"message": failure.message, "waitingFor": waiting_of(failure, old, now)}
+    return {"phase": Phase.BLOCKED.value} | _amended(old, facts, generation, now) | told
+
+
+def failure_of(status: Mapping[str, Any]) -> Failure:
+    """Return the failure that a status tells."""
+    conditions = [c for c in status.get("conditions") or [] if isinstance(c, Mapping)]
+    stalled = next((c for c in conditions if c.get("type") == "Stalled"), {})
+    waiting = status.get("waitingFor") or {}
+    if stalled.get("reason") not in _FAILURES or waiting.get("what") != status.get("message"):
+        return NO_FAILURE
+    return Failure(
+        str(status.get("message") or ""),
+        str(stalled["reason"]),
+        str(waiting.get("who") or ""),
+        str(waiting.get("command") or ""),
+    )
+
+
+def _amended(old: Mapping[str, Any], facts: list[tuple[str, bool, str, str]], generation: int, now: datetime) -> Status:
+    """Return a status with some conditions changed and everything else as it was."""
+    before = {c.get("type"): c for c in old.get("conditions") or [] if isinstance(c, Mapping)}
+    after = {
+        kind: condition((kind, str(value), reason, message), old, generation, now)
+        for kind, value, reason, message in facts
+    }
+    return {**old, "observedGeneration": generation, "conditions": list((before | after).values())}
