@@ -14,6 +14,7 @@ from ombak.core.conveyor.scene import Scene
 from ombak.core.conveyor.snapshot import RolloutFacts
 from ombak.core.conveyor.standing import State, is_taken_back, standing
 from ombak.core.gates.gate import Held, together
+from ombak.core.gates.team_alarms import ALARM
 
 
 class Outcome(StrEnum):
@@ -172,8 +173,25 @@ def what_holds(scene: Scene, item: Item, target: Target | None, stage: str = "")
         return waits.held("artifact", what, "whoever deleted it; or deliver another version")
     name, region = (target.stage.name, target.region.name) if target else (stage, "")
     gates = (g for g in scene.s.gates if g.stage == name and g.region in ("", region))
-    answers = (g.left if g.spared and g.spared == item.version else g.held for g in gates)
-    return fastlane.holds(scene, item) or together([held for held in answers if held is not None])
+    answers = [g.left if g.spared and g.spared == item.version else g.held for g in gates]
+    found = [held for held in answers if held is not None]
+    if any(held.kind == ALARM for held in found) and _is_way_back(scene, item, target, stage):
+        found = [held for held in found if held.kind != ALARM]
+    return fastlane.holds(scene, item) or together(found)
+
+
+def _is_way_back(scene: Scene, item: Item, target: Target | None, stage: str) -> bool:
+    """Every region in question keeps the version as one that was good there: the alarm may be the doing of what runs.
+
+    To hold it would make an outage last (ADR 11). A region that does not answer, or has nothing yet, proves nothing.
+    """
+    targets = (target,) if target is not None else scene.targets(item, stage)
+    return bool(targets) and all(_was_good(scene, item, each) for each in targets)
+
+
+def _was_good(scene: Scene, item: Item, target: Target) -> bool:
+    facts, order = scene.facts.get(target.key), scene.order(item, target)
+    return facts is not None and order is not None and order.delivery.id in facts.good
 
 
 def _write(scene: Scene, order: manifests.Order, facts: RolloutFacts | None, why: str, *, everything: bool) -> None:

@@ -261,7 +261,8 @@ class RegionModel:
 
     def _facts(self, namespace: str, r: RolloutModel) -> RolloutFacts:
         configs = (name for names in r.configs.values() for name in names)
-        return readback.rollout_facts(self.facts.name, self.raw(namespace), r.digests, configs)
+        good = (version for version in r.good if version not in r.bad)
+        return readback.rollout_facts(self.facts.name, self.raw(namespace), r.digests, configs, good)
 
     def raw(self, namespace: str) -> Raw:
         """Return a Rollout as the region's API server shows it."""

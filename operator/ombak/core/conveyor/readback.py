@@ -29,11 +29,15 @@ _PHASES = {phase.value: phase for phase in Phase}
 
 
 def rollout_facts(
-    region: str, found: Mapping[str, Any], digests: Mapping[str, str], configs: Iterable[str] = ()
+    region: str,
+    found: Mapping[str, Any],
+    digests: Mapping[str, str],
+    configs: Iterable[str] = (),
+    good: Iterable[str] = (),
 ) -> RolloutFacts:
     """Read a region's Rollout; `digests` are those of its genuine Artifacts there, by id. Total: raises nothing.
 
-    `configs` are the ConfigMaps to which its Artifacts there refer.
+    `configs` are the ConfigMaps to which its Artifacts there refer, `good` the ids of those that were stable there.
     """
     metadata, spec, status = (_mapping(found.get(name)) for name in ("metadata", "spec", "status"))
     annotations = {str(k): str(v) for k, v in _mapping(metadata.get("annotations")).items()}
@@ -66,6 +70,7 @@ def rollout_facts(
         wait=_wait(_mapping(status.get("waitingFor"))),
         replicas=spec.get("replicas") if isinstance(spec.get("replicas"), int) else None,
         configs=manifests.configs_of(template).union(configs),
+        good=frozenset(good),
     )
 
 

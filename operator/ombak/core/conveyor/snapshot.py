@@ -115,6 +115,8 @@ class RolloutFacts:
     replicas: int | None = None
     configs: frozenset[str] = frozenset()
     """The ConfigMaps to which its template and the versions that the region keeps of it refer."""
+    good: frozenset[str] = frozenset()
+    """The ids of the versions that were stable there, and were not taken back since."""
 
     @property
     def is_told(self) -> bool:

@@ -222,4 +222,5 @@ def _facts(region: str, found: RegionRollout, artifacts: Iterable[RegionArtifact
     }
     known = tuple(artifacts)
     configs = (name for a in known for name in a.configs)
-    return rollout_facts(region, obj, {a.id: a.digest for a in known if a.is_genuine}, configs)
+    good = (a.id for a in known if a.is_genuine and a.stable_order and a.rejected is None)
+    return rollout_facts(region, obj, {a.id: a.digest for a in known if a.is_genuine}, configs, good)
