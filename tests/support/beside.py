@@ -27,7 +27,7 @@ def beside(scenario: Scenario) -> Callable[..., None]:
 
     parameter = inspect.Parameter("outcomes", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     test.__signature__ = inspect.Signature([parameter])  # type: ignore[attr-defined]
-    test.scenario = scenario  # type: ignore[attr-defined]
+    test.in_world = scenario  # type: ignore[attr-defined]
     return test
 
 

@@ -4,55 +4,83 @@ Verdicts and contents are nowhere else (ADR 4), so without the Artifact of the s
 it. A process that did not see it cannot write it anew; then the Rollout waits, and says so (`core.start.unrecorded`).
 """
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from ombak.core import manifests
+import structlog
+
+from ombak.core import manifests, naming
 from ombak.core.plan import Note
 from ombak.core.snapshot import RolloutView
 from ombak.runtime import kinds
-from ombak.runtime.kube_port import AlreadyExists, Conflict, KubeClient, Object
+from ombak.runtime.kube_port import AlreadyExists, ApiError, Conflict, KubeClient, Object
 from ombak.runtime.observe import Stores
 from ombak.runtime.records import ArtifactRecord, meta_of
 from ombak.runtime.store import Key
 
-Seen = Mapping[str, ArtifactRecord]
+log = structlog.get_logger()
+
+Records = Mapping[str, ArtifactRecord]
 """The Artifacts of a Rollout by their ids."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was there at some time; of another Rollout of the same name it says nothing."""
+
+    uid: str
+    records: Records
+
+
 class LostRecords:
-    """Compares what is there with what was there at the pass before; our own deletions leave that too."""
+    """Compares what is there with what was there before; our own deletions leave that too."""
 
     def __init__(self, client: KubeClient, stores: Stores) -> None:
         self._client = client
         self._stores = stores
-        self._seen: dict[Key, dict[str, ArtifactRecord]] = {}
+        self._seen: dict[Key, _Seen] = {}
 
     def forget(self, key: Key) -> None:
         """The Rollout is gone."""
         self._seen.pop(key, None)
 
+    def look(self, key: Key, rollout: RolloutView) -> None:
+        """Take note of what is there now, verdicts of this very pass among it."""
+        self._seen[key] = _Seen(rollout.uid, {**self._before(key, rollout), **self._there(key, rollout)})
+
     def took_away(self, key: Key, names: Iterable[str]) -> None:
         """Take note of Artifacts that were deleted on purpose, by their names."""
-        gone = frozenset(names)
-        self._seen[key] = {i: r for i, r in self._seen.get(key, {}).items() if r.meta.name not in gone}
+        seen, gone = self._seen.get(key), frozenset(names)
+        if seen is not None and gone:
+            left = {i: r for i, r in seen.records.items() if r.meta.name not in gone}
+            self._seen[key] = dataclasses.replace(seen, records=left)
 
     async def restore(self, key: Key, rollout: RolloutView, flying: str, now: datetime) -> tuple[Note, ...]:
         """Write anew what is lost and needed, and return what to tell; `flying` is the version on its way.
 
-        Raises `ApiError`. What nobody needs stays deleted: so a person may take away a verdict.
+        What nobody needs stays deleted: so a person may take away a verdict. What cannot be written holds up nothing:
+        the Rollout is decided upon by what is there, and the next pass tries again.
         """
-        there = {r.value.id: r.value for _, r in self._stores.artifacts.owned_by(key)}
-        seen = self._seen.get(key, {}) | there
+        there = self._there(key, rollout)
+        seen = {**self._before(key, rollout), **there}
         needed = self._needed(key, seen) | {flying, rollout.artifact}
         # What goes while something is written here is not there at the next pass; until then it counts as seen.
-        self._seen[key] = {i: r for i, r in seen.items() if i in there or i in needed}
-        lost = [r for r in self._seen[key].values() if r.id not in there and r.is_genuine]
-        for record in lost:
-            await self._write(rollout, record, now)
-        return tuple(map(_note, lost))
+        kept = {i: r for i, r in seen.items() if i in there or i in needed}
+        self._seen[key] = _Seen(rollout.uid, kept)
+        lost = [r for r in kept.values() if r.id not in there and r.is_genuine]
+        return tuple([_note(record) for record in lost if await self._could_write(rollout, record, now)])
 
-    def _needed(self, key: Key, seen: Seen) -> set[str]:
+    def _before(self, key: Key, rollout: RolloutView) -> Records:
+        seen = self._seen.get(key)
+        return seen.records if seen is not None and seen.uid == rollout.uid else {}
+
+    def _there(self, key: Key, rollout: RolloutView) -> Records:
+        """Those of this very Rollout, whole: the garbage collector may leave some of one of the same name a while."""
+        found = (r.value for _, r in self._stores.artifacts.owned_by(key))
+        return {r.id: r for r in found if r.is_complete and _is_of(r, rollout)}
+
+    def _needed(self, key: Key, seen: Records) -> set[str]:
         """What has boxes, and what there is to go back to."""
         sets = (*self._stores.replica_sets.owned_by(key), *self._stores.deployments.owned_by(key))
         good = [r for r in seen.values() if r.stable_order and r.rejected is None]
@@ -61,22 +89,50 @@ class LostRecords:
             {newest.id} if newest is not None else set()
         )
 
+    async def _could_write(self, rollout: RolloutView, record: ArtifactRecord, now: datetime) -> bool:
+        try:
+            await self._write(rollout, record, now)
+        except ApiError as error:
+            log.warning("a deleted Artifact was not written anew", artifact=record.id, error=str(error))
+            return False
+        return True
+
     async def _write(self, rollout: RolloutView, record: ArtifactRecord, now: datetime) -> None:
         """Raise `Conflict` where the Rollout is going: its Artifacts go with it."""
         live = meta_of(await self._client.get(kinds.ROLLOUTS, rollout.namespace, rollout.name))
         if live.uid != rollout.uid or live.is_deleting:
             raise Conflict(409, "Conflict", f"{rollout.name} is going, and its Artifacts with it")
-        body = manifests.artifact(rollout, record.id, record.sequence, record.template, record.config)
-        try:
-            made = await self._client.create(kinds.ARTIFACTS, rollout.namespace, body)
-        except AlreadyExists as error:
-            raise Conflict(409, "AlreadyExists", error.message) from error
-        patch: Object = {"metadata": {"resourceVersion": made["metadata"]["resourceVersion"]}}
-        patch["status"] = _status(record, now)
-        if patch["status"]:
+        status = _status(record, now)
+        made = await self._made(rollout, record, is_judged=bool(status))
+        if status and not made.get("status"):
+            patch: Object = {"metadata": {"resourceVersion": made["metadata"]["resourceVersion"]}, "status": status}
             name = made["metadata"]["name"]
             made = await self._client.patch(kinds.ARTIFACTS, rollout.namespace, name, patch, subresource="status")
         self._stores.artifacts.upsert(made)
+
+    async def _made(self, rollout: RolloutView, record: ArtifactRecord, *, is_judged: bool) -> Object:
+        """Create it, or take up one that is there: without its verdict yet, or that only lost our labels.
+
+        Until its verdict is written too it says that it is not whole: a crash in between must not leave a good
+        version as one that was never proven.
+        """
+        body = manifests.artifact(rollout, record.id, record.sequence, record.template, record.config)
+        if is_judged:
+            body["metadata"]["annotations"] = {naming.RESTORING: "true"}
+        try:
+            return await self._client.create(kinds.ARTIFACTS, rollout.namespace, body)
+        except AlreadyExists:
+            name, labels = body["metadata"]["name"], body["metadata"]["labels"]
+            found = await self._client.get(kinds.ARTIFACTS, rollout.namespace, name)
+            meta = meta_of(found)
+            if meta.owner_uid != rollout.uid:
+                raise
+            patch: Object = {"metadata": {"resourceVersion": meta.resource_version, "labels": labels}}
+            return await self._client.patch(kinds.ARTIFACTS, rollout.namespace, name, patch)
+
+
+def _is_of(record: ArtifactRecord, rollout: RolloutView) -> bool:
+    return record.meta.owner_uid == rollout.uid and record.meta.name == naming.artifact(rollout.name, record.id)
 
 
 def _status(record: ArtifactRecord, now: datetime) -> Object:

@@ -92,7 +92,8 @@ def view_of(record: RolloutRecord, config: ConfigReading = NO_CONFIG) -> Rollout
 def observe(stores: Stores, key: Key, record: RolloutRecord, extras: Extras) -> Snapshot:
     """Return everything known about a Rollout now."""
     rollout = view_of(record, extras.config)
-    artifacts = tuple(_artifact(r.value, rollout, extras.config) for _, r in stores.artifacts.owned_by(key))
+    records = (r.value for _, r in stores.artifacts.owned_by(key) if r.value.is_complete)
+    artifacts = tuple(_artifact(r, rollout, extras.config) for r in records)
     templates = {a.id: a for a in artifacts}
     sets = tuple(r.value for _, r in stores.replica_sets.owned_by(key))
     boxes = tuple(r.value for _, r in stores.deployments.owned_by(key))

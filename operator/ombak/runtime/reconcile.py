@@ -59,6 +59,7 @@ class Reconciler:
         gates: GateReader | None = None,
     ) -> None:
         """Without `gates` no Window and no Blocker stops anything."""
+        self._ailments = Ailments(client, clock)  # what it is not answered says nothing about other calls
         self.contact = client = Contact(client, clock)
         self._client = client
         self._gates = gates or NoGates()
@@ -67,7 +68,6 @@ class Reconciler:
         self._clock = clock
         self._recorder = recorder
         self._backfill = Backfill(client, alarms)
-        self._ailments = Ailments(client, clock)
         self.config = ConfigBook(client, stores.config_maps, stores.copies)
         self._known: dict[Key, Known] = {}
         self._defects = Defects()
@@ -219,6 +219,7 @@ class Reconciler:
         early = [a for a in made.plan.actions if isinstance(a, EARLY)]
         late = [a for a in made.plan.actions if not isinstance(a, EARLY)]
         failure = await self._apply(applier, early)
+        self._records.look(applier.key, made.s.rollout)
         if failure:
             # A fact could not be put on record, so nothing was done: the rest of the status stands.
             status = refused(made.s.rollout.generation, failure, made.record.status, self._clock.now())

@@ -148,6 +148,8 @@ class ArtifactRecord:
     retried: str
     config: Mapping[str, str]
     """Digests of the ConfigMaps that travel with it, by name."""
+    is_complete: bool = True
+    """False while its verdict is still to be written anew (see `lost_records`)."""
 
     @property
     def template(self) -> dict[str, Any]:
@@ -175,6 +177,7 @@ def decode_artifact(obj: Mapping[str, Any]) -> ArtifactRecord:
         rejected=(rejected.reason, rejected.message, rejected.at) if rejected else None,
         retried=status.retried,
         config=carried,
+        is_complete=bool(obj.get("status")) or naming.RESTORING not in mapping(metadata(obj).get("annotations")),
     )
 
 
