@@ -8,10 +8,10 @@ import pytest
 
 from ombak.alarms.verdict import Contributor, State, Verdict
 from ombak.api.rollout import Phase
-from ombak.core import advance, baseline, layout
+from ombak.core import advance, baseline, layout, naming
 from ombak.core.decide import decide
 from ombak.core.gates.facts import GateFacts
-from ombak.core.memory import Ledger, Memory, Mode, Release
+from ombak.core.memory import Ledger, Memory, Mode, Release, dump_memory
 from ombak.core.plan import Plan, RecordRejected, RecordStable
 from ombak.core.snapshot import Snapshot, TemplateCheck
 from support.overrides import gates, override
@@ -153,6 +153,74 @@ def test_pods_of_the_old_version_that_fall_ill_later_are_not_the_fix_s_doing() -
     assert verdicts(decide(in_one_box(revert_alarm=spreading), NOW)) == []
     own = alarm("{}", f'{{pod="{new}-x7k2p"}}')
     assert verdicts(decide(in_one_box(revert_alarm=own), NOW)) == ["AlarmFired"]
+
+
+def pods(version: str, count: int, label: str = "pod") -> list[str]:
+    """Series of so many pods of a version's fleet."""
+    return [f'{{job="shop", {label}="{fleet(version, 9).name}-x{n:04d}"}}' for n in range(count)]
+
+
+def without_baseline(s: Snapshot) -> Snapshot:
+    """The same after a look at which nothing was in ALARM."""
+    assert s.memory.release is not None
+    return changed(s, memory=Memory(release=dataclasses.replace(s.memory.release, baseline=())))
+
+
+def test_however_many_pods_of_other_versions_are_ill_they_take_no_room() -> None:
+    """One outage of all boxes, told pod by pod: the fix starts, and stays after its Override ended too."""
+    ill = alarm(*pods("v1", 30), *pods("v0", 60))
+    made = decide(wanting(revert_alarm=ill, gates=passing("errors")), later(0))
+    assert made.memory.release is not None
+    assert len(made.memory.release.baseline) == 1
+    assert len(str(dump_memory(made.memory))) < 1000
+    going = in_one_box(memory=made.memory, revert_alarm=alarm(*pods("v1", 80)))
+    for passed in (passing("errors"), GateFacts()):
+        assert verdicts(decide(changed(going, gates=passed), later(5))) == []
+    assert verdicts(decide(changed(going, revert_alarm=alarm(*pods("v1", 1), *pods("v2", 1))), later(5)))
+
+
+def test_more_series_than_can_be_kept_hold_the_start() -> None:
+    """Else it would begin, and be taken back at the next look for what was on before."""
+    series = [f'{{path="/{n}"}}' for n in range(baseline.MOST + 1)]
+    made = decide(wanting(revert_alarm=alarm(*series), gates=passing("errors")), later(0))
+    assert made.phase is Phase.BLOCKED
+    assert made.waiting is not None
+    assert "at most 64 series to be in ALARM (65 are)" in made.waiting.what
+    fewer = alarm(*series[1:], *pods("v1", 9))
+    begun = decide(wanting(revert_alarm=fewer, gates=passing("errors")), later(0))
+    assert begun.phase is Phase.ONE_BOX
+    assert verdicts(decide(in_one_box(memory=begun.memory, revert_alarm=fewer), later(5))) == []
+
+
+def test_an_old_pod_is_old_though_all_was_ok_for_a_moment() -> None:
+    """As long as an Override passes alarms; without one nobody vouches for what comes then."""
+    ill = without_baseline(in_one_box(revert_alarm=alarm(*pods("v1", 1))))
+    assert verdicts(decide(ill, NOW)) == []
+    assert verdicts(decide(changed(ill, gates=GateFacts()), NOW)) == ["AlarmFired"]
+
+
+@pytest.mark.parametrize("label", ["peer", "kubernetes_pod", "pod_name"])
+def test_only_the_label_pod_tells_whose_series_it_is(label: str) -> None:
+    """A series of the new version that names an old pod elsewhere is the new version's."""
+    assert verdicts(decide(in_one_box(revert_alarm=alarm("{}", *pods("v1", 1, label))), NOW)) == ["AlarmFired"]
+
+
+def test_a_pod_of_another_rollout_is_no_pod_of_another_version() -> None:
+    """Its name begins as ours do."""
+    other = f'{{pod="{naming.fleet("front-end-a1aaaaaaaaaa", V1)}-x7k2p"}}'
+    assert verdicts(decide(in_one_box(revert_alarm=alarm("{}", other)), NOW)) == ["AlarmFired"]
+
+
+def test_an_alarm_that_nobody_named_holds_though_it_is_old() -> None:
+    """An old pod's latency, of which the approver knows nothing, does not take the fix back; it goes no further."""
+    both = alarm()
+    found = dataclasses.replace(both, causes=(*both.causes, Contributor("latency", pods("v1", 1)[0])))
+    made = decide(in_one_box(revert_alarm=found), NOW)
+    assert (accrued(made), verdicts(made)) == (30, [])
+    assert made.waiting is not None
+    assert made.waiting.key == "alarm"
+    named = decide(in_one_box(revert_alarm=found, gates=passing("errors", "latency")), NOW)
+    assert accrued(named) == 35
 
 
 def test_nothing_is_called_stable_while_the_alarm_is_on() -> None:

@@ -187,7 +187,7 @@ def _go_on(scene: Scene, release: Release, old: str) -> Plan:
 
 def _looked_at(scene: Scene, release: Release, old: str) -> Plan:
     s, now = scene.s, scene.now
-    release = baseline.looked(s, release)
+    release = baseline.looked(s, release, is_passing=bool(_may_pass(scene, release)))
     evidence = _evidence(scene, release)
     wanted = layout.wants(scene.parts, release.position, release.artifact, old)
     release = advance.observe(s, release, wanted, scene.parts, evidence, now)
@@ -208,10 +208,16 @@ def _evidence(scene: Scene, release: Release) -> Evidence:
     """Alarms that an Override passes hold the last step only: nothing is called stable while they are on."""
     if release.mode is Mode.BACK:
         return NO_EVIDENCE
-    made = evidence_of(scene.s, release.baseline)
-    is_last = release.mode is not Mode.FORWARD or layout.is_everywhere(scene.parts, release.position)
-    passes = not is_last and bool(scene.s.gates.overrides.alarms(release.artifact, scene.now))
-    return dataclasses.replace(made, is_old_passed=passes)
+    made = evidence_of(scene.s, release)
+    is_last = layout.is_everywhere(scene.parts, release.position)
+    return made if is_last else made.passing(_may_pass(scene, release))
+
+
+def _may_pass(scene: Scene, release: Release) -> frozenset[str]:
+    """Return the names of the alarms that a release may pass by the Override that counts now."""
+    if release.mode is not Mode.FORWARD:
+        return frozenset()
+    return scene.s.gates.overrides.alarms(release.artifact, scene.now)
 
 
 def _what_keeps_it_in(scene: Scene, release: Release) -> Waiting | None:
