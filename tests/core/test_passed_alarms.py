@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ombak.alarms.signals import OF_THE_ONE_BOX, alarm_name
 from ombak.alarms.verdict import Contributor, State, Verdict
 from ombak.api.rollout import Phase
 from ombak.core import advance, baseline, layout, naming
@@ -15,7 +16,20 @@ from ombak.core.memory import Ledger, Memory, Mode, Release, dump_memory
 from ombak.core.plan import Plan, RecordRejected, RecordStable
 from ombak.core.snapshot import Snapshot, TemplateCheck
 from support.overrides import gates, override
-from support.snapshots import NOW, UNKNOWN, artifact, changed, fleet, id_of, later, one_box, snapshot, spec, verdict
+from support.snapshots import (
+    NOW,
+    UNKNOWN,
+    artifact,
+    changed,
+    fleet,
+    id_of,
+    later,
+    one_box,
+    rollout,
+    snapshot,
+    spec,
+    verdict,
+)
 
 V1, V2 = id_of("v1"), id_of("v2")
 
@@ -139,11 +153,50 @@ def test_what_is_new_takes_the_fix_back(fields: dict[str, Any]) -> None:
     assert verdicts(decide(in_one_box(**fields), NOW)) == ["AlarmFired"]
 
 
-def test_the_one_box_alarm_speaks_of_the_fix_once_it_rests_on_the_fix_alone() -> None:
+def with_signal(**more: Any) -> Snapshot:
+    """The fix in its one box, whose signal was on already for what ran in that box before."""
+    name = alarm_name("errors", OF_THE_ONE_BOX)
+    signals = [{"name": "errors", "query": "sum(errors)", "above": 1}]
+    made = in_one_box(**{"one_box_alarm": alarm(name=name, at=0), "gates": passing("errors", kind="Signal")} | more)
+    assert made.memory.release is not None
+    release = dataclasses.replace(made.memory.release, baseline=(baseline.identity("oneBox", name, "{}"),))
+    view = rollout(spec("v2", signals=signals, **SCOPE_ZONE if len(made.one_boxes) > 1 else {}))
+    return changed(made, rollout=view, revert_alarm=verdict(at=NOW), memory=Memory(release=release))
+
+
+SCOPE_ZONE: dict[str, Any] = {
+    "zones": ["a", "b"],
+    "strategy": {
+        "oneBox": {"scope": "Zone", "bake": {"for": "1m"}},
+        "rolling": {"bake": {"for": "1m"}},
+        "bake": {"for": "1m"},
+    },
+}
+
+
+def test_the_one_box_signal_speaks_of_the_fix_once_it_rests_on_the_fix_alone() -> None:
     """It was on for the old version in that box; still on, by data of the new one only, it is the new one's doing."""
-    assert verdicts(decide(in_one_box(one_box_alarm=alarm(at=0)), NOW)) == ["AlarmFired"]
-    early = in_one_box(one_box_alarm=alarm(at=-490))
+    assert verdicts(decide(with_signal(), NOW)) == ["AlarmFired"]
+    early = with_signal(one_box_alarm=alarm(name=alarm_name("errors", OF_THE_ONE_BOX), at=-490))
     assert verdicts(decide(early, later(-490))) == []
+
+
+def test_an_alarm_of_the_one_box_that_may_look_at_every_pod_is_not_the_fix_s_doing() -> None:
+    """`alarms.oneBox` may name an Alarm without $(pods), such as the one that is on for the whole service."""
+    made = decide(in_one_box(one_box_alarm=alarm(at=0)), NOW)
+    assert (accrued(made), verdicts(made)) == (35, [])
+
+
+@pytest.mark.parametrize(("version", "expected"), [("v1", []), ("v2", ["AlarmFired"])])
+def test_one_boxes_of_other_zones_speak_of_the_version_that_they_run(version: str, expected: list[str]) -> None:
+    """With a one box in each zone the signal is about all of them, and those of later zones are still old."""
+    boxes = (one_box("v2", zone="a"), one_box(version, zone="b"))
+    fleets = (fleet("v1", 4, zone="a"), fleet("v1", 4, zone="b"))
+    s = with_signal(one_boxes=boxes, fleet=fleets)
+    assert s.memory.release is not None
+    position = layout.first_position(layout.segments(s.rollout.spec, 10))
+    s = changed(s, memory=Memory(release=dataclasses.replace(s.memory.release, position=position)))
+    assert verdicts(decide(s, NOW)) == expected
 
 
 def test_pods_of_the_old_version_that_fall_ill_later_are_not_the_fix_s_doing() -> None:

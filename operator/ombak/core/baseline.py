@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator
 
+from ombak.alarms.signals import OF_THE_ONE_BOX, alarm_name
 from ombak.alarms.verdict import Contributor, Verdict
 from ombak.core import naming
 from ombak.core.memory import Mode, Release
@@ -99,11 +100,18 @@ def _bounded(found: Iterable[str]) -> tuple[str, ...]:
 
 
 def _is_its_own(s: Snapshot, release: Release, name: str) -> bool:
-    """The one box's alarm rests on nothing but the new box by now, so whatever is on is its doing."""
+    """A signal's alarm of the one box rests on nothing but new boxes by now, so whatever is on is their doing.
+
+    What an Alarm that `alarms.oneBox` names looks at nobody knows: it may be every pod of the service.
+    """
     since, verdict = release.step.available_since, s.one_box_alarm
-    if release.mode is not Mode.FORWARD or not name.startswith(f"{ONE_BOX}/") or since is None or verdict is None:
+    if release.mode is not Mode.FORWARD or since is None or verdict is None:
         return False
-    return verdict.window_start is not None and verdict.window_start >= since
+    if any(box.artifact != release.artifact for box in s.one_boxes):
+        return False
+    signals = (alarm_name(signal.name, OF_THE_ONE_BOX) for signal in s.rollout.spec.signals or ())
+    is_of_a_signal = any(name.startswith(f"{ONE_BOX}/{_digest(signal)[:8]}/") for signal in signals)
+    return is_of_a_signal and verdict.window_start is not None and verdict.window_start >= since
 
 
 def _present(s: Snapshot, artifact: str) -> list[str]:
