@@ -276,6 +276,23 @@ def test_an_alarm_that_nobody_named_holds_though_it_is_old() -> None:
     assert accrued(named) == 35
 
 
+@pytest.mark.parametrize(
+    ("passed", "expected"),
+    [
+        pytest.param(passing("errors"), [], id="it is passed"),
+        pytest.param(passing("latency"), ["AlarmFired"], id="another one is"),
+        pytest.param(GateFacts(), ["AlarmFired"], id="no Override"),
+    ],
+)
+def test_an_erased_status_does_not_make_new_what_an_override_passes(passed: GateFacts, expected: list[str]) -> None:
+    """Somebody cleared it while the fix is in its one box: what is on is taken as it was at the start."""
+    made = decide(in_one_box(memory=Memory(), gates=passed), NOW)
+    assert verdicts(made) == expected
+    if not expected:
+        assert made.memory.release is not None
+        assert made.memory.release.baseline == (baseline.identity("revert", "errors", "{}"),)
+
+
 def test_nothing_is_called_stable_while_the_alarm_is_on() -> None:
     """At its last step the alarm must end, and the whole bake is proven by OK alone."""
     going = in_one_box()

@@ -160,16 +160,22 @@ def forward(scene: Scene) -> Plan:
 
 
 def _remembered(scene: Scene) -> Release:
-    """Rebuild a release from the boxes it has, after its memory was erased: its evidence starts anew."""
+    """Rebuild a release from the boxes it has, after its memory was erased: its evidence starts anew.
+
+    What is on now an Override that passes all of it lets be old again, as at the start.
+    """
     s, now, artifact = scene.s, scene.now, scene.heading.artifact
     position = layout.observed_position(scene.parts, _boxes_of(s, artifact))
     known = start.is_known_good(s, artifact)
-    if known and evidence_of(s).alarm is not None:
+    evidence = evidence_of(s)
+    if known and evidence.alarm is not None:
         mode, position = Mode.BACK, layout.last_position(scene.parts)
     else:
         mode = Mode.FAST if known else Mode.FORWARD
     step = advance.new_step(1, advance.goal_of(scene.parts, position), now)
-    return Release(artifact, mode, now, position, step)
+    release = Release(artifact, mode, now, position, step)
+    is_passed = evidence.alarm is not None and evidence.unnamed(_may_pass(scene, release)) is None
+    return baseline.taken(s, release) if is_passed else release
 
 
 def _boxes_of(s: Snapshot, artifact: str) -> dict[tuple[Part, str], int]:
