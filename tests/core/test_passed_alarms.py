@@ -15,6 +15,7 @@ from ombak.core.gates.facts import GateFacts
 from ombak.core.memory import Ledger, Memory, Mode, Release, dump_memory
 from ombak.core.plan import Plan, RecordRejected, RecordStable
 from ombak.core.snapshot import Snapshot, TemplateCheck
+from ombak.simulation import pure
 from support.overrides import gates, override
 from support.snapshots import (
     NOW,
@@ -291,6 +292,42 @@ def test_an_erased_status_does_not_make_new_what_an_override_passes(passed: Gate
     if not expected:
         assert made.memory.release is not None
         assert made.memory.release.baseline == (baseline.identity("revert", "errors", "{}"),)
+
+
+SUPERSEDING = {
+    "a fix": (
+        gates(override("v3", bake=None, supersede=True, passes=[{"kind": "Alarm", "name": "errors"}])),
+        (artifact("v1", 1, order=1), artifact("v2", 2)),
+        Mode.FORWARD,
+    ),
+    "one that was good here": (
+        gates(override("v3", bake=None, supersede=True)),
+        (artifact("v3", 1, order=1), artifact("v1", 2, order=2), artifact("v2", 3)),
+        Mode.BACK,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SUPERSEDING)
+@pytest.mark.parametrize(("is_old", "expected"), [(False, [(V2, "AlarmFired")]), (True, [])])
+def test_what_is_superseded_does_not_escape_the_verdict_of_its_alarm(
+    kind: str, is_old: bool, expected: list[tuple[str, str]]
+) -> None:
+    """An alarm that came with it is recorded, in the plan that starts the other; one of before is none of its doing."""
+    passed, artifacts, mode = SUPERSEDING[kind]
+    s = in_one_box(gates=passed, artifacts=artifacts, template_check=TemplateCheck(id_of("v3")))
+    assert s.memory.release is not None
+    known = s.memory.release.baseline if is_old else ()
+    release = dataclasses.replace(s.memory.release, baseline=known)
+    s = changed(s, rollout=rollout(spec("v3")), memory=Memory(release=release))
+    made = decide(s, NOW)
+    assert made.memory.release is not None
+    assert (made.memory.release.artifact, made.memory.release.mode) == (id_of("v3"), mode)
+    assert [(a.artifact, a.reason) for a in made.actions if isinstance(a, RecordRejected)] == expected
+    assert ("AlarmFired" in [n.reason for n in made.notes]) is not is_old
+    later_on = decide(pure.carried_out(s, made, NOW), later(5))
+    assert later_on.memory.release is not None
+    assert later_on.memory.release.artifact == id_of("v3")
 
 
 def test_nothing_is_called_stable_while_the_alarm_is_on() -> None:

@@ -9,7 +9,7 @@ from ombak.api.wording import sentence
 from ombak.core import advance, baseline, layout, plan, retention, start
 from ombak.core import bake as bakes
 from ombak.core.converge import serving_of
-from ombak.core.course import stays
+from ombak.core.course import Course, stays
 from ombak.core.evidence import NO_EVIDENCE, Evidence, evidence_of
 from ombak.core.layout import Part
 from ombak.core.memory import Memory, Mode, Position, Release
@@ -153,10 +153,23 @@ def install(scene: Scene) -> Plan:
 
 
 def forward(scene: Scene) -> Plan:
-    release = scene.s.memory.release
-    if release is None or release.artifact != scene.heading.artifact:
+    return _go_on(scene, _under_way(scene) or _remembered(scene), scene.heading.stable)
+
+
+def what_fires(scene: Scene) -> advance.Reject | None:
+    """Return the verdict on the release under way if an alarm speaks against it, whatever is to become of it."""
+    release = _under_way(scene)
+    if release is None and scene.heading.course is Course.FORWARD:
         release = _remembered(scene)
-    return _go_on(scene, release, scene.heading.stable)
+    if release is None:
+        return None
+    release = baseline.looked(scene.s, release, is_passing=bool(_may_pass(scene, release)))
+    return advance.fired(_evidence(scene, release))
+
+
+def _under_way(scene: Scene) -> Release | None:
+    release = scene.s.memory.release
+    return release if release is not None and release.artifact == scene.heading.artifact else None
 
 
 def _remembered(scene: Scene) -> Release:
