@@ -53,7 +53,7 @@ def _gates(s: Snapshot, evidence: Evidence, replicas: int, now: datetime, *, is_
     held = s.gates.hold(start_of(s, horizon), now)
     if held is None and not is_first:
         passed = s.gates.overrides.alarms(s.rollout.artifact, now)
-        to_keep = baseline.to_keep(s, s.rollout.artifact)
+        to_keep = baseline.to_keep(s, s.rollout.artifact) if passed else 0
         gate = AlarmGate(evidence, commands.look_at_alarms(s.rollout), _who_ends_an_alarm(s), passed, to_keep)
         held = gate.holds(start_of(s), now)
     return None if held is None else _waiting(held)
