@@ -145,16 +145,17 @@ def _watch(name: WatchName, wanted: Wanted, scene: _Scene) -> Watch:
         shown = _signal(name, signal, wanted, verdict, scene)
     else:
         shown = _expression(name, wanted, verdict, scene)
-    return Watch(name.part, shown, _is_new(name.part, verdict, scene.memory))
+    return Watch(name.part, shown, _is_new(name.part, verdict, scene))
 
 
-def _is_new(part: str, verdict: Verdict | None, memory: Memory) -> bool:
+def _is_new(part: str, verdict: Verdict | None, scene: _Scene) -> bool:
     """Whether what it says counts against the release: where nobody was asked, the operator's own wait tells."""
+    memory = scene.memory
     release: Release | None = memory.release
     if release is None:
         return True
     if verdict is not None:
-        news: tuple[Contributor, ...] = news_in(part, verdict, release.baseline)
+        news: tuple[Contributor, ...] = news_in(scene.rollout.name, release, part, verdict)
         return bool(news)
     return memory.wait is None or memory.wait.key != "alarm"
 

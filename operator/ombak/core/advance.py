@@ -132,11 +132,18 @@ def judge(s: Snapshot, release: Release, parts: tuple[Segment, ...], evidence: E
     )
 
 
+def fired(evidence: Evidence) -> Reject | None:
+    """Return the verdict on a release that an alarm speaks against; None where none does."""
+    alarm = evidence.alarm
+    return None if alarm is None else Reject("AlarmFired", sentence(told_by(alarm)))
+
+
 def _bad(s: Snapshot, release: Release, evidence: Evidence, now: datetime) -> Reject | None:
     if s.rollout.abort and s.rollout.abort == release.artifact:
         return Reject("Aborted", f"{release.artifact} was aborted by the annotation ombak.dev/abort.")
-    if evidence.alarm is not None:
-        return Reject("AlarmFired", sentence(told_by(evidence.alarm)))
+    verdict = fired(evidence)
+    if verdict is not None:
+        return verdict
     late = _lateness(s, release, now)
     if late:
         why = s.refusal or s.boxes_trouble

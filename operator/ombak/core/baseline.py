@@ -1,20 +1,28 @@
 """What was in ALARM already when a release went ahead all the same: it holds the release, it does not take it back.
 
 A contributor is a series (or an alert) of one alarm. Only a new one is a reason to take the release back; one that was
-OK once is new when it comes back (alarms-and-judge.md B4.5).
+OK once is new when it comes back (alarms-and-judge.md B4.5). The series of all pods of other versions are one
+contributor of their alarm: how many of them are ill, and since when, is not the release's doing.
 """
 
 import dataclasses
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 
+from ombak.alarms.signals import OF_THE_ONE_BOX, alarm_name
 from ombak.alarms.verdict import Contributor, Verdict
+from ombak.core import naming
 from ombak.core.memory import Mode, Release
 from ombak.core.snapshot import Snapshot
 
 REVERT, ONE_BOX = "revert", "oneBox"
 MOST = 64
 """So many contributors are kept, of 30 characters each; those beyond count as new, which takes the release back."""
+_OTHERS = "/others"
+"""Ends the name of what all pods of other versions contribute to an alarm; digests hold no such letters."""
+_POD = re.compile(r'(?:\{|, )pod="([^"]*)"')
+"""The label `pod` of a series, and not one whose name merely ends like it."""
 _NAMELESS = (Contributor("", ""),)
 """Stands for the contributor of an ALARM that names none, such as that of the constant TRUE."""
 
@@ -34,15 +42,26 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _identities(part: str, verdict: Verdict) -> Iterator[tuple[str, Contributor]]:
-    for cause in (verdict.causes or _NAMELESS) if verdict.is_alarm else ():
-        yield identity(part, cause.alarm, cause.series), cause
+def _identities(rollout: str, artifact: str, part: str, verdict: Verdict) -> Iterator[tuple[str, Contributor]]:
+    for cause in _causes(verdict):
+        pod = _POD.search(cause.series)
+        version = naming.version_of_pod(rollout, pod[1]) if pod is not None else ""
+        is_of_others = version not in ("", artifact)
+        alarm = f"{part}/{_digest(cause.alarm)[:8]}"
+        yield (f"{alarm}{_OTHERS}" if is_of_others else identity(part, cause.alarm, cause.series)), cause
 
 
-def news_in(part: str, verdict: Verdict, old: Iterable[str]) -> tuple[Contributor, ...]:
-    """Return the contributors of a verdict that are not among the old ones."""
-    known = frozenset(old)
-    return tuple(cause for name, cause in _identities(part, verdict) if name not in known)
+def _causes(verdict: Verdict) -> tuple[Contributor, ...]:
+    return (verdict.causes or _NAMELESS) if verdict.is_alarm else ()
+
+
+def news_in(rollout: str, release: Release | None, part: str, verdict: Verdict) -> tuple[Contributor, ...]:
+    """Return the contributors of a verdict that are not in the baseline of a release; all where there is none."""
+    if release is None:
+        return _causes(verdict)
+    known = frozenset(release.baseline)
+    found = _identities(rollout, release.artifact, part, verdict)
+    return tuple(cause for name, cause in found if name not in known)
 
 
 def taken(s: Snapshot, release: Release) -> Release:
@@ -50,37 +69,54 @@ def taken(s: Snapshot, release: Release) -> Release:
 
     What is not known yet is found out later: until one of its boxes is ready, nothing can be its doing.
     """
-    found = tuple(_present(s)[:MOST])
+    found = _bounded(_present(s, release.artifact))
     return dataclasses.replace(release, baseline=found, baseline_is_open=_is_unclear(s))
 
 
-def looked(s: Snapshot, release: Release) -> Release:
-    """Return the release after a look: its baseline lost what is OK now, and gains nothing once a box is ready."""
-    if not release.baseline and not release.baseline_is_open:
+def looked(s: Snapshot, release: Release, *, is_passing: bool = False) -> Release:
+    """Return the release after a look: its baseline lost what is OK now, and gains nothing once a box is ready.
+
+    Pods of other versions are in it whenever they fall ill, as long as it has one or an Override lets it pass alarms.
+    """
+    if not (release.baseline or release.baseline_is_open or is_passing):
         return release
     is_open = release.baseline_is_open and not _has_boxes(s, release.artifact)
-    kept = [name for name in release.baseline if _may_stay(s, name) and not _is_its_own(s, release, name)]
-    found = dict.fromkeys([*kept, *(_present(s) if is_open else _of_others(s, release.artifact))])
-    return dataclasses.replace(release, baseline=tuple(found)[:MOST], baseline_is_open=is_open and _is_unclear(s))
+    present = _present(s, release.artifact)
+    kept = [n for n in release.baseline if _may_stay(s, present, n) and not _is_its_own(s, release, n)]
+    found = _bounded([*kept, *(name for name in present if is_open or name.endswith(_OTHERS))])
+    return dataclasses.replace(release, baseline=found, baseline_is_open=is_open and _is_unclear(s))
+
+
+def to_keep(s: Snapshot, artifact: str) -> int:
+    """Return how many contributors would have to be kept for a version that went ahead now; at most `MOST` are."""
+    return sum(not name.endswith(_OTHERS) for name in _present(s, artifact))
+
+
+def _bounded(found: Iterable[str]) -> tuple[str, ...]:
+    """There are no more of other versions than there are alarms."""
+    names = tuple(dict.fromkeys(found))
+    own = [name for name in names if not name.endswith(_OTHERS)]
+    return (*own[:MOST], *sorted(name for name in names if name.endswith(_OTHERS)))
 
 
 def _is_its_own(s: Snapshot, release: Release, name: str) -> bool:
-    """The one box's alarm rests on nothing but the new box by now, so whatever is on is its doing."""
+    """A signal's alarm of the one box rests on nothing but new boxes by now, so whatever is on is their doing.
+
+    What an Alarm that `alarms.oneBox` names looks at nobody knows: it may be every pod of the service.
+    """
     since, verdict = release.step.available_since, s.one_box_alarm
-    if release.mode is not Mode.FORWARD or not name.startswith(f"{ONE_BOX}/") or since is None or verdict is None:
+    if release.mode is not Mode.FORWARD or since is None or verdict is None:
         return False
-    return verdict.window_start is not None and verdict.window_start >= since
+    if any(box.artifact != release.artifact for box in s.one_boxes):
+        return False
+    signals = (alarm_name(signal.name, OF_THE_ONE_BOX) for signal in s.rollout.spec.signals or ())
+    is_of_a_signal = any(name.startswith(f"{ONE_BOX}/{_digest(signal)[:8]}/") for signal in signals)
+    return is_of_a_signal and verdict.window_start is not None and verdict.window_start >= since
 
 
-def _of_others(s: Snapshot, artifact: str) -> list[str]:
-    """Series of pods of another version are not the new one's doing, whenever they came."""
-    marks = [f'"{each.name}-' for each in s.fleet if each.artifact != artifact]
-    found = ((name, cause) for part, verdict in parts_of(s) for name, cause in _identities(part, verdict))
-    return sorted({name for name, cause in found if any(mark in cause.series for mark in marks)})
-
-
-def _present(s: Snapshot) -> list[str]:
-    return sorted({name for part, verdict in parts_of(s) for name, _ in _identities(part, verdict)})
+def _present(s: Snapshot, artifact: str) -> list[str]:
+    found = (_identities(s.rollout.name, artifact, part, verdict) for part, verdict in parts_of(s))
+    return sorted({name for each in found for name, _ in each})
 
 
 def _is_unclear(s: Snapshot) -> bool:
@@ -91,7 +127,7 @@ def _has_boxes(s: Snapshot, artifact: str) -> bool:
     return any(o.ready for o in (*s.fleet, *s.one_boxes) if o.artifact == artifact)
 
 
-def _may_stay(s: Snapshot, name: str) -> bool:
+def _may_stay(s: Snapshot, present: Iterable[str], name: str) -> bool:
     """It contributes, or nobody can say that it does not. What is not watched any more goes."""
     own, alarm, _ = name.split("/") if name.count("/") == 2 else ("", "", "")
     verdict = next((v for part, v in parts_of(s) if part == own), None)
@@ -99,4 +135,4 @@ def _may_stay(s: Snapshot, name: str) -> bool:
         return False
     if verdict.is_unknown or alarm in {_digest(unclear)[:8] for unclear in verdict.unclear}:
         return True
-    return any(name == there for there, _ in _identities(own, verdict))
+    return name in present

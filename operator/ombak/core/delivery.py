@@ -9,7 +9,7 @@ from ombak.api.wording import sentence
 from ombak.core import advance, baseline, layout, plan, retention, start
 from ombak.core import bake as bakes
 from ombak.core.converge import serving_of
-from ombak.core.course import stays
+from ombak.core.course import Course, stays
 from ombak.core.evidence import NO_EVIDENCE, Evidence, evidence_of
 from ombak.core.layout import Part
 from ombak.core.memory import Memory, Mode, Position, Release
@@ -153,23 +153,42 @@ def install(scene: Scene) -> Plan:
 
 
 def forward(scene: Scene) -> Plan:
-    release = scene.s.memory.release
-    if release is None or release.artifact != scene.heading.artifact:
+    return _go_on(scene, _under_way(scene) or _remembered(scene), scene.heading.stable)
+
+
+def what_fires(scene: Scene) -> advance.Reject | None:
+    """Return the verdict on the release under way if an alarm speaks against it, whatever is to become of it."""
+    release = _under_way(scene)
+    if release is None and scene.heading.course is Course.FORWARD:
         release = _remembered(scene)
-    return _go_on(scene, release, scene.heading.stable)
+    if release is None:
+        return None
+    release = baseline.looked(scene.s, release, is_passing=bool(_may_pass(scene, release)))
+    return advance.fired(_evidence(scene, release))
+
+
+def _under_way(scene: Scene) -> Release | None:
+    release = scene.s.memory.release
+    return release if release is not None and release.artifact == scene.heading.artifact else None
 
 
 def _remembered(scene: Scene) -> Release:
-    """Rebuild a release from the boxes it has, after its memory was erased: its evidence starts anew."""
+    """Rebuild a release from the boxes it has, after its memory was erased: its evidence starts anew.
+
+    What is on now an Override that passes all of it lets be old again, as at the start.
+    """
     s, now, artifact = scene.s, scene.now, scene.heading.artifact
     position = layout.observed_position(scene.parts, _boxes_of(s, artifact))
     known = start.is_known_good(s, artifact)
-    if known and evidence_of(s).alarm is not None:
+    evidence = evidence_of(s)
+    if known and evidence.alarm is not None:
         mode, position = Mode.BACK, layout.last_position(scene.parts)
     else:
         mode = Mode.FAST if known else Mode.FORWARD
     step = advance.new_step(1, advance.goal_of(scene.parts, position), now)
-    return Release(artifact, mode, now, position, step)
+    release = Release(artifact, mode, now, position, step)
+    is_passed = evidence.alarm is not None and evidence.unnamed(_may_pass(scene, release)) is None
+    return baseline.taken(s, release) if is_passed else release
 
 
 def _boxes_of(s: Snapshot, artifact: str) -> dict[tuple[Part, str], int]:
@@ -187,7 +206,7 @@ def _go_on(scene: Scene, release: Release, old: str) -> Plan:
 
 def _looked_at(scene: Scene, release: Release, old: str) -> Plan:
     s, now = scene.s, scene.now
-    release = baseline.looked(s, release)
+    release = baseline.looked(s, release, is_passing=bool(_may_pass(scene, release)))
     evidence = _evidence(scene, release)
     wanted = layout.wants(scene.parts, release.position, release.artifact, old)
     release = advance.observe(s, release, wanted, scene.parts, evidence, now)
@@ -208,10 +227,16 @@ def _evidence(scene: Scene, release: Release) -> Evidence:
     """Alarms that an Override passes hold the last step only: nothing is called stable while they are on."""
     if release.mode is Mode.BACK:
         return NO_EVIDENCE
-    made = evidence_of(scene.s, release.baseline)
-    is_last = release.mode is not Mode.FORWARD or layout.is_everywhere(scene.parts, release.position)
-    passes = not is_last and bool(scene.s.gates.overrides.alarms(release.artifact, scene.now))
-    return dataclasses.replace(made, is_old_passed=passes)
+    made = evidence_of(scene.s, release)
+    is_last = layout.is_everywhere(scene.parts, release.position)
+    return made if is_last else made.passing(_may_pass(scene, release))
+
+
+def _may_pass(scene: Scene, release: Release) -> frozenset[str]:
+    """Return the names of the alarms that a release may pass by the Override that counts now."""
+    if release.mode is not Mode.FORWARD:
+        return frozenset()
+    return scene.s.gates.overrides.alarms(release.artifact, scene.now)
 
 
 def _what_keeps_it_in(scene: Scene, release: Release) -> Waiting | None:

@@ -1,10 +1,12 @@
 """What the alarms of a release say, and which stretch of time they speak of (P2)."""
 
 import dataclasses
+from collections.abc import Collection
 from datetime import datetime
 
 from ombak.alarms.verdict import Contributor, Verdict
 from ombak.core.baseline import MOST, news_in, parts_of
+from ombak.core.memory import Release
 from ombak.core.snapshot import Snapshot
 
 _SHOWN = 3
@@ -17,8 +19,8 @@ class Evidence:
     verdicts: tuple[Verdict, ...]
     old: frozenset[int] = frozenset()
     """The positions of those that are in ALARM only by what was there before the release went ahead."""
-    is_old_passed: bool = False
-    """An Override lets the release go on in spite of these, up to its last step."""
+    passed: frozenset[int] = frozenset()
+    """Of the old ones those in spite of which an Override lets the release go on, up to its last step."""
 
     @property
     def alarm(self) -> Verdict | None:
@@ -28,7 +30,7 @@ class Evidence:
     @property
     def old_alarm(self) -> Verdict | None:
         """The first one in ALARM that was so before the release: no reason to take it back, nor to go on."""
-        return next((v for i, v in enumerate(self.verdicts) if i in self.old and not self.is_old_passed), None)
+        return next((v for i, v in enumerate(self.verdicts) if i in self.old and i not in self.passed), None)
 
     @property
     def unknown(self) -> Verdict | None:
@@ -38,7 +40,16 @@ class Evidence:
     @property
     def is_ok(self) -> bool:
         """Every one is OK, and certain, or passed."""
-        return all(v.is_ok or (self.is_old_passed and i in self.old) for i, v in enumerate(self.verdicts))
+        return all(v.is_ok or i in self.passed for i, v in enumerate(self.verdicts))
+
+    def unnamed(self, names: Collection[str]) -> Verdict | None:
+        """Return the first one in ALARM that is so by more than the alarms of these names."""
+        return next((v for v in self.verdicts if v.is_alarm and not _is_named(v, names)), None)
+
+    def passing(self, names: Collection[str]) -> "Evidence":
+        """Return the same for a release that goes on in spite of what was old, if these names are all of it."""
+        passed = frozenset(i for i in self.old if _is_named(self.verdicts[i], names))
+        return dataclasses.replace(self, passed=passed)
 
     def covers_since(self, moment: datetime, now: datetime) -> bool:
         """Every one rests only on data from after `moment`; none was stamped by a clock that went back since."""
@@ -55,19 +66,24 @@ class Evidence:
         return max((moment + v.window for v in self.verdicts), default=moment)
 
 
+def _is_named(verdict: Verdict, names: Collection[str]) -> bool:
+    return bool(verdict.causes) and all(cause.alarm in names for cause in verdict.causes)
+
+
 NO_EVIDENCE = Evidence(())
 """Of a way back, which waits for no alarm and which none takes back."""
 
 
-def evidence_of(s: Snapshot, baseline: tuple[str, ...] = ()) -> Evidence:
-    """Return the alarms that a release of this Rollout depends on; `baseline` was in ALARM before it went ahead."""
+def evidence_of(s: Snapshot, release: Release | None = None) -> Evidence:
+    """Return the alarms that a release of this Rollout depends on; None before it began."""
+    noted = len(release.baseline) if release is not None else 0
     found, old = [], set()
     for position, (part, verdict) in enumerate(parts_of(s)):
-        news = news_in(part, verdict, baseline)
+        news = news_in(s.rollout.name, release, part, verdict)
         if verdict.is_alarm and not news:
             old.add(position)
         is_mixed = bool(news) and len(news) < len(verdict.causes)
-        found.append(_telling(verdict, news, len(baseline)) if is_mixed else verdict)
+        found.append(_telling(verdict, news, noted) if is_mixed else verdict)
     return Evidence(tuple(found), frozenset(old))
 
 

@@ -1,6 +1,7 @@
 """Names and labels of what Ombak owns, and the patterns that only those names match (design 2)."""
 
 import hashlib
+import re
 
 from ombak.api.common import GROUP
 
@@ -62,6 +63,7 @@ def _literal(rollout: str) -> str:
 _ONE_BOX_TAIL = f"onebox(-[0-9a-f]{{{_ZONE_HASH}}})?-{_SAFE}{{1,10}}-{_SAFE}{{5}}"
 _FLEET_PART = f"a1[0-9a-f]{{10}}(-[0-9a-f]{{{_ZONE_HASH}}})?"
 _ONE_BOX_PART = f"onebox(-[0-9a-f]{{{_ZONE_HASH}}})?-{_SAFE}{{1,10}}"
+_OF_A_FLEET = re.compile(f"(.+)-(a1[0-9a-f]{{10}})(?:-[0-9a-f]{{{_ZONE_HASH}}})?-[^-]+")
 _ANY_TAIL = f"({_FLEET_PART}|{_ONE_BOX_PART})-{_SAFE}{{5}}"
 EVERY_POD = f"(.+)-{_ANY_TAIL}"
 """The names of the pods of all Rollouts; the first group is `base` of the one it belongs to.
@@ -85,3 +87,9 @@ def all_pods(rollout: str) -> str:
     that the two forms below cannot be mistaken for a longer Rollout's name either.
     """
     return f"{_literal(rollout)}-{_ANY_TAIL}"
+
+
+def version_of_pod(rollout: str, pod: str) -> str:
+    """Return which version a pod of a Rollout's fleet runs; empty for every other name, the one box's tells none."""
+    found = _OF_A_FLEET.fullmatch(pod)
+    return found[2] if found is not None and found[1] == base(rollout) else ""

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from ombak.alarms.verdict import Verdict
 from ombak.api.rollout import KnownGood
 from ombak.api.wording import clause
-from ombak.core import commands, keeping, naming, verdicts
+from ombak.core import baseline, commands, keeping, naming, verdicts
 from ombak.core.course import good_ones, newest_good, newest_last
 from ombak.core.evidence import Evidence
 from ombak.core.gates.alarms import AlarmGate, unknown_held
@@ -53,7 +53,8 @@ def _gates(s: Snapshot, evidence: Evidence, replicas: int, now: datetime, *, is_
     held = s.gates.hold(start_of(s, horizon), now)
     if held is None and not is_first:
         passed = s.gates.overrides.alarms(s.rollout.artifact, now)
-        gate = AlarmGate(evidence, commands.look_at_alarms(s.rollout), _who_ends_an_alarm(s), passed)
+        to_keep = baseline.to_keep(s, s.rollout.artifact) if passed else 0
+        gate = AlarmGate(evidence, commands.look_at_alarms(s.rollout), _who_ends_an_alarm(s), passed, to_keep)
         held = gate.holds(start_of(s), now)
     return None if held is None else _waiting(held)
 

@@ -1,16 +1,19 @@
 """An approved Override that supersedes: straight from what is on its way to the new version (design 2).
 
 Boxes of the version that is given up go back to the stable one while the new version has its one box, without a way
-back in between; its bake begins when no box of the old one is left. No verdict is recorded on what was given up.
+back in between; its bake begins when no box of the old one is left. No verdict is recorded on what was given up, but
+for one whose alarm fires: it must not be tried again as if nothing had been.
 """
 
 import dataclasses
 
+from ombak.api.wording import sentence
 from ombak.core import delivery, start
+from ombak.core.advance import Reject
 from ombak.core.course import Course, Heading
 from ombak.core.evidence import evidence_of
 from ombak.core.overrides.effective import effective
-from ombak.core.plan import Note, Plan, Waiting
+from ombak.core.plan import Note, Plan, RecordRejected, Waiting
 from ombak.core.scene import Scene
 
 _ANEW = {Course.FORWARD: Course.START, Course.INSTALL: Course.INSTALL}
@@ -30,7 +33,17 @@ def superseded(scene: Scene) -> Plan | None:
     assert permit is not None
     old = scene.heading.artifact
     told = f"{new.heading.artifact} takes the place of {old}, which is given up on its way, {permit.by_whom}."
-    return dataclasses.replace(made, notes=(Note("Superseded", told, is_warning=True), *made.notes))
+    made = dataclasses.replace(made, notes=(Note("Superseded", told, is_warning=True), *made.notes))
+    return _judged(made, old, delivery.what_fires(scene))
+
+
+def _judged(made: Plan, artifact: str, verdict: Reject | None) -> Plan:
+    """Return the plan with the verdict on the version that is given up, if there is one."""
+    if verdict is None:
+        return made
+    record = RecordRejected(artifact, verdict.reason, verdict.message)
+    note = Note(verdict.reason, sentence(f"{artifact} is taken back: {verdict.message}"), is_warning=True)
+    return dataclasses.replace(made, actions=(record, *made.actions), notes=(note, *made.notes))
 
 
 def asking(scene: Scene, made: Plan) -> Plan:

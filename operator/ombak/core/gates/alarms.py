@@ -8,6 +8,7 @@ from datetime import datetime
 
 from ombak.alarms.verdict import Verdict
 from ombak.api.wording import clause
+from ombak.core.baseline import MOST
 from ombak.core.evidence import Evidence
 from ombak.core.gates.gate import Context, Held, Moment
 
@@ -34,16 +35,18 @@ class AlarmGate:
     """Who can end an alarm."""
     passed: frozenset[str] = frozenset()
     """The alarms that an Override lets it pass; what is not known it does not let it pass."""
+    to_keep: int = 0
+    """How many series are in ALARM that would have to be told from new ones if it passed them."""
 
     def holds(self, context: Context, now: datetime) -> Held | None:  # noqa: ARG002 - alarms were asked just now
         """See `Gate`."""
         if context.moment is not Moment.START:
             return None
-        alarm = next((v for v in self.evidence.verdicts if v.is_alarm and not self._is_passed(v)), None)
+        alarm = self.evidence.unnamed(self.passed)
         if alarm is not None:
             what = f"an alarm to end that was there before the change: {told_by(alarm)}"
             return Held("alarm", what, self.who, self.command)
+        if self.to_keep > MOST:
+            what = f"at most {MOST} series to be in ALARM ({self.to_keep} are): of more nobody could tell which are new"
+            return Held("alarm", what, self.who, self.command)
         return None if self.evidence.unknown is None else unknown_held(self.evidence.unknown, self.command)
-
-    def _is_passed(self, verdict: Verdict) -> bool:
-        return bool(verdict.causes) and all(cause.alarm in self.passed for cause in verdict.causes)
