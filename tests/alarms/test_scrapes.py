@@ -12,12 +12,12 @@ from ombak.alarms.scrapes import Timeline, timeline
 LONG, NOW = 0.0, 3600.0
 
 
-def seen(times: Iterable[float], grain: float = 15.0, until: float = NOW) -> Timeline:
+def seen(times: Iterable[float], grain: float = 15.0, until: float = NOW, delay: float = 0.0) -> Timeline:
     """What looking every `grain` seconds shows of these scrapes."""
     known = sorted(times)
     looks = [until - step * grain for step in range(int((until - LONG) // grain) + 1)]
     found = {max((one for one in known if look - 300 < one <= look), default=None) for look in looks}
-    return timeline(LONG, until, sorted(one for one in found if one is not None), grain, unknown=60.0)
+    return timeline(LONG, until, sorted(one for one in found if one is not None), grain, 60.0, delay)
 
 
 def every(seconds: float, *away: tuple[float, float]) -> list[float]:
@@ -41,6 +41,50 @@ def test_regular_scrapes_leave_no_doubt(scrape: float, grain: float) -> None:
         line = seen((at for at in every(scrape) if at <= until), grain, until)
         assert line.gaps == ()
         assert all(line.saw(at, RATE + GAUGE) for at in range(600, int(until), 7))
+
+
+@pytest.mark.parametrize("grain", [1.0, 2.5, 15.0])
+@pytest.mark.parametrize("offsets", [(0, 4), (0, 1, 2, 3, 4, 5, 6, 7, 8, 9), (0, 3, 31), (0, 55), (7,)])
+def test_targets_at_uneven_moments_leave_no_doubt(offsets: tuple[int, ...], grain: float) -> None:
+    """A few of them do not spread over the minute: the pause of each minute is no gap."""
+    times = [3.3 + 60 * minute + offset for minute in range(-9, 61) for offset in offsets]
+    for until in (NOW - 57, NOW - 31, NOW - 1):
+        assert seen((at for at in times if at <= until), grain, until).gaps == ()
+
+
+def test_the_first_scrapes_of_many_targets_are_no_rhythm() -> None:
+    """Ten that follow each other closely, once a minute, begin: two more minutes have to show it."""
+    times = [3000.0 + 60 * minute + offset for minute in range(2) for offset in range(10)]
+    assert seen(times, 2.5, 3110.0).usual == 60
+
+
+def test_outages_again_and_again_are_no_rhythm() -> None:
+    """A crash loop with more and more time between starts; nor are those that no plain selector outlives."""
+    away = ((2000, 2110), (2150, 2290), (2330, 2510), (2550, 2810), (3000, 3320))
+    line = seen(every(15, *away), 7.5)
+    assert line.usual == 15
+    assert len(line.gaps) == len(away)
+    assert seen(every(15, (2000, 2400), (2420, 2820), (2840, 3240)), 7.5).usual == 15
+
+
+def test_a_rhythm_that_became_slower_is_usual_after_three_times() -> None:
+    """The job with the most scrapes was removed; until then a minute is bridged by what was stored before."""
+    times = [at for at in every(10) if at <= 3000] + [3060.0, 3120.0]
+    line = seen(times, 7.5, 3150.0)
+    assert line.usual == 10
+    assert all(line.saw(at, RATE + GAUGE) for at in range(2900, 3150))
+    assert not line.saw(3050, read("rate(x[30s])"))
+    assert seen([*times, 3180.0], 7.5, 3200.0).gaps == ()
+
+
+def test_what_comes_late_is_no_gap_where_the_query_reads_further_back() -> None:
+    """Samples that can be asked for after a minute; not if it takes longer, and not for what reads only that minute."""
+    line = seen((at for at in every(15) if at <= NOW - 60), 7.5, NOW, delay=55.0)
+    assert line.saw(NOW, GAUGE)
+    assert line.saw(NOW, RATE)
+    assert not line.saw(NOW, read("rate(x[1m])"))
+    gone = seen((at for at in every(15) if at <= NOW - 150), 7.5, NOW, delay=55.0)
+    assert not gone.saw(NOW, GAUGE)
 
 
 def test_a_point_in_a_gap_tells_nothing() -> None:

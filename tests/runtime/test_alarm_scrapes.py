@@ -1,7 +1,7 @@
 """A Prometheus that kept its store and was away: what its answers say of that time is unknown, and nothing else is."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,15 +21,18 @@ RATE, COUNT, ABSENT = "sum(rate(bad[2m])) or vector(0)", "count(up == 1) or vect
 
 
 class Scraping(FakeSource):
-    """Scrapes one target every `scrape` seconds while it is not `away`; answers always, as one that kept its store.
+    """Scrapes each target every `scrape` seconds, at an offset of its own, while it is not `away`; answers always, as
+    one that kept its store.
 
-    `fails` what is asked about scrapes.
+    `fails` what is asked about scrapes over `failing_from` steps or more; samples come `late` by so many seconds.
     """
 
-    def __init__(self, scrape: float = 15.0) -> None:
+    def __init__(self, clock: FakeClock, scrape: float = 15.0, offsets: Sequence[float] = (0.0,)) -> None:
         super().__init__({"x": {"a": constant(0.0)}})
-        self.scrape, self.away = scrape, list[tuple[datetime, datetime]]()
+        self.clock, self.scrape, self.offsets, self.late = clock, scrape, offsets, 0.0
+        self.away = list[tuple[datetime, datetime]]()
         self.fails: QueryError | None = None
+        self.failing_from = 0
         self.about_scrapes = list[int]()
         self.values |= {
             RATE: {"": constant(0.0)},
@@ -39,8 +42,13 @@ class Scraping(FakeSource):
 
     def newest(self, at: datetime) -> float | None:
         """The last scrape of five minutes."""
-        tick = at.timestamp() // self.scrape * self.scrape
-        while at.timestamp() - tick < 300:
+        told = min(at, self.clock.now() - timedelta(seconds=self.late)).timestamp()
+        found = (self._newest(at.timestamp(), told, offset) for offset in self.offsets)
+        return max((tick for tick in found if tick is not None), default=None)
+
+    def _newest(self, at: float, told: float, offset: float) -> float | None:
+        tick = (told - offset) // self.scrape * self.scrape + offset
+        while at - tick < 300:
             if not any(start.timestamp() <= tick < end.timestamp() for start, end in self.away):
                 return tick
             tick -= self.scrape
@@ -50,7 +58,7 @@ class Scraping(FakeSource):
         if query != SCRAPES:
             return await super().query_range(query, start, end, step)
         self.about_scrapes.append((end - start) // step)
-        if self.fails is not None:
+        if self.fails is not None and self.about_scrapes[-1] >= self.failing_from:
             raise self.fails
         self.values[SCRAPES] = {"": self.newest}
         return self._answer(SCRAPES, start, end, step)
@@ -62,8 +70,9 @@ class Scraping(FakeSource):
 class World:
     """An Alarm over a Prometheus that may go away."""
 
-    def __init__(self, query: str, scrape: float = 15.0, **changes: Any) -> None:
-        self.clock, self.source = FakeClock(), Scraping(scrape)
+    def __init__(self, query: str, scrape: float = 15.0, offsets: Sequence[float] = (0.0,), **changes: Any) -> None:
+        self.clock = FakeClock()
+        self.source = Scraping(self.clock, scrape, offsets)
         self.source.values.setdefault(query, {"": constant(0.0)})
         metric = {"query": query, "comparison": "GreaterThanThreshold", "threshold": 0.5, "period": "30s"}
         self.metric = {**metric, "evaluationPeriods": 1, **changes}
@@ -107,7 +116,10 @@ class World:
     ],
 )
 async def test_a_gap_is_neither_ok_nor_alarm(query: str, changes: dict[str, Any], is_new: bool) -> None:
-    """An hour away: unknown until two scrapes after it, with the reason; then what is so."""
+    """An hour away: unknown until two scrapes after it, with the reason; then what is so.
+
+    How often it scrapes is known by its first three minutes.
+    """
     world = World(query, **changes)
     await world.pass_time(1200)
     before = world.verdict
@@ -117,7 +129,7 @@ async def test_a_gap_is_neither_ok_nor_alarm(query: str, changes: dict[str, Any]
         assert world.verdict.is_unknown
         assert "no target was scraped" in str(world.verdict.unknown)
         await world.pass_time(0.5)
-    await world.pass_time(120)  # where the newest point is missing, two more count
+    await world.pass_time(180)  # where the newest point is missing, two more count
     assert (world.verdict.state, world.verdict.is_unknown) == (before.state, False)
 
 
@@ -139,6 +151,58 @@ async def test_what_is_well_observed_is_never_unknown(scrape: float, query: str)
     await world.service.poll_due()
     await world.pass_time(600, lambda verdict: known.append(not verdict.is_unknown))
     assert all(known)
+
+
+TEN = tuple(3.7 * number for number in range(10))
+
+
+@pytest.mark.parametrize(
+    ("scrape", "offsets"), [(15, (0, 2.5)), (30, (0, 4)), (60, (0, 4)), (60, (0, 12, 20)), (60, TEN)]
+)
+@pytest.mark.parametrize("period", ["5s", "15s", "30s", "60s"])
+async def test_what_is_observed_at_uneven_moments_is_never_unknown(
+    scrape: float, offsets: tuple[float, ...], period: str
+) -> None:
+    """Two targets, three, and ten, one after the other, and then none for the rest of the interval."""
+    assert not await unknown_moments(World(RATE, scrape, offsets, period=period), 300)
+
+
+@pytest.mark.parametrize("period", ["5s", "15s", "30s"])
+@pytest.mark.parametrize("query", [RATE, COUNT])
+async def test_a_fast_job_that_is_removed_makes_nothing_unknown(
+    query: str, period: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others are still scraped every minute."""
+    world = World(query, period=period)
+    removed = world.clock.now().timestamp() + 635
+
+    def newest(at: datetime) -> float:
+        return max(at.timestamp() // 60 * 60, min(at.timestamp(), removed) // 10 * 10)
+
+    monkeypatch.setattr(world.source, "newest", newest)
+    await world.pass_time(630)
+    assert not await unknown_moments(world, 500)
+
+
+@pytest.mark.parametrize(("scrape", "late"), [(5, 60), (15, 30), (15, 60), (30, 45), (60, 30)])
+@pytest.mark.parametrize("period", ["5s", "15s", "30s"])
+async def test_what_comes_late_is_not_unknown(scrape: float, late: float, period: str) -> None:
+    """As by remote write: how late it is turns out in the first minute; but if nothing comes any more, that is told."""
+    world = World(RATE, scrape, period=period)
+    world.source.late = late
+    await world.pass_time(65)
+    assert not await unknown_moments(world, 235)
+    world.source.away.append((world.clock.now(), world.clock.now() + timedelta(hours=9)))
+    await world.pass_time(late + 150)
+    assert "no target was scraped" in str(world.verdict.unknown)
+
+
+async def unknown_moments(world: World, seconds: float) -> list[Verdict]:
+    """What was unknown in that time, from the first answer on."""
+    found = list[Verdict]()
+    await world.service.poll_due()
+    await world.pass_time(seconds, lambda verdict: found.extend([verdict] if verdict.is_unknown else []))
+    return found
 
 
 async def test_a_restart_that_takes_a_moment_holds_nothing() -> None:
@@ -187,6 +251,30 @@ async def test_a_failure_to_tell_is_unknown(error: QueryErrorKind) -> None:
     world.source.fails = None
     await world.pass_time(61)
     assert world.verdict.is_ok
+
+
+@pytest.mark.parametrize(
+    ("error", "is_unknown"), [(QueryErrorKind.TIMEOUT, True), (QueryErrorKind.REFUSED, False)], ids=["busy", "too much"]
+)
+async def test_a_long_question_that_fails_is_asked_once_in_a_period(error: QueryErrorKind, is_unknown: bool) -> None:
+    """And what is known of the newest time, and by those of another period, stays so."""
+    world = World(RATE, period="15s")
+    await world.pass_time(120)
+    for name, changes in {"far": {"query": "sum(rate(x[1d]))"}, "slow": {"period": "30s"}}.items():
+        world.source.values["sum(rate(x[1d]))"] = {"": constant(0.0)}
+        spec = AlarmSpec.model_validate({"metric": {**world.metric, **changes}})
+        world.service.set_alarm(AlarmKey("shop", name), spec)
+        world.service.watch(name, {"w": Wanted(f"ALARM({name})", "shop", Context("shop"))}, is_active=True)
+    world.source.fails, world.source.failing_from = QueryError(error, "too much"), 1000
+    world.source.about_scrapes.clear()
+    assert not await unknown_moments(world, 300)
+    assert world.service.verdict("far", "w").is_unknown == is_unknown
+    assert sum(steps >= 1000 for steps in world.source.about_scrapes) <= (22 if is_unknown else 6)
+    assert len(world.source.about_scrapes) <= 20 + 10 + 22 + 4
+    world.source.away.append((world.clock.now(), world.clock.now() + timedelta(hours=9)))
+    await world.pass_time(150)
+    assert world.verdict.is_unknown
+    assert world.service.verdict("slow", "w").is_unknown
 
 
 async def test_one_that_was_away_for_days_is_known_by_its_past() -> None:

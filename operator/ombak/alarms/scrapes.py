@@ -7,7 +7,6 @@ seconds since the epoch.
 
 import bisect
 import itertools
-import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,8 +16,10 @@ from ombak.alarms.lookback import Read
 
 _LOOKBACK = 300.0
 """A plain selector answers from a sample that is so old, by Prometheus' default."""
-_ENOUGH = 3
-"""Scrapes between which the usual time is known."""
+_RECENT = 900.0
+"""What is usual is what was so in so many of the newest seconds with scrapes."""
+_RECURS = 3
+"""A space between two scrapes that was seen so often is no gap."""
 _FOREVER = float("inf")
 
 Gap: TypeAlias = tuple[float, float]
@@ -34,7 +35,11 @@ class Timeline:
     times: tuple[float, ...]
     grain: float
     usual: float
-    """The time between two of them."""
+    """The longest time between two of them that recurs."""
+    patience: float
+    """How long after the last one what was stored before still tells, as between scrapes of the default interval."""
+    delay: float
+    """How much later than it was scraped a sample can be asked for, as where it comes by remote write."""
     gaps: tuple[Gap, ...]
 
     @property
@@ -55,10 +60,14 @@ class Timeline:
         window, two_scrapes = read.window.total_seconds() or _LOOKBACK, 2 * self.usual
         holds_older = moment - window <= last - two_scrapes
         if moment >= first:
-            return holds_older or moment >= first + two_scrapes
-        most = _longest(self.usual, self.grain)
-        # What arrives late, as by remote write, is not lost yet; but then there has to be something older to tell.
-        return moment - last <= (most + 2 * self.grain if holds_older else most)
+            # Two of each target, some before the gap and some after it.
+            holds_both = moment - window <= last and window - (first - last) >= two_scrapes + self.usual
+            return holds_older or holds_both or moment >= first + two_scrapes
+        delay = self.delay if first == _FOREVER else 0.0
+        if holds_older:
+            return moment - last <= self.patience + delay
+        holds_two = moment - window <= last - self.usual
+        return moment - last <= _longest(self.usual, self.grain) + (delay if holds_two else 0.0)
 
     def why_not(self) -> str:
         """The newest time in which nothing was scraped, for people."""
@@ -71,15 +80,39 @@ class Timeline:
         return f"no target was scraped {since} {_clock(first)} UTC"
 
 
-def timeline(since: float, until: float, times: Sequence[float], grain: float, unknown: float) -> Timeline:
+def timeline(
+    since: float, until: float, times: Sequence[float], grain: float, unknown: float, delay: float = 0.0
+) -> Timeline:
     """Make one; `times` in order, `unknown` is the time between two scrapes where there are too few to tell."""
-    spaces = [after - before for before, after in itertools.pairwise(times)]
-    usual = statistics.median_low(spaces) if len(spaces) >= _ENOUGH else unknown
-    ends = [times[0] if times and times[0] - since <= _longest(usual, grain) else -_FOREVER, *times]
-    if not times or until - times[-1] > _longest(usual, grain):
+    usual = _usual([after - before for before, after in itertools.pairwise(times)], grain, unknown)
+    most = _longest(usual, grain)
+    ends = [times[0] if times and times[0] - since <= most else -_FOREVER, *times]
+    if not times or until - times[-1] > most:
         ends.append(_FOREVER)
-    gaps = tuple((a, b) for a, b in itertools.pairwise(ends) if b - a > _longest(usual, grain))
-    return Timeline(since, until, tuple(times), grain, usual, gaps)
+    gaps = tuple((a, b) for a, b in itertools.pairwise(ends) if b - a > most)
+    patience = max(most + 2 * grain, unknown + grain)
+    return Timeline(since, until, tuple(times), grain, usual, patience, min(delay, _LOOKBACK), gaps)
+
+
+def _usual(spaces: Sequence[float], grain: float, unknown: float) -> float:
+    """The largest space that recurs, for a few targets are scraped at uneven moments of each interval.
+
+    Spaces are like if looking so seldom may explain that they differ: Prometheus keeps its interval, outages do not
+    last equally long. What has been seen for less than three intervals may be a part of the first one.
+    """
+    recent = _recent(spaces)
+    alike = (
+        least for most, least in zip(recent, recent[_RECURS - 1 :], strict=False) if most - least <= grain + most / 10
+    )
+    found = next(alike, None)
+    return max(found or 0.0, unknown) if found is None or sum(recent) < _RECURS * unknown else found
+
+
+def _recent(spaces: Sequence[float]) -> list[float]:
+    """The newest ones, the largest first, without those that are an outage for every plain selector."""
+    short = [space for space in reversed(spaces) if space <= _LOOKBACK]
+    ages = itertools.accumulate(short, initial=0.0)
+    return sorted((space for space, age in zip(short, ages, strict=False) if age < _RECENT), reverse=True)
 
 
 def _longest(usual: float, grain: float) -> float:

@@ -1,13 +1,14 @@
 """When each Prometheus scraped, asked of the series `up` that every scrape stores: one question for all its alarms.
 
-It is asked at most once in a period of those who want to know (30 s for longer ones), and then for what is new since.
+It is asked at most once for each distinct period of those who want to know (30 s for longer ones), and then for what
+is new since. A question further back that fails is asked again as seldom, and leaves what is known of the time since.
 That no scrape is lost between two questions follows from what counts as a gap, which is longer. Where there is no
 `up`, as in a store that is only written to, nothing is concluded.
 """
 
 import asyncio
 import math
-from collections import defaultdict
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -28,25 +29,51 @@ _MOST_STEPS = 5000
 _EVER, _EVER_STEP = timedelta(days=15), timedelta(minutes=5)
 """How long Prometheus keeps its store by default, and how long a sample answers for `up`."""
 _ABSENT_FOR = 60.0
+_LATEST = 30
+"""So many answers with a new scrape tell how late samples come."""
 _NOT_TOLD = frozenset({QueryErrorKind.BAD_QUERY, QueryErrorKind.REFUSED})
 """Those of the question itself: `up` is not for us, or there is more of it than may be asked for."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A question over so many seconds had no answer; it holds for one as long until then (monotonic seconds)."""
+
+    span: float
+    until: float
+    error: QueryError | None
+    """None: it never will have one, so nothing is concluded."""
+
+
 @dataclass(slots=True)
 class _Known:
-    """What is known of one Prometheus, and when the last question was begun and ended (monotonic seconds)."""
+    """What is known of one Prometheus, and when the last answer was asked for and came (monotonic seconds)."""
 
+    pace: float
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     line: Timeline | None = None
-    error: QueryError | None = None
     began: float = float("-inf")
     ended: float = float("-inf")
+    failure: _Failure | None = None
+    delays: deque[float] = field(default_factory=lambda: deque(maxlen=_LATEST))
+    """From the newest scrape to the question, of answers that told a new one: in an outage nothing is learnt."""
+
+    @property
+    def delay(self) -> float:
+        """How late samples come."""
+        return min(self.delays, default=0.0)
 
     def serves(self, since: float, arrived: float) -> bool:
-        """Whether it goes back so far, if it can; a failure serves whoever came while it was not known yet."""
-        if self.line is None or self.error is not None:
-            return self.ended >= arrived
-        return self.line.since <= since or self.line.span >= (_MOST_STEPS - 1) * self.line.grain
+        """Whether the line is recent, and goes back so far, if it can."""
+        if self.line is None or (self.began <= arrived - self.pace and self.ended < arrived):
+            return False
+        # A moment passes between the question of an Alarm and this one, so the line may begin a little later.
+        return self.line.since <= since + self.line.grain or self.line.span >= (_MOST_STEPS - 1) * self.line.grain
+
+    def failed(self, span: float, arrived: float) -> _Failure | None:
+        """The failure of a question that is about as long as this one, or shorter."""
+        one = self.failure
+        return one if one is not None and arrived < one.until and span > one.span - self.pace else None
 
 
 class ScrapeWatch:
@@ -57,8 +84,7 @@ class ScrapeWatch:
         self._asker = asker
         self._clock = clock
         self._unknown = unknown
-        self._known: defaultdict[tuple[str, timedelta], _Known] = defaultdict(_Known)
-        self._absent_until: dict[str, float] = {}
+        self._known: dict[tuple[str, timedelta], _Known] = {}
 
     async def sight(self, key: QueryKey, moments: Sequence[datetime]) -> Sight:
         """Which of the points of a question that was just answered count; raises QueryError."""
@@ -72,42 +98,59 @@ class ScrapeWatch:
 
     async def _line(self, key: QueryKey, since: datetime) -> Timeline | None:
         arrived, pace = self._clock.monotonic(), min(max(key.period, _SHORTEST), _LONGEST)
-        if arrived < self._absent_until.get(key.endpoint, arrived):
-            return None
-        known = self._known[key.endpoint, pace]
-        async with known.lock:
-            is_recent = known.began > arrived - pace.total_seconds() or known.ended >= arrived
-            if not is_recent or not known.serves(since.timestamp(), arrived):
-                await self._ask(known, replace(key, text=_QUERY, period=pace / 2), since)
-        if known.error is not None:
-            raise known.error
-        return known.line
+        known = self._known.setdefault((key.endpoint, pace), _Known(pace.total_seconds()))
+        if self._is_open(known, since, arrived):
+            async with known.lock:
+                if self._is_open(known, since, arrived):
+                    await self._ask(known, replace(key, text=_QUERY, period=pace / 2), since)
+        failure = known.failed(self._span(known, since), arrived)
+        if failure is None or known.serves(since.timestamp(), arrived):
+            return known.line
+        if failure.error is not None:
+            raise failure.error
+        return None
+
+    def _is_open(self, known: _Known, since: datetime, arrived: float) -> bool:
+        """Whether there is neither an answer nor a failure that counts."""
+        return not known.serves(since.timestamp(), arrived) and known.failed(self._span(known, since), arrived) is None
+
+    def _span(self, known: _Known, since: datetime) -> float:
+        """Over how many seconds to ask: what is known does not become shorter."""
+        wanted = (self._clock.now() - since).total_seconds()
+        return max(_LEAST_PAST.total_seconds(), wanted, known.line.span if known.line is not None else 0.0)
 
     async def _ask(self, known: _Known, key: QueryKey, since: datetime) -> None:
-        known.began, known.error = self._clock.monotonic(), None
+        began, span = self._clock.monotonic(), self._span(known, since)
         try:
-            known.line = await self._looked(known.line, key, since)
+            line = await self._looked(known, key, span)
         except QueryError as error:
-            if error.kind in _NOT_TOLD:
-                known.line = None
-            else:
-                known.error = error
-        known.ended = self._clock.monotonic()
-        if known.line is None and known.error is None:
-            self._absent_until[key.endpoint] = known.ended + _ABSENT_FOR
+            is_final = error.kind in _NOT_TOLD
+            known.failure = self._failure(known, span, began, None if is_final else error)
+            return
+        if line is None:
+            known.failure = self._failure(known, 0.0, began, None)
+        else:
+            known.line, known.began, known.ended = line, began, self._clock.monotonic()
 
-    async def _looked(self, before: Timeline | None, key: QueryKey, since: datetime) -> Timeline | None:
-        """What is known now, with what was known before; the span does not become shorter."""
-        now, step = self._clock.now().timestamp(), key.period.total_seconds()
-        span = max(_LEAST_PAST.total_seconds(), now - since.timestamp(), before.span if before is not None else 0.0)
+    def _failure(self, known: _Known, span: float, began: float, error: QueryError | None) -> _Failure:
+        ended = self._clock.monotonic()
+        return _Failure(span, ended + _ABSENT_FOR if error is None else max(began + known.pace, ended), error)
+
+    async def _looked(self, known: _Known, key: QueryKey, span: float) -> Timeline | None:
+        """What is known now, with what was known before."""
+        before, now, step = known.line, self._clock.now().timestamp(), key.period.total_seconds()
         oldest, kept = now - min(span, _MOST_STEPS * step), list[float]()
         start = oldest
         if before is not None and before.since <= oldest:
-            start, kept = max(oldest, before.until - step), [one for one in before.times if one >= oldest]
+            # What came late is seen if it is looked for where it would have been.
+            start = max(oldest, before.until - step - known.delay)
+            kept = [one for one in before.times if one >= oldest]
         times = sorted({*kept, *await self._times(key, start, now)})
         if not times and before is None and not await self._was_ever(key, now):
             return None
-        return timeline(oldest, now, times, step, self._unknown)
+        if before is not None and before.times and times and times[-1] > before.times[-1]:
+            known.delays.append(now - times[-1])
+        return timeline(oldest, now, times, step, self._unknown, known.delay)
 
     async def _was_ever(self, key: QueryKey, now: float) -> bool:
         """Whether there were scrapes at all while Prometheus kept its data; else it may get them in another way."""
