@@ -169,7 +169,8 @@ def _runs_what_it_names(scene: Scene, facts: RolloutFacts, target: Target) -> bo
     return not is_another and facts.annotations.get(manifests.VALUES, "") != made.env
 
 
-Write = tuple[plan.Manifest, tuple[plan.Action, ...], str]
+Write = tuple[plan.Manifest, tuple[plan.Action, ...], str, bool]
+"""What to write, after what, why, and whether it is a way back."""
 
 
 def _write_of(scene: Scene, facts: RolloutFacts, target: Target, rejection: HubRejection) -> Write | None:
@@ -209,7 +210,7 @@ def _named(scene: Scene, facts: RolloutFacts, target: Target) -> Write | None:
         return None
     named = [*before, facts.artifact][-manifests.MOST_REJECTED :]
     made = manifests.amended(scene.s, target, facts, {"rejected": named}, {})
-    return made, (), f"{facts.version} was rejected"
+    return made, (), f"{facts.version} was rejected", True
 
 
 def _in_line(scene: Scene, facts: RolloutFacts, target: Target) -> Write | None:
@@ -234,7 +235,7 @@ def _in_line(scene: Scene, facts: RolloutFacts, target: Target) -> Write | None:
         )
         whole = manifests.amended(scene.s, target, seen, spec, {k: v for k, v in told.items() if v})
         objects = travel.brought(scene, artifact, target, artifact.objects, facts)
-        return whole, objects, f"it is back on {artifact.version}"
+        return whole, objects, f"it is back on {artifact.version}", False
     return None
 
 
@@ -251,13 +252,14 @@ def apply(
     made: plan.Manifest,
     first: tuple[plan.Action, ...],
     why: str,
+    is_way_back: bool = False,
 ) -> None:
     """Write a region's Rollout, after what has to be there before it; once in a decision."""
     if target.key in scene.touched:
         return
     scene.touched.add(target.key)
     version = facts.resource_version if facts else ""
-    scene.late += [*first, plan.ApplyRollout(*target.key, scene.s.pipeline.name, made, version, why)]
+    scene.late += [*first, plan.ApplyRollout(*target.key, scene.s.pipeline.name, made, version, why, is_way_back)]
 
 
 def is_going_back(scene: Scene, target: Target) -> bool:
