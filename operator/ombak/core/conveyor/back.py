@@ -11,7 +11,7 @@ from ombak.core.conveyor.memory import Item
 from ombak.core.conveyor.placement import Target
 from ombak.core.conveyor.scene import Scene
 from ombak.core.conveyor.snapshot import HubArtifact, HubRejection, RolloutFacts
-from ombak.core.conveyor.standing import is_taken_back, runs_none
+from ombak.core.conveyor.standing import is_taken_back, runs_none, runs_what_it_names
 
 
 def reject(scene: Scene, item: Item, reason: str, message: str, stage: str, region: str) -> None:
@@ -57,7 +57,9 @@ def verdicts(scene: Scene) -> None:
         item = next((i for i in scene.items if (i.sequence, i.version) == (facts.sequence, facts.version)), None)
         if item is None or is_done(scene, item) or not is_taken_back(facts):
             continue
-        artifact = scene.artifacts.get(item.version)
+        artifact, target = scene.artifacts.get(item.version), target_of(scene, facts)
+        if target is not None and not runs_what_it_names(scene, facts, target):
+            continue  # it took back what somebody else wrote there, which says nothing of the version
         if artifact is not None and facts.sequence > artifact.retried_at:
             why = facts.message or f"the region went back to {facts.stable or 'nothing'}"
             reject(scene, item, "RegionReverted", why, facts.stage, facts.region)
@@ -136,7 +138,7 @@ def settle(scene: Scene) -> None:
         target = target_of(scene, facts) if rejection is not None else None
         if rejection is None or target is None or not target.region.is_reached:
             continue
-        if not _runs_what_it_names(scene, facts, target):
+        if not runs_what_it_names(scene, facts, target):
             continue
         write = _write_of(scene, facts, target, rejection)
         if write is not None:
@@ -151,22 +153,6 @@ def target_of(scene: Scene, facts: RolloutFacts) -> Target | None:
     placed = scene.places((facts.region, facts.namespace))
     found = next((t for t in placed if t.stage.name == facts.stage), placed[0] if placed else None)
     return Target(found.stage, region, facts.namespace) if found else None
-
-
-def _runs_what_it_names(scene: Scene, facts: RolloutFacts, target: Target) -> bool:
-    """A region is asked for the version that it names: else a verdict on that one says nothing of what is there.
-
-    Where the region's values changed since it was written, that version is no longer what it would be today.
-    """
-    named = scene.artifacts.get(facts.version)
-    if named is None:
-        return False
-    made = manifests.delivery(named, target)
-    if made.id == facts.artifact:
-        return True
-    others = (a for a in scene.artifacts.values() if a.is_genuine and a.rejection is None)
-    is_another = any(manifests.delivery(a, target).id == facts.artifact for a in others)
-    return not is_another and facts.annotations.get(manifests.VALUES, "") != made.env
 
 
 Write = tuple[plan.Manifest, tuple[plan.Action, ...], str, bool]
@@ -268,7 +254,7 @@ def is_going_back(scene: Scene, target: Target) -> bool:
     if facts is None or not scene.is_ours(facts):
         return False
     rejection = scene.rejection(facts.version)
-    if rejection is None or not _runs_what_it_names(scene, facts, target):
+    if rejection is None or not runs_what_it_names(scene, facts, target):
         return False
     if not facts.is_told:
         return True
