@@ -8,6 +8,7 @@ from typing import Any
 from ombak.api.common import GROUP
 from ombak.api.duration import format_duration, parse_duration
 from ombak.api.pipeline import PipelineSpec
+from ombak.api.region import GUARDED
 from ombak.api.stage import ALL_ZONES, JobMoment, Operator, Phase, RegionSelector, Stage
 from ombak.core.conveyor.snapshot import RegionFacts
 from ombak.core.overrides.view import AS_IT_IS, Shortened
@@ -143,13 +144,16 @@ def _barred(stage: Stage, region: str, namespace: str) -> str:
 def _strange(targets: Mapping[str, tuple[Target, ...]], namespace: str) -> Iterator[Problem]:
     """Only a Region's owner lets a Pipeline write into a namespace that is not its team's (R99)."""
     for t in (t for found in targets.values() for t in found if not t.region.takes(namespace, t.namespace)):
-        yield Problem(
-            f"spec.stages[{t.stage.name}].namespace is {t.namespace}, but Region {t.region.name} does not let "
-            f"Pipelines of {namespace} write there; leave it out for {namespace}, or ask who owns the Region to add "
-            f"{namespace}/{t.namespace} to its spec.allow.into",
-            (t.stage.name,),
-            t.region.name,
+        where = f"spec.stages[{t.stage.name}].namespace"
+        told = (
+            f"{where} is {t.namespace}, but Region {t.region.name} does not let Pipelines of {namespace} write there; "
+            f"leave it out for {namespace}"
+            if t.namespace != namespace
+            else f"{namespace} begins with {' or '.join(GUARDED)}, so Region {t.region.name} lets not even its own "
+            f"Pipelines write there unasked; write another one into {where}"
         )
+        ask = f"ask who owns the Region to add {namespace}/{t.namespace} to its spec.allow.into"
+        yield Problem(f"{told}, or {ask}", (t.stage.name,), t.region.name)
 
 
 def _twice(targets: Mapping[str, tuple[Target, ...]]) -> list[Problem]:
