@@ -362,6 +362,8 @@ def _brought(scene: Scene, item: Item, target: Target) -> bool:
         is_edit = action.takes_back
         reason, told = waits.of_refused(scene, target, refused) if is_edit else ("Objects", _rest(item))
         waits.of_item(scene, item, target.stage.name, reason, told, target.region.name)
+        if puts_back and is_edit and (failed := waits.of_write(scene, target, item.version)):
+            waits.of_item(scene, item, target.stage.name, *failed, target.region.name)
         if target.key in scene.touched or not refused.edits or (is_edit and not puts_back):
             continue
         scene.late.append(action)
