@@ -379,3 +379,28 @@ def test_what_a_newer_change_stood_for_does_not_start_when_that_one_is_aborted()
     w.settle()
 
     assert model.rollouts["shop"].wanted == V1
+
+
+@pytest.mark.parametrize(
+    ("policy", "ends", "third"), [("Report", "Edited", V1), ("PutBack", "Delivered", V2)], ids=["report", "put-back"]
+)
+def test_what_a_region_took_back_of_a_hand_edit_is_no_verdict_on_the_version(
+    policy: str, ends: str, third: str
+) -> None:
+    """It takes nothing back in the regions that run the version well; it is told as the edit that it is."""
+    w = in_second_region("Stage")
+    w.pipeline = dataclasses.replace(w.pipeline, spec={**w.pipeline.spec, "handEdits": policy})
+    region = w.regions["p-1"]
+    made = region.rollouts["shop"].manifest
+    region.becomes_ill(version_of("bad"))
+    edited = {**made, "spec": {**made["spec"], "template": template_of("bad")}}
+    region.apply("shop", edited, str(region.rollouts["shop"].version))
+    for _ in range(40):  # the region tries it, and takes it back, before the hub looks
+        w.tick(hours(0.05))
+    assert region.rollouts["shop"].phase == "Reverted"
+    last = w.run(w.now + hours(12))
+
+    assert w.artifacts[V2].rejection is None
+    assert last.reason == ends
+    assert running(w) == {"a-1": V2, "p-1": V2, "p-2": V2, "p-3": third}
+    assert policy == "PutBack" or "spec.template" in next(x.what for x in last.waits if x.region == "p-1")

@@ -167,6 +167,20 @@ def test_a_team_called_kube_gets_no_system() -> None:
     assert not region("x-1").takes("kube", "kube-system")
     assert not region("x-1").takes("ombak", "ombak-hub")
     assert not region("x-1", into=("*",)).takes("kube-system", "kube-system")
+    assert region("x-1", into=("kube-system",)).takes("kube-system", "kube-system")
+
+
+@pytest.mark.parametrize("written", [None, "ombak-team"], ids=["left-out", "written"])
+def test_who_works_in_a_guarded_namespace_is_told_what_helps(written: str | None) -> None:
+    """Not to leave out what is left out, or is their own."""
+    made = merge("front-end", spec("v1", [stage("a", "x-1", namespace=written)]), {})
+    assert made.spec is not None
+    (told,) = place(made.spec, "ombak-team", [region("x-1")]).slips
+
+    assert "leave it out" not in told
+    assert "ombak-team begins with kube- or ombak-, so Region x-1 lets" in told
+    assert "write another one into spec.stages[a].namespace, or ask who owns the Region" in told
+    assert "to add ombak-team/ombak-team to its spec.allow.into" in told
 
 
 def test_bakes_that_nobody_wrote_are_long_in_the_first_wave() -> None:

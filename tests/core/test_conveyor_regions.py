@@ -176,6 +176,41 @@ def test_nothing_is_written_into_a_namespace_that_is_not_the_teams() -> None:
     assert "shop/shop-payments to its spec.allow.into" in next(wait.what for wait in last.waits)
 
 
+def test_a_region_that_lets_nobody_in_any_more_holds_only_what_starts_there() -> None:
+    """It says so where the change waits for it; the other regions of its stage, and what passed it, go on."""
+    stages = [stage("alpha", "a-1", namespace="shop-a"), stage("prod", "p-1", "p-2", namespace="shop-p")]
+    w = world(spec("v1", stages), [region(n, into=("shop/shop-*",)) for n in ("a-1", "p-1", "p-2")])
+    w.run(w.now + hours(12))
+    push(w, "v2")
+    w.run(w.now + hours(0.5))
+    assert inside(w) == {"alpha": V2}
+    w.add(region("a-1"))
+    w.add(region("p-2"))
+    last = w.run(w.now + hours(12))
+
+    assert (inside(w), running(w)) == ({"prod": V2}, {"a-1": V2, "p-1": V2, "p-2": V1})
+    (found,) = (wait for wait in last.waits if wait.region)
+    assert (found.region, "shop/shop-p to its spec.allow.into" in found.what) == ("p-2", True)
+    w.add(region("p-2", into=("shop/shop-p",)))
+    w.run(w.now + hours(12))
+    assert running(w)["p-2"] == V2
+
+
+def test_a_stage_into_which_nothing_may_start_is_not_entered() -> None:
+    """No change takes the slot of a stage of which every region lets nobody in any more."""
+    stages = [stage("alpha", "a-1"), stage("prod", "p-1", "p-2", namespace="shop-p")]
+    w = world(spec("v1", stages), [region("a-1"), *(region(n, into=("shop/shop-*",)) for n in ("p-1", "p-2"))])
+    w.run(w.now + hours(12))
+    push(w, "v2")
+    w.step()
+    for name in ("p-1", "p-2"):
+        w.add(region(name))
+    last = w.run(w.now + hours(12))
+
+    assert (inside(w), running(w)) == ({}, {"a-1": V2, "p-1": V1, "p-2": V1})
+    assert "Region p-1 does not let" in wait_of(last, "Placement").what
+
+
 HELD = Held("window", "Window office-hours to open", "its owner", "kubectl get windows", None, NOW + hours(60))
 
 

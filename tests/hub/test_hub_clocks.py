@@ -188,3 +188,20 @@ async def test_whatever_happens_with_wrong_clocks_everything_ends(seed: int) -> 
     rig.clock.skew = timedelta(seconds=rng.uniform(-600, 600))
     async with rig.running():
         await everything_ends(rig, seed)
+
+
+@in_virtual_time
+async def test_a_clock_that_is_set_ahead_is_no_silence() -> None:
+    """The hub's machine slept, or its clock was set: a region that just fell silent gets its five minutes."""
+    async with small({}).running() as rig:
+        rig.apply(spec("v1", stages(), onRegionUnreachable="Skip"))
+        await rig.delivered("v1")
+        rig["p-1"].is_down = True
+        rig.push("v2")
+        began = rig.loop.time()
+        await rig.rest(8)
+        rig.clock.skew = timedelta(hours=1)
+        await rig.until(lambda: any(e.startswith("Skipped") for e in rig.events()))
+
+        silence = timedelta(seconds=rig.loop.time() - began)
+        assert SKIP_AFTER <= silence <= SKIP_AFTER + timedelta(minutes=2)

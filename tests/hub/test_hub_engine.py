@@ -466,3 +466,48 @@ async def test_an_alarm_that_somebody_edits_is_told_at_once(hand_edits: str) -> 
             await rig.rest(30)
             assert here[place]["spec"] == {"n": 9}
             assert "alarms.ombak.dev/errors in the namespace shop of Region p-2" in rig.status()["message"]
+
+
+def _edited(rig: HubRig, kind: str, field: str) -> None:
+    """Somebody edits a field of it in p-2."""
+    place, rollout = ("Alarm", "shop", "errors"), rig["p-2"].rollout("shop", NAME)
+    assert rig.engine is not None
+    if kind == "Rollout":
+        rollout.manifest["spec"][field] = 9
+        rollout.version += 1
+        rollout.generation += 1
+    else:
+        rig["p-2"].objects[place] = {**rig["p-2"].objects[place], "spec": {field: 9}}
+        rig.engine.brought_changed("shop/front-end")
+
+
+@pytest.mark.parametrize("kind", ["Alarm", "Rollout"])
+@in_virtual_time
+async def test_what_a_region_changes_after_every_write_is_put_back_with_pauses(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An admission policy there wins every time: it is told, costs next to nothing, and ends when the policy does."""
+    alarm = {"apiVersion": "ombak.dev/v1alpha1", "kind": "Alarm", "metadata": {"name": "errors"}, "spec": {"n": 1}}
+    field = {"Alarm": "n", "Rollout": "minReadySeconds"}[kind]
+    async with HubRig(OF_SMALL).running() as rig:
+        applied, wanted = [], rig.regions.apply
+
+        async def admitted(region: str, manifest: Any, *, force: bool = False) -> Any:
+            if (region, manifest["kind"]) == ("p-2", kind):
+                applied.append(rig.loop.time())
+                manifest = {**manifest, "spec": {**manifest["spec"], field: 9}}
+            return await wanted(region, manifest, force=force)
+
+        made = spec("v1", SMALL, objects=[alarm], handEdits="PutBack")
+        made["rollout"]["spec"]["minReadySeconds"] = 1
+        rig.apply(made)
+        await rig.delivered("v1")
+        monkeypatch.setattr(rig.regions, "apply", admitted)
+        _edited(rig, kind, field)
+        await rig.rest(300)
+
+        assert 5 < len(applied) < 30
+        assert any("changes it after each write" in w["what"] for w in rig.waits())
+        monkeypatch.undo()
+        await rig.delivered("v1")
+        assert rig.waits() == []

@@ -120,3 +120,57 @@ async def test_what_another_process_took_back_meanwhile_is_written_nowhere() -> 
         await rig.rest(120)
 
         assert rig["p-2"].rollout(NAMESPACE, NAME).wanted == V1
+
+
+def _cut_off(rig: HubRig) -> None:
+    """From here on the process hears nothing of its own API server, and can write nothing there."""
+
+    async def refuse(*_: object, **__: object) -> None:
+        raise Unreachable("connection refused")
+
+    rig.server.listeners.remove(rig._watch)
+    rig.kube._call = refuse  # type: ignore[method-assign, assignment]
+
+
+@in_virtual_time
+async def test_who_is_cut_off_from_its_own_cluster_starts_nothing() -> None:
+    """What is decided meanwhile it cannot know: a version that another process took back enters no region."""
+    async with HubRig(("a-1", "p-1", "p-2")).running() as rig:
+        rig.apply(spec("v1", [stage("alpha", "a-1"), stage("prod", "p-1", "p-2")], revertScope="Everywhere"))
+        await rig.delivered("v1")
+        rig.regions.errors["p-2"] = Unreachable("connection refused")
+        rig.push("v2")
+        await rig.until(lambda: rig.condition("Applied")["status"] == "False")
+        await rig.rest(60)
+        _cut_off(rig)
+        (name,) = (a["metadata"]["name"] for a in rig.server.all("Artifact") if a["spec"]["id"] == V2)
+        verdict = {"at": "2026-01-01T00:10:00Z", "reason": "Aborted", "message": "it was", "scope": "Everywhere"}
+        patch = {"status": {"rejected": {**verdict, "stage": "prod", "region": ""}}}
+        rig.server.patch(USER, kinds.ARTIFACTS, NAMESPACE, name, patch, subresource="status")
+        rig.regions.errors.clear()
+        await rig.rest(120)
+
+        assert rig["p-2"].rollout(NAMESPACE, NAME).wanted == V1
+
+
+@in_virtual_time
+async def test_who_is_cut_off_from_its_own_cluster_still_takes_back() -> None:
+    """A verdict that is recorded holds, whatever is decided meanwhile: the region is told as soon as it can be."""
+    async with HubRig(("a-1", "p-1", "p-2")).running() as rig:
+        rig.apply(spec("v1", [stage("alpha", "a-1"), stage("prod", "p-1", "p-2")], revertScope="Everywhere"))
+        await rig.delivered("v1")
+        rig.push("v2")
+        await rig.delivered("v2")
+        rig.push("v3")
+        await rig.until(lambda: rig.is_inside("prod", conveyor.version_of("v3")))
+        await rig.until(lambda: rig["p-2"].rollout(NAMESPACE, NAME).phase == "Bake")
+        rig.regions.errors["p-2"] = Unreachable("connection refused")
+        rig["p-1"].becomes_ill(conveyor.version_of("v3"))
+        await rig.until(lambda: rig.condition("Applied")["status"] == "False")
+        await rig.rest(60)
+        assert rig.runs()["p-2"] == "v3"
+        _cut_off(rig)
+        rig.regions.errors.clear()
+        await rig.rest(120)
+
+        assert rig.runs()["p-2"] == "v2"

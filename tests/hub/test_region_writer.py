@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import random
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -187,6 +188,19 @@ async def test_the_same_write_waits_after_a_failure_and_another_one_does_not(wri
 
     await written.write("eu-1", rollout("8"))
     assert len(written.regions.told) > asked
+
+
+async def test_the_same_written_once_more_waits_and_another_write_does_not(written: Written) -> None:
+    """Whatever version of the object it was decided from: what changes it there may do so for ever."""
+    for version in ("7", "8", "9"):
+        await written.write("eu-1", rollout(version))
+    assert len(written.regions.told) == 2
+    assert [after > timedelta(0) for _, after in written.woken] == [False, False, True]
+    assert written.writer.problems(KEY) == {}
+
+    other = dataclasses.replace(rollout("9"), manifest={**ROLLOUT, "spec": {"replicas": 2, "rejected": ["v1"]}})
+    await written.write("eu-1", other)
+    assert len(written.regions.told) == 3
 
 
 async def test_what_is_not_to_be_written_any_more_is_no_problem_any_more(written: Written) -> None:

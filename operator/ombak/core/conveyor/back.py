@@ -11,7 +11,7 @@ from ombak.core.conveyor.memory import Item
 from ombak.core.conveyor.placement import Target
 from ombak.core.conveyor.scene import Scene
 from ombak.core.conveyor.snapshot import HubArtifact, HubRejection, RolloutFacts
-from ombak.core.conveyor.standing import is_taken_back, runs_none
+from ombak.core.conveyor.standing import is_taken_back, runs_none, runs_what_it_names
 
 
 def reject(scene: Scene, item: Item, reason: str, message: str, stage: str, region: str) -> None:
@@ -57,7 +57,9 @@ def verdicts(scene: Scene) -> None:
         item = next((i for i in scene.items if (i.sequence, i.version) == (facts.sequence, facts.version)), None)
         if item is None or is_done(scene, item) or not is_taken_back(facts):
             continue
-        artifact = scene.artifacts.get(item.version)
+        artifact, target = scene.artifacts.get(item.version), target_of(scene, facts)
+        if target is not None and not runs_what_it_names(scene, facts, target):
+            continue  # it took back what somebody else wrote there, which says nothing of the version
         if artifact is not None and facts.sequence > artifact.retried_at:
             why = facts.message or f"the region went back to {facts.stable or 'nothing'}"
             reject(scene, item, "RegionReverted", why, facts.stage, facts.region)
@@ -136,7 +138,7 @@ def settle(scene: Scene) -> None:
         target = target_of(scene, facts) if rejection is not None else None
         if rejection is None or target is None or not target.region.is_reached:
             continue
-        if not _runs_what_it_names(scene, facts, target):
+        if not runs_what_it_names(scene, facts, target):
             continue
         write = _write_of(scene, facts, target, rejection)
         if write is not None:
@@ -153,23 +155,8 @@ def target_of(scene: Scene, facts: RolloutFacts) -> Target | None:
     return Target(found.stage, region, facts.namespace) if found else None
 
 
-def _runs_what_it_names(scene: Scene, facts: RolloutFacts, target: Target) -> bool:
-    """A region is asked for the version that it names: else a verdict on that one says nothing of what is there.
-
-    Where the region's values changed since it was written, that version is no longer what it would be today.
-    """
-    named = scene.artifacts.get(facts.version)
-    if named is None:
-        return False
-    made = manifests.delivery(named, target)
-    if made.id == facts.artifact:
-        return True
-    others = (a for a in scene.artifacts.values() if a.is_genuine and a.rejection is None)
-    is_another = any(manifests.delivery(a, target).id == facts.artifact for a in others)
-    return not is_another and facts.annotations.get(manifests.VALUES, "") != made.env
-
-
-Write = tuple[plan.Manifest, tuple[plan.Action, ...], str]
+Write = tuple[plan.Manifest, tuple[plan.Action, ...], str, bool]
+"""What to write, after what, why, and whether it is a way back."""
 
 
 def _write_of(scene: Scene, facts: RolloutFacts, target: Target, rejection: HubRejection) -> Write | None:
@@ -209,7 +196,7 @@ def _named(scene: Scene, facts: RolloutFacts, target: Target) -> Write | None:
         return None
     named = [*before, facts.artifact][-manifests.MOST_REJECTED :]
     made = manifests.amended(scene.s, target, facts, {"rejected": named}, {})
-    return made, (), f"{facts.version} was rejected"
+    return made, (), f"{facts.version} was rejected", True
 
 
 def _in_line(scene: Scene, facts: RolloutFacts, target: Target) -> Write | None:
@@ -234,7 +221,7 @@ def _in_line(scene: Scene, facts: RolloutFacts, target: Target) -> Write | None:
         )
         whole = manifests.amended(scene.s, target, seen, spec, {k: v for k, v in told.items() if v})
         objects = travel.brought(scene, artifact, target, artifact.objects, facts)
-        return whole, objects, f"it is back on {artifact.version}"
+        return whole, objects, f"it is back on {artifact.version}", False
     return None
 
 
@@ -251,13 +238,14 @@ def apply(
     made: plan.Manifest,
     first: tuple[plan.Action, ...],
     why: str,
+    is_way_back: bool = False,
 ) -> None:
     """Write a region's Rollout, after what has to be there before it; once in a decision."""
     if target.key in scene.touched:
         return
     scene.touched.add(target.key)
     version = facts.resource_version if facts else ""
-    scene.late += [*first, plan.ApplyRollout(*target.key, scene.s.pipeline.name, made, version, why)]
+    scene.late += [*first, plan.ApplyRollout(*target.key, scene.s.pipeline.name, made, version, why, is_way_back)]
 
 
 def is_going_back(scene: Scene, target: Target) -> bool:
@@ -266,7 +254,7 @@ def is_going_back(scene: Scene, target: Target) -> bool:
     if facts is None or not scene.is_ours(facts):
         return False
     rejection = scene.rejection(facts.version)
-    if rejection is None or not _runs_what_it_names(scene, facts, target):
+    if rejection is None or not runs_what_it_names(scene, facts, target):
         return False
     if not facts.is_told:
         return True

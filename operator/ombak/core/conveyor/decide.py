@@ -181,5 +181,6 @@ def _wake_at(scene: Scene) -> datetime | None:
         silent = [r.last_contact for r in s.regions if not r.is_reached and r.last_contact is not None]
         moments += (w.expected for w in scene.waits if w.expected is not None)
         moments += (last + s.skip_after for last in silent)
+        moments += (scene.now + s.skip_after - r.silent_for for r in s.regions if r.silent_for is not None)
         moments.append(scene.now + max(s.poll, timedelta(seconds=1)))
     return min((moment for moment in moments if moment > scene.now), default=None)

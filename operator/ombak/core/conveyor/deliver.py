@@ -163,15 +163,14 @@ def what_holds(scene: Scene, item: Item, target: Target | None, stage: str = "")
     if scene.s.pipeline.spec.get("paused"):
         lift = waits.of_pipeline(scene.s.pipeline, "patch") + """ --type merge -p '{"spec":{"paused":false}}'"""
         return waits.held("paused", "spec.paused to be lifted", "whoever paused it", lift)
-    placed = scene.placement(scene.plan_of(item))
-    if placed.problems:
+    name, region = (target.stage.name, target.region.name) if target else (stage, "")
+    if problem := scene.placement(scene.plan_of(item)).against(name, region):
         who, edit = "whoever owns the Pipeline or the Regions", waits.of_pipeline(scene.s.pipeline, "edit")
-        return waits.held("placement", placed.problems[0], who, edit)
+        return waits.held("placement", problem, who, edit)
     artifact = scene.artifacts.get(item.version)
     if artifact is None or not artifact.is_genuine:
         what = f"the Artifact of {item.version}, which is gone or not what its name says"
         return waits.held("artifact", what, "whoever deleted it; or deliver another version")
-    name, region = (target.stage.name, target.region.name) if target else (stage, "")
     gates = (g for g in scene.s.gates if g.stage == name and g.region in ("", region))
     answers = [g.left if g.spared and g.spared == item.version else g.held for g in gates]
     found = [held for held in answers if held is not None]
@@ -363,6 +362,8 @@ def _brought(scene: Scene, item: Item, target: Target) -> bool:
         is_edit = action.takes_back
         reason, told = waits.of_refused(scene, target, refused) if is_edit else ("Objects", _rest(item))
         waits.of_item(scene, item, target.stage.name, reason, told, target.region.name)
+        if puts_back and is_edit and (failed := waits.of_write(scene, target, item.version)):
+            waits.of_item(scene, item, target.stage.name, *failed, target.region.name)
         if target.key in scene.touched or not refused.edits or (is_edit and not puts_back):
             continue
         scene.late.append(action)

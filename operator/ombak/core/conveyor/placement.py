@@ -8,6 +8,7 @@ from typing import Any
 from ombak.api.common import GROUP
 from ombak.api.duration import format_duration, parse_duration
 from ombak.api.pipeline import PipelineSpec
+from ombak.api.region import GUARDED
 from ombak.api.stage import ALL_ZONES, JobMoment, Operator, Phase, RegionSelector, Stage
 from ombak.core.conveyor.snapshot import RegionFacts
 from ombak.core.overrides.view import AS_IT_IS, Shortened
@@ -39,12 +40,22 @@ class Target:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Problem:
+    """Why nothing may start in some stages, or there in one region."""
+
+    what: str
+    """With field and fix."""
+    stages: tuple[str, ...]
+    region: str = ""
+    """Empty for all regions of the stages."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Placement:
     """The targets of each stage, by its name, in the order of delivery."""
 
     targets: Mapping[str, tuple[Target, ...]]
-    problems: tuple[str, ...] = ()
-    """Why nothing may start: each names field and fix."""
+    problems: tuple[Problem, ...] = ()
     missing: tuple[str, ...] = ()
     """`stage/region` of named regions that are not there: a slip in a new wish, a removed region in an old one."""
     empty: tuple[str, ...] = ()
@@ -75,8 +86,15 @@ class Placement:
             "its Regions (their spec.zones); correct it, or take it out"
             for place in self.unzoned
         )
-        found = (*self.problems, *missing, *empty, *unzoned)
+        found = (*(p.what for p in self.problems), *missing, *empty, *unzoned)
         return found if found or self.keys else (_NOWHERE,)
+
+    def against(self, stage: str, region: str = "") -> str:
+        """Why nothing may start in a stage, or in one of its regions; empty if it may, in some region at least."""
+        found = [p for p in self.problems if stage in p.stages]
+        held = {p.region for p in found}
+        is_whole = "" in held or all(t.region.name in held for t in self.targets.get(stage, ()))
+        return next((p.what for p in found if p.region in ("", region) or (is_whole and not region)), "")
 
 
 def place(spec: PipelineSpec, namespace: str, regions: Iterable[RegionFacts]) -> Placement:
@@ -84,7 +102,7 @@ def place(spec: PipelineSpec, namespace: str, regions: Iterable[RegionFacts]) ->
     known = sorted(regions, key=lambda r: r.name)
     by_name = {r.name: r for r in known}
     chosen: dict[str, list[RegionFacts]] = {}
-    problems: list[str] = []
+    problems: list[Problem] = []
     missing: list[str] = []
     for stage in spec.stages:
         assert stage.regions is not None
@@ -92,11 +110,7 @@ def place(spec: PipelineSpec, namespace: str, regions: Iterable[RegionFacts]) ->
             continue
         missing += [f"{stage.name}/{name}" for name in stage.regions.names if name not in by_name]
         barred = [n for n in stage.regions.names if n in by_name and not by_name[n].admits(namespace)]
-        problems += [
-            f"Region {name} does not let the namespace {namespace} in (spec.allow), but stage {stage.name} names it; "
-            "ask who owns the Region, or take the name out"
-            for name in barred
-        ]
+        problems += [Problem(_barred(stage, name, namespace), (stage.name,)) for name in barred]
         chosen[stage.name] = [r for r in _selected(stage.regions, known, by_name) if r.admits(namespace)]
     taken = {r.name for found in chosen.values() for r in found}
     for stage in spec.stages:
@@ -120,41 +134,53 @@ def _selected(
     return [r for r in known if matches(choice, r)]
 
 
-def _strange(targets: Mapping[str, tuple[Target, ...]], namespace: str) -> tuple[str, ...]:
-    """Only a Region's owner lets a Pipeline write into a namespace that is not its team's (R99)."""
-    return tuple(
-        f"spec.stages[{t.stage.name}].namespace is {t.namespace}, but Region {t.region.name} does not let Pipelines of "
-        f"{namespace} write there; leave it out for {namespace}, or ask who owns the Region to add "
-        f"{namespace}/{t.namespace} to its spec.allow.into"
-        for found in targets.values()
-        for t in found
-        if not t.region.takes(namespace, t.namespace)
+def _barred(stage: Stage, region: str, namespace: str) -> str:
+    return (
+        f"Region {region} does not let the namespace {namespace} in (spec.allow), but stage {stage.name} names it; "
+        "ask who owns the Region, or take the name out"
     )
 
 
-def _twice(targets: Mapping[str, tuple[Target, ...]]) -> tuple[str, ...]:
+def _strange(targets: Mapping[str, tuple[Target, ...]], namespace: str) -> Iterator[Problem]:
+    """Only a Region's owner lets a Pipeline write into a namespace that is not its team's (R99)."""
+    for t in (t for found in targets.values() for t in found if not t.region.takes(namespace, t.namespace)):
+        where = f"spec.stages[{t.stage.name}].namespace"
+        told = (
+            f"{where} is {t.namespace}, but Region {t.region.name} does not let Pipelines of {namespace} write there; "
+            f"leave it out for {namespace}"
+            if t.namespace != namespace
+            else f"{namespace} begins with {' or '.join(GUARDED)}, so Region {t.region.name} lets not even its own "
+            f"Pipelines write there unasked; write another one into {where}"
+        )
+        ask = f"ask who owns the Region to add {namespace}/{t.namespace} to its spec.allow.into"
+        yield Problem(f"{told}, or {ask}", (t.stage.name,), t.region.name)
+
+
+def _twice(targets: Mapping[str, tuple[Target, ...]]) -> list[Problem]:
     seen: dict[tuple[str, str], str] = {}
-    found = []
+    found: list[Problem] = []
     for stage, places in targets.items():
         for target in places:
             other = seen.setdefault(target.key, stage)
             if other != stage:
-                found.append(
+                what = (
                     f"Region {target.region.name} is in the stages {other} and {stage}, both in the namespace "
                     f"{target.namespace}; take it out of one, or give one of them another namespace"
                 )
-    return tuple(found)
+                found.append(Problem(what, (other, stage), target.region.name))
+    return found
 
 
-def _without_zones(targets: Mapping[str, tuple[Target, ...]]) -> Iterator[str]:
+def _without_zones(targets: Mapping[str, tuple[Target, ...]]) -> Iterator[Problem]:
     """Without any of the zones that are asked for all zones of a region would take a change at once (R43, P6)."""
     for target in (t for places in targets.values() for t in places):
         asked, known = target.stage.zones, target.region.zones
         if asked is not None and known and ALL_ZONES not in asked and not set(asked) & set(known):
-            yield (
+            what = (
                 f"spec.stages[{target.stage.name}].zones has none of the zones of Region {target.region.name} "
                 f"({', '.join(known)}); name those that it has, or write ['*'] for all of them"
             )
+            yield Problem(what, (target.stage.name,), target.region.name)
 
 
 def _unzoned(targets: Mapping[str, tuple[Target, ...]]) -> Iterator[str]:

@@ -80,6 +80,8 @@ class ApplyRollout:
     manifest: Manifest
     resource_version: str
     why: str
+    is_way_back: bool = False
+    """It names what was rejected and changes nothing else, which does no harm whatever was decided meanwhile."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

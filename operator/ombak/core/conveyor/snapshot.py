@@ -36,6 +36,8 @@ class RegionFacts:
     reachable: bool | None = None
     last_contact: datetime | None = None
     """By the hub's own clock."""
+    silent_for: timedelta | None = None
+    """How long this hub has seen it give no answer, by a clock that never jumps; None where that is not known."""
     refusal: str = ""
     """In one word why it is closed to the hub, where that is certain; empty where it only does not answer."""
     silence: str = ""
@@ -52,6 +54,8 @@ class RegionFacts:
         """It has been silent for so long that one may go on without it."""
         if self.is_reached or self.reachable is None:
             return False
+        if self.silent_for is not None and self.silent_for < after:
+            return False  # a machine that slept, or whose clock was set, has heard no silence by it
         return self.last_contact is None or now - self.last_contact >= after
 
     def admits(self, namespace: str) -> bool:

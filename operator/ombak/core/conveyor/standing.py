@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from ombak.api.rollout import Phase
 from ombak.core.conveyor import manifests
+from ombak.core.conveyor.placement import Target
 from ombak.core.conveyor.scene import Scene
 from ombak.core.conveyor.snapshot import RolloutFacts
 
@@ -55,7 +56,7 @@ def standing(scene: Scene, order: manifests.Order) -> tuple[State, RolloutFacts 
         return State.FOREIGN, facts
     if facts.sequence != order.sequence or facts.version != order.artifact.version:
         return _before(scene, facts, order), facts
-    return _told(order, facts), facts
+    return _told(scene, order, facts), facts
 
 
 def _before(scene: Scene, facts: RolloutFacts, order: manifests.Order) -> State:
@@ -74,8 +75,8 @@ def _asks_for_it(scene: Scene, facts: RolloutFacts, order: manifests.Order) -> b
     return artifact is None or manifests.delivery(artifact, order.target).id == facts.artifact
 
 
-def _told(order: manifests.Order, facts: RolloutFacts) -> State:
-    if is_taken_back(facts):
+def _told(scene: Scene, order: manifests.Order, facts: RolloutFacts) -> State:
+    if is_taken_back(facts) and runs_what_it_names(scene, facts, order.target):
         return State.BACK
     if {n: v for n in _OF_BAKES if (v := facts.annotations.get(n))} != order.bakes:
         return State.OVERRIDDEN
@@ -86,6 +87,22 @@ def _told(order: manifests.Order, facts: RolloutFacts) -> State:
     if facts.phase is Phase.STABLE and runs_exactly(facts, order.delivery):
         return State.STABLE
     return State.HELD if runs_none(facts) else State.MOVING
+
+
+def runs_what_it_names(scene: Scene, facts: RolloutFacts, target: Target) -> bool:
+    """A region is asked for the version that it names: else a verdict on that one says nothing of what is there.
+
+    Where the region's values changed since it was written, that version is no longer what it would be today.
+    """
+    named = scene.artifacts.get(facts.version)
+    if named is None:
+        return False
+    made = manifests.delivery(named, target)
+    if made.id == facts.artifact:
+        return True
+    others = (a for a in scene.artifacts.values() if a.is_genuine and a.rejection is None)
+    is_another = any(manifests.delivery(a, target).id == facts.artifact for a in others)
+    return not is_another and facts.annotations.get(manifests.VALUES, "") != made.env
 
 
 def runs_exactly(facts: RolloutFacts, made: manifests.Delivery) -> bool:

@@ -103,7 +103,7 @@ class HubEngine:
         writer = RegionWriter(regions, self._rng, self._queue.add_after)
         jobs = JobBook(self._client, regions, self._queue.add)
         hands = Hands(HubWriter(self._client, self.stores), writer, jobs)
-        observer = Observer(hub, self.stores, regions, self._gates)
+        observer = Observer(hub, self.stores, regions, self._gates, self._clock)
         passes = PipelineReconciler(self._client, self.stores, observer, hands, self._clock, self._recorder)
 
         async def handle(key: Key) -> None:

@@ -18,6 +18,7 @@ from ombak.core.conveyor.snapshot import (
     RegionFacts,
     RolloutFacts,
 )
+from ombak.runtime.clock import Clock
 from ombak.runtime.decode_alarm import moment_of
 from ombak.runtime.gate_book import GateBook
 from ombak.runtime.hub.gating import Gating
@@ -44,15 +45,17 @@ class HubStores:
 class Observer:
     """Makes snapshots; reads memory only and never waits."""
 
-    def __init__(self, hub: str, stores: HubStores, regions: Regions, gates: GateBook) -> None:
+    def __init__(self, hub: str, stores: HubStores, regions: Regions, gates: GateBook, clock: Clock) -> None:
         """`hub` tells this hub from all others."""
-        self._hub, self._stores, self._regions = hub, stores, regions
+        self._hub, self._stores, self._regions, self._clock = hub, stores, regions, clock
         self._gating = Gating(gates, regions)
         self._regions_told: dict[str, tuple[RegionRecord, RegionFacts]] = {}
         self._read: dict[tuple[str, Key], tuple[RegionRollout, tuple[RegionArtifact, ...], RolloutFacts]] = {}
         """What was read of a region's Rollout, as long as it stays the same: most do from one pass to the next."""
         self._unheard_since: dict[str, datetime] = {}
         """Since when this process looks for a Region that it has not heard yet."""
+        self._silent_since: dict[str, float] = {}
+        """When it first saw that a Region does not answer; monotonic seconds."""
 
     def snapshot(self, record: PipelineRecord, jobs: Mapping[str, JobFacts], now: datetime) -> HubSnapshot:
         """Return everything that a decision about a Pipeline may look at."""
@@ -109,7 +112,16 @@ class Observer:
             refusal=contact.reason if contact is not None and contact.reach is Reach.NO else "",
             silence=contact.operator.message if contact is not None and contact.operator.lives is False else "",
             last_contact=_last_contact(record, contact, unheard),
+            silent_for=self._silent_for(name, is_reached=is_reached),
         )
+
+    def _silent_for(self, name: str, *, is_reached: bool) -> timedelta | None:
+        """Return for how long it has not answered, as far as this process has seen it; None while it answers."""
+        if is_reached:
+            self._silent_since.pop(name, None)
+            return None
+        mono = self._clock.monotonic()
+        return timedelta(seconds=mono - self._silent_since.setdefault(name, mono))
 
     def _unheard(self, name: str, contact: Contact | None, now: datetime) -> datetime | None:
         """Return since when it is looked for and has not answered this process yet; None if it has.

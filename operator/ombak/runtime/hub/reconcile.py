@@ -32,6 +32,8 @@ SAID_AGAIN_AFTER = timedelta(minutes=1)
 """The same Event of the same Pipeline comes once in this time: a write that is tried again is no news."""
 _OF_THE_HUB = (plan.ClearCommand, plan.DeleteArtifact)
 APPLIED = "Applied"
+ByRegion = dict[str, list[plan.Action]]
+"""What a plan means for each region, in order."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ class PipelineReconciler:
         self._hands.regions.keep(key, by_region)
         is_fresh = await self._tell(key, record, s, made, now)
         if not is_fresh and any(not self._hands.regions.is_busy(key, region) for region in by_region):
-            await self._ensure_newest(record)
+            await self._ensure_newest(key, record, by_region)
         for region, actions in by_region.items():
             self._hands.regions.start(key, region, actions)
         for action in made.actions:
@@ -107,10 +109,11 @@ class PipelineReconciler:
                 self._hands.jobs.follow(key, action)
         await self._do_on_hub(key, s, on_hub, now)
 
-    async def _ensure_newest(self, record: PipelineRecord) -> None:
+    async def _ensure_newest(self, key: Key, record: PipelineRecord, by_region: ByRegion) -> None:
         """Raise `Conflict` if another process of this hub wrote the status since: it may have decided otherwise.
 
-        Where nobody can tell, because the hub's own API server does not answer, a way back must not wait for it.
+        Where nobody can tell, because the hub's own API server does not answer, a way back must not wait for it; all
+        else may have been taken back meanwhile, and is tried again by the next pass.
         """
         try:
             await self._write(record, dict(record.status))
@@ -118,6 +121,10 @@ class PipelineReconciler:
             raise
         except ApiError as error:
             log.info("nobody can tell whether another process of this hub works on it", error=str(error))
+            for region, actions in by_region.items():
+                if ways_back := [a for a in actions if isinstance(a, plan.ApplyRollout) and a.is_way_back]:
+                    self._hands.regions.start(key, region, ways_back)
+            raise
 
     async def _do_on_hub(self, key: Key, s: HubSnapshot, actions: list[plan.Action], now: datetime) -> None:
         """Do everything that can be done; what was refused is told by the next pass, which comes by itself."""
@@ -199,7 +206,7 @@ class PipelineReconciler:
         self._told[key] = told
 
 
-def _parted(made: HubPlan) -> tuple[list[plan.Action], dict[str, list[plan.Action]]]:
+def _parted(made: HubPlan) -> tuple[list[plan.Action], ByRegion]:
     """Return what a plan means for the hub's own cluster, and for each region, in order."""
     on_hub: list[plan.Action] = []
     by_region: defaultdict[str, list[plan.Action]] = defaultdict(list)

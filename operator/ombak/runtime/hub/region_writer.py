@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import structlog
 
-from ombak.core.conveyor import manifests, plan
+from ombak.core.conveyor import content, manifests, plan
 from ombak.core.conveyor.snapshot import Refused
 from ombak.runtime import kinds
 from ombak.runtime.backoff import Backoff
@@ -25,11 +25,25 @@ WITHIN = timedelta(seconds=60)
 AGAIN = Backoff(timedelta(milliseconds=500), timedelta(seconds=30))
 SOONEST = timedelta(milliseconds=50)
 OFTEN = 5
-"""What was overtaken so many times in a row is told all the same."""
+"""What was overtaken, or written anew, so many times in a row is told all the same."""
+SOON = timedelta(minutes=1)
+"""What is written once more within this time was changed there meanwhile, or was not seen yet."""
+CHANGED = "something there, such as an admission policy, changes it after each write"
+_OF_CONTENT = ("namespace", "name", "manifest", "hub")
 
 
 class _OvertakenError(Exception):
     """The Rollout is not as it was seen any more, which is nobody's fault: the next decision sees it as it is."""
+
+
+@dataclasses.dataclass(slots=True)
+class _Last:
+    """What was last written into a region, to tell that the same is written again: without pause that never ends."""
+
+    content: str
+    at: float
+    repeats: int = 0
+    due: float = 0.0
 
 
 @dataclasses.dataclass(slots=True)
@@ -50,6 +64,7 @@ class RegionWriter:
     def __init__(self, regions: Regions, rng: random.Random, wake: Callable[[Key, timedelta], None]) -> None:
         self._regions, self._rng, self._wake = regions, rng, wake
         self._lanes: dict[Key, dict[str, _Lane]] = {}
+        self._last: defaultdict[Key, dict[str, _Last]] = defaultdict(dict)
         self._dropped: defaultdict[Key, set[tuple[str, str, str]]] = defaultdict(set)
 
     def is_busy(self, key: Key, region: str) -> bool:
@@ -76,15 +91,22 @@ class RegionWriter:
         lane, wanted = self._lanes.setdefault(key, {}).setdefault(region, _Lane()), tuple(actions)
         if lane.task is not None:
             return
-        early = lane.due - asyncio.get_running_loop().time()
-        if early > 0 and lane.failed == wanted:
+        early = self._due(key, region, lane, wanted) - asyncio.get_running_loop().time()
+        if early > 0:
             self._wake(key, max(timedelta(seconds=early), SOONEST))
             return
         lane.task = asyncio.create_task(self._write(key, region, lane, wanted), name=f"write {key} {region}")
 
+    def _due(self, key: Key, region: str, lane: _Lane, wanted: tuple[plan.Action, ...]) -> float:
+        """Return when this may be written: later where just this failed, or was changed there after it was written."""
+        due, last = (lane.due if lane.failed == wanted else 0.0), self._last[key].get(region)
+        is_again = last is not None and last.repeats > 0 and last.content == _content(wanted)
+        return max(due, last.due) if last is not None and is_again else due
+
     def forget(self, key: Key) -> None:
         """Drop what is known of a Pipeline that is gone; what is being written ends by itself."""
         self._dropped.pop(key, None)
+        self._last.pop(key, None)
         busy = {region: lane for region, lane in self._lanes.pop(key, {}).items() if lane.task is not None}
         if busy:
             self._lanes[key] = busy
@@ -124,12 +146,24 @@ class RegionWriter:
             log.exception("writes to a region failed", namespace=key[0], pipeline=key[1], region=region)
         finally:
             lane.task, lane.refused = None, refused
+        if problem is None:
+            lane.problem = self._wrote(key, region, actions)
         self._wake(key, self._ended(lane, actions, problem))
+
+    def _wrote(self, key: Key, region: str, actions: tuple[plan.Action, ...]) -> str:
+        """Note what was written; returns what is wrong if that is the same again and again."""
+        moment, made = asyncio.get_running_loop().time(), _content(actions)
+        last = self._last[key].get(region)
+        is_again = last is not None and last.content == made and moment - last.at < SOON.total_seconds()
+        repeats = last.repeats + 1 if last is not None and is_again else 0
+        pause = AGAIN.delay(repeats, self._rng).total_seconds() if repeats else 0.0
+        self._last[key][region] = _Last(made, moment, repeats, moment + pause)
+        return CHANGED if repeats >= OFTEN else ""
 
     def _ended(self, lane: _Lane, actions: tuple[plan.Action, ...], problem: str | None) -> timedelta:
         """Note how writes ended (None: well); returns after which time to decide again."""
         if problem is None:
-            lane.failures, lane.problem, lane.failed = 0, "", ()
+            lane.failures, lane.failed = 0, ()
             return timedelta(0)
         lane.failures += 1
         lane.problem, lane.failed = problem, actions
@@ -188,6 +222,11 @@ class RegionWriter:
             return await self._regions.get(region, kinds.ROLLOUTS, action.namespace, action.name)
         except NotFound:
             return None
+
+
+def _content(actions: Iterable[plan.Action]) -> str:
+    """Return what tells writes apart, whatever version of an object they were decided from."""
+    return content.short_hash([[type(a).__name__, *(str(getattr(a, n, "")) for n in _OF_CONTENT)] for a in actions])
 
 
 def _is_overtaken(error: ApiError, action: plan.ApplyRollout) -> bool:
