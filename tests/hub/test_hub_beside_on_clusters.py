@@ -12,7 +12,7 @@ from support.beside import Outcomes, beside, loses_a_region
 from support.hub_tally import Tally, proxied
 from support.region_planes import kubeconfig_of, token_of, write_region, write_secret
 from support.shared_alarms import ALARMS, RULES, seen_for, states
-from support.shared_hub import API, BAKE, HOUR, Json, Place, Second, Service, Shared, shared_planes, stage
+from support.shared_hub import API, BAKE, HOUR, Json, Place, Second, Service, Shared, allow, shared_planes, stage
 from support.shared_overrides import approve, ask, override, the_policy_counts
 from support.short_tokens import ending
 
@@ -41,7 +41,7 @@ async def test_a_fix_that_somebody_else_approved_takes_the_slot_of_what_is_in_fl
     first = stage("alpha", "region-1", namespace="fix-alpha", phase="PreProd")
     lane.push("v1", first, stage("wave", "region-1", "floored"))
     await lane.delivered("v1", alpha, home, floored)
-    write_region(world.hub, "floored", allow={"namespaces": ["fix"]}, floors={"oneBox": "1h", "bake": "1h"})
+    write_region(world.hub, "floored", allow=allow("fix"), floors={"oneBox": "1h", "bake": "1h"})
     await lane.until("the floors", lambda: lane.bakes(floored) == ("1h", "1s", "1h"))
     slow = first, stage("wave", "region-1", "floored", **HOUR)
     lane.push("v2", *slow)
@@ -291,7 +291,7 @@ async def test_a_token_that_ends_by_time_and_a_new_one(world: Shared) -> None:
     key = region.kubeconfig.parent / "service-account.key"
     soon = datetime.now(UTC) + timedelta(seconds=30)
     write_secret(world.hub, "expiring", kubeconfig_of(region, ending(token_of(region), soon, key)))
-    write_region(world.hub, "expiring", allow={"namespaces": ["expires"]})
+    write_region(world.hub, "expiring", allow=allow("expires"))
     service.push("v1", stage("wave", "expiring"))
     await service.delivered("v1", place)
     assert world.region("expiring")["reason"] == "Answering"

@@ -322,6 +322,11 @@ def _people(hub: Region) -> None:
         hub.kubectl("create", "rolebinding", user, *who)
 
 
+def allow(namespace: str = "*") -> Json:
+    """What a Region says of who may deploy there: one namespace of the hub or all, each into any namespace."""
+    return {"namespaces": [namespace], "into": ["*"]}
+
+
 def _regions(planes: Sequence[Region]) -> None:
     """The hub's list, that of the second hub, and what each operator reads of its own Region."""
     hub, second, third = planes
@@ -330,11 +335,11 @@ def _regions(planes: Sequence[Region]) -> None:
     home: Json = {"access": {"inCluster": {}}}
     for name, plane in (("region-2", second), ("region-3", third), ("floored", second), ("spare", second)):
         write_secret(hub, name, tokens[plane.name])
-    write_region(hub, "region-1", cloud="aws", zones=["a", "b"], prometheus=own["region-1"], **home)
-    write_region(hub, "region-2", cloud="gcp", zones=["a", "b"])
-    write_region(hub, "region-3", cloud="aws")
-    write_region(hub, "floored", allow={"namespaces": ["fix"]})
-    write_region(hub, "spare", cloud="aws", allow={"namespaces": ["clouds"]})
+    write_region(hub, "region-1", cloud="aws", zones=["a", "b"], prometheus=own["region-1"], allow=allow(), **home)
+    write_region(hub, "region-2", cloud="gcp", zones=["a", "b"], allow=allow())
+    write_region(hub, "region-3", cloud="aws", allow=allow())
+    write_region(hub, "floored", allow=allow("fix"))
+    write_region(hub, "spare", cloud="aws", allow=allow("clouds"))
     for name in ("region-1", "region-2"):
         write_secret(second, name, tokens[name])
         write_region(second, name, prometheus=own["region-2"])
