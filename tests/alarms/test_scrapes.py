@@ -59,12 +59,14 @@ def test_the_first_scrapes_of_many_targets_are_no_rhythm() -> None:
 
 
 def test_outages_again_and_again_are_no_rhythm() -> None:
-    """A crash loop with more and more time between starts; nor are those that no plain selector outlives."""
+    """A crash loop with more and more time between starts; nor what no plain selector outlives, nor old ones."""
     away = ((2000, 2110), (2150, 2290), (2330, 2510), (2550, 2810), (3000, 3320))
     line = seen(every(15, *away), 7.5)
     assert line.usual == 15
     assert len(line.gaps) == len(away)
-    assert seen(every(15, (2000, 2400), (2420, 2820), (2840, 3240)), 7.5).usual == 15
+    long = ((2000, 2320), (2340, 2660), (2680, 3000))
+    assert seen((at for at in every(15, *long) if at <= 3100), 7.5, 3100.0).usual <= 60
+    assert seen(every(15, (500, 600), (700, 800), (900, 1000)), 7.5).usual == 15  # alike, but of another time
 
 
 def test_a_rhythm_that_became_slower_is_usual_after_three_times() -> None:

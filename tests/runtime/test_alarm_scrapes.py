@@ -197,6 +197,13 @@ async def test_what_comes_late_is_not_unknown(scrape: float, late: float, period
     assert "no target was scraped" in str(world.verdict.unknown)
 
 
+async def test_an_outage_from_before_our_start_is_no_delay() -> None:
+    """How late samples come is told only by an answer with a new scrape."""
+    world = World(COUNT, comparison="LessThanThreshold")
+    world.source.away.append((world.clock.now() - timedelta(seconds=150), world.clock.now() + timedelta(hours=9)))
+    assert len(await unknown_moments(world, 60)) == 120
+
+
 async def unknown_moments(world: World, seconds: float) -> list[Verdict]:
     """What was unknown in that time, from the first answer on."""
     found = list[Verdict]()
