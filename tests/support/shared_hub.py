@@ -342,5 +342,5 @@ def _regions(planes: Sequence[Region]) -> None:
     write_region(hub, "spare", cloud="aws", allow=allow("clouds"))
     for name in ("region-1", "region-2"):
         write_secret(second, name, tokens[name])
-        write_region(second, name, prometheus=own["region-2"])
+        write_region(second, name, prometheus=own["region-2"], allow=allow())
     write_region(third, "region-3", prometheus=own["region-3"], **home)
