@@ -10,7 +10,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ombak.sandbox.client import ApiClient, ApiStatusError, Json
@@ -224,10 +224,16 @@ class Timeline:
         for name, item in there.items():
             known = stream.present.get(name)
             if known is None or known["metadata"]["resourceVersion"] != item["metadata"]["resourceVersion"]:
-                self._note(stream, item, is_gone=False)
+                self._note(stream, item, is_gone=False, after=known)
 
-    def _note(self, stream: _Stream, item: Json, *, is_gone: bool) -> None:
+    def _note(self, stream: _Stream, item: Json, *, is_gone: bool, after: Json | None = None) -> None:
+        """Keep what was seen; what a list brought `after` a break of the watch came about at some time since then.
+
+        A Rollout counts from the beginning of that time: the approvals in between nobody saw, but their boxes came.
+        """
         key, seen = stream.read(item, time.monotonic(), is_gone=is_gone)
+        if after is not None and isinstance(seen, RolloutSeen):
+            seen = replace(seen, version=int(after["metadata"]["resourceVersion"]) + 1)
         name = (item["metadata"]["namespace"], item["metadata"]["name"])
         with self._lock:
             self._seen[key].append(seen)
