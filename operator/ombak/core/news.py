@@ -99,6 +99,8 @@ def _is_counting(memory: Memory) -> bool:
 
 
 def _deadline_runs_on(old: Mapping[str, Any], new: Status) -> bool:
+    if not all("seenAt" in (status.get("memory") or {}) for status in (old, new)):
+        return False  # no deadline runs, or none did: most passes, which need not read any memory for it
     before, after = load_memory(old.get("memory")), load_memory(new.get("memory"))
     return _is_counting(after) and _seen_apart(before, after) >= DEADLINE_STORED
 

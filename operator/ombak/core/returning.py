@@ -24,8 +24,7 @@ def trouble_after(scene: Scene) -> timedelta:
 def reject(scene: Scene, release: Release, judgement: advance.Reject) -> Plan:
     """Record the verdict, then go back at once; without a good version to go back to, stay and say so."""
     s, target = scene.s, scene.heading.stable
-    record = plan.RecordRejected(release.artifact, judgement.reason, judgement.message)
-    note = Note(judgement.reason, sentence(f"{release.artifact} is taken back: {judgement.message}"), is_warning=True)
+    record, note = recorded(release.artifact, judgement)
     off_hours = _off_hours(scene, release, judgement)
     if not target:
         made = _failed_plan(scene, release.artifact, release.artifact, judgement)
@@ -35,6 +34,12 @@ def reject(scene: Scene, release: Release, judgement: advance.Reject) -> Plan:
     reverting = back.begin(s, release.artifact, target, scene.replicas, scene.now)
     made = _go_back(scene, reverting, judgement.message)
     return dataclasses.replace(made, actions=(record, *made.actions), notes=(note, *off_hours, *made.notes))
+
+
+def recorded(artifact: str, judgement: advance.Reject) -> tuple[plan.RecordRejected, Note]:
+    """Return the verdict on a version, for the record and for people."""
+    note = Note(judgement.reason, sentence(f"{artifact} is taken back: {judgement.message}"), is_warning=True)
+    return plan.RecordRejected(artifact, judgement.reason, judgement.message), note
 
 
 def _off_hours(scene: Scene, release: Release, judgement: advance.Reject) -> tuple[Note, ...]:

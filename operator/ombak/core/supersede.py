@@ -7,13 +7,13 @@ for one whose alarm fires: it must not be tried again as if nothing had been.
 
 import dataclasses
 
-from ombak.api.wording import sentence
 from ombak.core import delivery, start
 from ombak.core.advance import Reject
 from ombak.core.course import Course, Heading
 from ombak.core.evidence import evidence_of
 from ombak.core.overrides.effective import effective
-from ombak.core.plan import Note, Plan, RecordRejected, Waiting
+from ombak.core.plan import Note, Plan, Waiting
+from ombak.core.returning import recorded
 from ombak.core.scene import Scene
 
 _ANEW = {Course.FORWARD: Course.START, Course.INSTALL: Course.INSTALL}
@@ -41,8 +41,7 @@ def _judged(made: Plan, artifact: str, verdict: Reject | None) -> Plan:
     """Return the plan with the verdict on the version that is given up, if there is one."""
     if verdict is None:
         return made
-    record = RecordRejected(artifact, verdict.reason, verdict.message)
-    note = Note(verdict.reason, sentence(f"{artifact} is taken back: {verdict.message}"), is_warning=True)
+    record, note = recorded(artifact, verdict)
     return dataclasses.replace(made, actions=(record, *made.actions), notes=(note, *made.notes))
 
 
