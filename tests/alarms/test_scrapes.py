@@ -58,6 +58,16 @@ def test_the_first_scrapes_of_many_targets_are_no_rhythm() -> None:
     assert seen(times, 2.5, 3110.0).usual == 60
 
 
+def test_what_a_young_prometheus_tells_of_its_rhythm_counts() -> None:
+    """Before three minutes of scrapes show it; the rhythm that they show counts even so."""
+    short = every(5, (0, 3500))
+    young = timeline(LONG, 3520.0, [at for at in short if at >= 3500], 2.5, 60.0, told=5.0)
+    assert young.usual == 5
+    assert [young.saw(at, RATE) for at in (3500, 3510, 3515)] == [False, False, True]
+    assert not timeline(LONG, 3520.0, young.times, 2.5, 60.0).saw(3515, RATE)
+    assert timeline(LONG, NOW, [3500.0, 3530.0, 3560.0, 3590.0], 2.5, 60.0, told=5.0).usual == 30
+
+
 def test_outages_again_and_again_are_no_rhythm() -> None:
     """A crash loop with more and more time between starts; nor what no plain selector outlives, nor old ones."""
     away = ((2000, 2110), (2150, 2290), (2330, 2510), (2550, 2810), (3000, 3320))

@@ -13,7 +13,7 @@ from ombak.alarms.verdict import Verdict
 from ombak.api.alarm import AlarmSpec
 from ombak.runtime.alarm_interest import Wanted
 from ombak.runtime.alarm_service import AlarmService
-from ombak.runtime.metrics_port import QueryError, QueryErrorKind, QueryResult
+from ombak.runtime.metrics_port import QueryError, QueryErrorKind, QueryResult, Store
 from support.fake_metrics import FakeClock, FakeSource, constant
 
 SCRAPES = "max(timestamp(up))"
@@ -131,6 +131,22 @@ async def test_a_gap_is_neither_ok_nor_alarm(query: str, changes: dict[str, Any]
         await world.pass_time(0.5)
     await world.pass_time(180)  # where the newest point is missing, two more count
     assert (world.verdict.state, world.verdict.is_unknown) == (before.state, False)
+
+
+@pytest.mark.parametrize(("told", "knows"), [(timedelta(seconds=5), True), (None, False)], ids=["told", "not told"])
+async def test_a_new_prometheus_is_known_as_soon_as_its_targets_were_scraped_twice(
+    told: timedelta | None, knows: bool
+) -> None:
+    """If it tells how often they are; else after two minutes."""
+    world = World("count(x)", scrape=5.0, period="5s")
+    world.source.away.append((world.clock.now() - timedelta(days=1), world.clock.now() + timedelta(seconds=2)))
+    world.source.store = Store(world.clock.now(), told)
+    await world.pass_time(4)
+    assert world.verdict.is_unknown
+    await world.pass_time(26)
+    assert world.verdict.is_ok == knows
+    await world.pass_time(120)
+    assert world.verdict.is_ok
 
 
 async def test_no_scrape_while_prometheus_answers_is_unknown() -> None:

@@ -9,8 +9,8 @@ Prometheus itself (Thanos, Mimir) tells neither, and nothing is concluded then.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from ombak.adapters.prometheus_answers import read_oldest_sample, read_scrape_interval, read_start_time
@@ -22,8 +22,6 @@ _ASK_AGAIN = 600.0
 _PATIENCE = 1.0
 """Seconds between two looks into a store that is new."""
 _MOST_PROCESSES = 8
-_YOUNG = timedelta(minutes=5)
-"""Only of one that is younger the scrape interval matters."""
 
 Call = Callable[[str, Mapping[str, str]], Any]
 """Asks for `/api/v1/<what>`: the body, None where there is no such thing; raises QueryError."""
@@ -78,7 +76,7 @@ class StoreWatch:
 
     def _keep(self, started: datetime, known: Store) -> None:
         """What a process says of its past stays true; while it is young there may be more to know soon."""
-        is_open = known.since is None or (known.scrape is None and _is_young(known.since))
+        is_open = known.since is None or (known.scrape is None and known.is_young(datetime.now(UTC)))
         self._by_process[started] = known
         self._again[started] = time.monotonic() + _PATIENCE if is_open else float("inf")
         for oldest in sorted(self._by_process)[:-_MOST_PROCESSES]:
@@ -88,13 +86,9 @@ class StoreWatch:
         status = self.call("status/tsdb", {"limit": "1"})
         if status is None or "headStats" not in status["data"]:
             return None
-        since = read_oldest_sample(status)
-        targets = self.call("targets", {"state": "active"}) if since is not None and _is_young(since) else None
-        return Store(since, None if targets is None else read_scrape_interval(targets))
-
-
-def _is_young(since: datetime) -> bool:
-    return datetime.now(UTC) - since < _YOUNG
+        known = Store(read_oldest_sample(status))
+        targets = self.call("targets", {"state": "active"}) if known.is_young(datetime.now(UTC)) else None
+        return known if targets is None else replace(known, scrape=read_scrape_interval(targets))
 
 
 def _age(store: Store) -> datetime:

@@ -81,10 +81,20 @@ class Timeline:
 
 
 def timeline(
-    since: float, until: float, times: Sequence[float], grain: float, unknown: float, delay: float = 0.0
+    since: float,
+    until: float,
+    times: Sequence[float],
+    grain: float,
+    unknown: float,
+    delay: float = 0.0,
+    told: float | None = None,
 ) -> Timeline:
-    """Make one; `times` in order, `unknown` is the time between two scrapes where there are too few to tell."""
-    usual = _usual([after - before for before, after in itertools.pairwise(times)], grain, unknown)
+    """Make one; `times` in order, `unknown` is the time between two scrapes where there are too few to tell.
+
+    `told` takes its place where a young Prometheus says how often it scrapes.
+    """
+    spaces = [after - before for before, after in itertools.pairwise(times)]
+    usual = _usual(spaces, grain, unknown if told is None else told)
     most = _longest(usual, grain)
     ends = [times[0] if times and times[0] - since <= most else -_FOREVER, *times]
     if not times or until - times[-1] > most:

@@ -18,7 +18,7 @@ from ombak.alarms.scrapes import Timeline, timeline
 from ombak.runtime.alarm_asking import Asker, whole_milliseconds
 from ombak.runtime.alarm_queries import CLEAR, QueryKey, Sight
 from ombak.runtime.clock import Clock
-from ombak.runtime.metrics_port import QueryError, QueryErrorKind
+from ombak.runtime.metrics_port import QueryError, QueryErrorKind, Store
 
 _QUERY = "max(timestamp(up))"
 _SHORTEST, _LONGEST = timedelta(seconds=2), timedelta(seconds=30)
@@ -145,20 +145,27 @@ class ScrapeWatch:
             # What came late is seen if it is looked for where it would have been.
             start = max(oldest, before.until - step - known.delay)
             kept = [one for one in before.times if one >= oldest]
-        times = sorted({*kept, *await self._times(key, start, now)})
+        found, store = await self._times(key, start, now)
+        times = sorted({*kept, *found})
         if not times and before is None and not await self._was_ever(key, now):
             return None
         if before is not None and before.times and times and times[-1] > before.times[-1]:
             known.delays.append(now - times[-1])
-        return timeline(oldest, now, times, step, self._unknown, known.delay)
+        told = store.scrape if store is not None and store.is_young(self._clock.now()) else None
+        seconds = None if told is None else told.total_seconds()
+        return timeline(oldest, now, times, step, self._unknown, known.delay, seconds)
 
     async def _was_ever(self, key: QueryKey, now: float) -> bool:
         """Whether there were scrapes at all while Prometheus kept its data; else it may get them in another way."""
-        return bool(await self._times(replace(key, period=_EVER_STEP), now - _EVER.total_seconds(), now))
+        found, _ = await self._times(replace(key, period=_EVER_STEP), now - _EVER.total_seconds(), now)
+        return bool(found)
 
-    async def _times(self, key: QueryKey, start: float, end: float) -> list[float]:
-        """The times of scrapes that are seen by looking at every step from `start` to `end`, and at both."""
+    async def _times(self, key: QueryKey, start: float, end: float) -> tuple[list[float], Store | None]:
+        """The times of scrapes that are seen by looking at every step from `start` to `end`, and at both.
+
+        With them what the store tells of itself.
+        """
         steps = math.ceil((end - start) / key.period.total_seconds())
         last = whole_milliseconds(datetime.fromtimestamp(end, UTC))
         answer = await self._asker.over(key, last - steps * key.period, last)
-        return [value for series in answer.series for _, value in series.points]
+        return [value for series in answer.series for _, value in series.points], answer.store

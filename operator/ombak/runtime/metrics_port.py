@@ -46,6 +46,7 @@ class Series:
 
 _LONGEST_DOUBT = timedelta(hours=1)
 """A Prometheus that kept its store is asked for so much of the past at least; of more it does not tell cheaply."""
+_YOUNG = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,10 @@ class Store:
 
     since: datetime | None
     scrape: timedelta | None = None
+
+    def is_young(self, at: datetime) -> bool:
+        """Whether what it has is so little that the interval of its targets matters."""
+        return self.since is not None and at - self.since < _YOUNG
 
     def is_too_early(self, at: datetime, reach: timedelta, settling: timedelta) -> str:
         """Why an answer of `at`, which reads so far back, may come from an empty store; empty if it does not.

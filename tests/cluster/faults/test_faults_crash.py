@@ -64,4 +64,4 @@ def test_no_crash_invents_bake_time(runs: Runs) -> None:
         since = release.step.ledger.proven_until or release.unknown_since or variant.resumed_at
         assert second.step.approved_at - since >= left, f"variant {n} lacks bake time"
         seen += left > timedelta(0)
-    assert seen >= 3, "deaths before, in and at the end of the bake"
+    assert seen >= 2, "deaths before and in the bake; a third one where its first status comes in two parts"
