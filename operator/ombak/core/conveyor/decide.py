@@ -3,7 +3,7 @@
 import dataclasses
 from datetime import datetime, timedelta
 
-from ombak.core.conveyor import back, deliver, fastlane, queue, report, retention, tests, waits
+from ombak.core.conveyor import back, deliver, fastlane, holding, queue, report, retention, tests, visit, waits
 from ombak.core.conveyor.memory import Item
 from ombak.core.conveyor.plan import HubPlan
 from ombak.core.conveyor.scene import Scene
@@ -103,7 +103,7 @@ def _enter(scene: Scene, item: Item) -> bool:
     stage = queue.next_stage(scene, item)
     if not stage or scene.rejection(item.version) is not None or _is_empty(scene, item, stage):
         return False
-    held = _slot(scene, item, stage) or deliver.what_holds(scene, item, None, stage)
+    held = _slot(scene, item, stage) or holding.what_holds(scene, item, None, stage)
     if held is not None:
         waits.of_item(scene, item, stage, _word(held), held)
         return False
@@ -127,11 +127,11 @@ def _slot(scene: Scene, item: Item, stage: str) -> Held | None:
             continue
         if not fastlane.takes_over(scene, item, other):
             return _taken(scene, other)
-        if (held := deliver.what_holds(scene, item, None, stage)) is not None:
+        if (held := holding.what_holds(scene, item, None, stage)) is not None:
             return held  # the slot is not what it waits for
         fastlane.give_up(scene, other, item)
     for target in scene.targets(item, stage):
-        if back.is_going_back(scene, target) and not deliver.may_skip(scene, item, target):
+        if back.is_going_back(scene, target) and not visit.may_skip(scene, item, target):
             facts = scene.facts[target.key]
             return waits.going_back(scene, target, facts)
     return None

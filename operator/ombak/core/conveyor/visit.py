@@ -1,0 +1,273 @@
+"""One region of a stage: a change starts there, or goes on by what the region says of it (R45-R48)."""
+
+from enum import StrEnum
+
+from ombak.api.pipeline import HandEdits
+from ombak.api.rollout import Phase
+from ombak.api.stage import OnUnreachable
+from ombak.core import naming
+from ombak.core.conveyor import back, fastlane, holding, manifests, plan, tests, travel, waits
+from ombak.core.conveyor.memory import Item
+from ombak.core.conveyor.placement import Target
+from ombak.core.conveyor.scene import Scene
+from ombak.core.conveyor.snapshot import RolloutFacts
+from ombak.core.conveyor.standing import State, is_taken_back, standing
+from ombak.core.gates.gate import Held
+
+
+class Outcome(StrEnum):
+    """What one region of a stage came to."""
+
+    FINISHED = "Finished"
+    UNDER_WAY = "UnderWay"
+    NOT_BEGUN = "NotBegun"
+    SKIPPED = "Skipped"
+
+
+_FORWARD = (Phase.INSTALLING, Phase.BLOCKED, Phase.ONE_BOX, Phase.ONE_BOX_BAKE, Phase.ROLLING, Phase.BAKE)
+_REASONS = {"unreachable": "Unreachable", "paused": "Paused", "turn": "Turn"}
+
+
+def state_of(scene: Scene, item: Item, target: Target) -> tuple[State, RolloutFacts | None]:
+    """Where a region stands with a change, and what is known of its Rollout."""
+    order = scene.order(item, target)
+    if order is None:
+        return State.BUSY, scene.facts.get(target.key)
+    state, facts = standing(scene, order)
+    if state is State.EARLIER and back.is_going_back(scene, target):
+        return State.BUSY, facts
+    if state is State.BUSY and facts is not None and _gives_way(scene, order, facts):
+        return State.EARLIER, facts
+    return state, facts
+
+
+def _gives_way(scene: Scene, order: manifests.Order, facts: RolloutFacts) -> bool:
+    """An Override lets the version start where an earlier one is in the middle of its way."""
+    is_ahead = facts.is_told and facts.sequence < order.sequence and not back.is_going_back(scene, order.target)
+    return is_ahead and order.permit is not None and order.permit.supersedes and facts.phase in _FORWARD
+
+
+def start(scene: Scene, item: Item, target: Target, facts: RolloutFacts | None, *, has_room: bool) -> Outcome:
+    """Write the change into a region, unless something holds it."""
+    held = holding.what_holds(scene, item, target)
+    if held is None and not has_room:
+        most = target.stage.max_parallel
+        what = f"its turn: {most} of the stage's regions are on their way at once (maxParallel)"
+        held = waits.held("turn", what, "time, as the others finish")
+    if held is not None:
+        waits.of_item(scene, item, target.stage.name, _REASONS.get(held.kind, "Held"), held, target.region.name)
+        return Outcome.NOT_BEGUN
+    order = scene.order(item, target)
+    assert order is not None
+    if facts is not None and _must_be_named(item, order, facts):
+        return Outcome.NOT_BEGUN if back.name_rejected(scene, facts, target) else Outcome.UNDER_WAY
+    if target.key in scene.touched:
+        return Outcome.NOT_BEGUN
+    _write(scene, order, facts, f"{item.version} starts in stage {target.stage.name}", everything=facts is None)
+    if told := waits.of_write(scene, target, item.version):
+        waits.of_item(scene, item, target.stage.name, *told, target.region.name)
+    else:
+        where = f"Region {target.region.name} (stage {target.stage.name})"
+        scene.note("RegionStarted", f"{item.version} starts in {where}.")
+    return Outcome.UNDER_WAY
+
+
+def _must_be_named(item: Item, order: manifests.Order, facts: RolloutFacts) -> bool:
+    """A retried version is started only from a spec that changes by it, so that the region's status is about it."""
+    made = order.delivery
+    named = facts.spec.get("rejected") or ()
+    return item.is_retry and is_taken_back(facts) and facts.artifact == made.id and made.id not in named
+
+
+def _write(scene: Scene, order: manifests.Order, facts: RolloutFacts | None, why: str, *, everything: bool) -> None:
+    """Apply what has to be there first, then the Rollout."""
+    target, artifact = order.target, order.artifact
+    chosen = [found for found in artifact.objects if everything or manifests.is_first(found)]
+    first = travel.brought(scene, artifact, target, chosen, facts)
+    made = manifests.rollout(scene.s, order, facts, objects=everything)
+    if facts is not None and _gives_way(scene, order, facts) and fastlane.flying(facts):
+        # What is given up goes back there first, so that it never bakes by the fix' short bakes.
+        made["metadata"]["annotations"][naming.ABORT] = fastlane.flying(facts)
+    back.apply(scene, target, facts, made, first, why)
+
+
+def go_on(
+    scene: Scene, item: Item, target: Target, state: State, facts: RolloutFacts | None, *, with_tests: bool
+) -> Outcome:
+    """Return what a region that is not to be started came to, and say what it waits for."""
+    stage = target.stage.name
+    match state:
+        case State.LATER:
+            return Outcome.FINISHED
+        case State.UNREACHED:
+            return _unreached(scene, item, target, at_rest=not with_tests)
+        case State.FOREIGN:
+            assert facts is not None
+            return _foreign(scene, item, target, facts)
+        case State.RENUMBERED:
+            assert facts is not None
+            return _renumbered(scene, item, target, facts)
+        case State.OVERRIDDEN:
+            assert facts is not None
+            return _overridden(scene, item, target, facts)
+        case State.EDITED:
+            assert facts is not None
+            return _edited(scene, item, target, facts)
+        case State.BACK:
+            assert facts is not None
+            waits.of_item(scene, item, stage, "TakenBack", waits.taken_back(scene, target, facts), target.region.name)
+            return Outcome.UNDER_WAY
+        case State.BUSY:
+            is_gone = facts is None or scene.order(item, target) is None
+            told = _gone(item) if facts is None or is_gone else waits.moving(scene, target, facts, facts.version)
+            waits.of_item(scene, item, stage, "Artifact" if is_gone else "Busy", told, target.region.name)
+            return Outcome.NOT_BEGUN
+        case State.STABLE:
+            assert facts is not None
+            return _finish(scene, item, target, facts, with_tests=with_tests)
+        case _:
+            assert facts is not None
+            reason = facts.phase.value if facts.phase and facts.is_told else "Starting"
+            waits.of_item(
+                scene, item, stage, reason, waits.moving(scene, target, facts, item.version), target.region.name
+            )
+            _brought(scene, item, target)
+            if facts.is_told:
+                tests.while_mixed(scene, item, target, facts, with_tests=with_tests)
+            return Outcome.NOT_BEGUN if state is State.HELD else Outcome.UNDER_WAY
+
+
+def _renumbered(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> Outcome:
+    """Write which change it is, and nothing else: after a move to this hub, or where somebody wrote another number."""
+    said = f"change {facts.sequence} ({facts.version or 'of no version'})"
+    what = f"Region {target.region.name} to be told that {item.version} is change {item.sequence} there"
+    told = waits.held(
+        "renumbered", f"{what}: it says {said}, which this hub never gave out", "nobody, it goes by itself"
+    )
+    waits.of_item(scene, item, target.stage.name, "Renumbered", told, target.region.name)
+    if target.key not in scene.touched:
+        is_it = {
+            manifests.SEQUENCE: str(item.sequence),
+            manifests.VERSION: item.version,
+            manifests.STAGE: target.stage.name,
+        }
+        made = manifests.amended(scene.s, target, facts, {}, is_it)
+        back.apply(scene, target, facts, made, (), f"it says {said}, which this hub never gave out")
+        scene.note("Renumbered", f"Region {target.region.name}: {told.what}.", is_warning=True)
+    return Outcome.UNDER_WAY
+
+
+def _overridden(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> Outcome:
+    """Write the bakes as an Override and the floors of the Region have them now, and leave all else as it is."""
+    order = scene.order(item, target)
+    assert order is not None
+    by = _why_other_bakes(order, facts)
+    what = f"the bakes of {item.version} to be written to Region {target.region.name}: {by}"
+    told = waits.held("override", what, "nobody, it goes by itself")
+    waits.of_item(scene, item, target.stage.name, "Override", told, target.region.name)
+    if target.key not in scene.touched:
+        back.apply(scene, target, facts, fastlane.overridden(scene.s, order, facts), (), by)
+        scene.note("Overridden", f"Region {target.region.name}: {what}.", is_warning=bool(order.override))
+    return Outcome.UNDER_WAY
+
+
+def _why_other_bakes(order: manifests.Order, facts: RolloutFacts) -> str:
+    if facts.annotations.get(manifests.OVERRIDE, "") == order.override:
+        return "the floors of the Region are others now"
+    return f"Override {order.override} counts" if order.override else "no Override counts any more"
+
+
+def _gone(item: Item) -> Held:
+    return waits.held("artifact", f"the Artifact of {item.version}", "whoever deleted it; or deliver another version")
+
+
+def may_skip(scene: Scene, item: Item, target: Target) -> bool:
+    """A region was silent for long enough to be passed over, and its stage says that it may be."""
+    return policy(scene, item, target) is OnUnreachable.SKIP and scene.is_skipped(target)
+
+
+def policy(scene: Scene, item: Item, target: Target) -> OnUnreachable:
+    """Return what follows when a region cannot be reached."""
+    spec = scene.plan_of(item).spec
+    return target.stage.on_region_unreachable or (spec and spec.on_region_unreachable) or OnUnreachable.HOLD
+
+
+def has_version(scene: Scene, item: Item, facts: RolloutFacts | None) -> bool:
+    """What was seen last in a region is this change, written by this hub."""
+    return facts is not None and scene.is_ours(facts) and facts.sequence == item.sequence
+
+
+def _unreached(scene: Scene, item: Item, target: Target, *, at_rest: bool) -> Outcome:
+    has_it = has_version(scene, item, scene.facts.get(target.key))
+    if at_rest and has_it:
+        return Outcome.UNDER_WAY
+    if may_skip(scene, item, target):
+        return Outcome.SKIPPED
+    told = waits.unreachable(target)
+    waits.of_item(scene, item, target.stage.name, "Unreachable", told, target.region.name)
+    return Outcome.UNDER_WAY if has_it else Outcome.NOT_BEGUN
+
+
+def _foreign(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> Outcome:
+    told = waits.foreign(scene, target, facts)
+    waits.of_item(scene, item, target.stage.name, "Conflict", told, target.region.name)
+    may_write = target.region.takes(scene.s.pipeline.namespace, target.namespace)
+    if may_write and facts.hub and facts.hub != scene.s.hub and facts.claimed_by != scene.s.hub:
+        claim = plan.Claim(*target.key, scene.s.pipeline.name, scene.s.hub, facts.resource_version)
+        scene.late.append(claim)
+    return Outcome.NOT_BEGUN
+
+
+def _edited(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> Outcome:
+    order = scene.order(item, target)
+    assert order is not None
+    fields = manifests.edited(order, facts)
+    told = waits.edited(scene, target, fields)
+    waits.of_item(scene, item, target.stage.name, "Edited", told, target.region.name)
+    if scene.merged.spec is not None and scene.merged.spec.hand_edits is HandEdits.PUT_BACK:
+        why = f"{', '.join(fields)} was edited by hand"
+        _write(scene, order, facts, why, everything=False)
+        if failed := waits.of_write(scene, target, item.version):
+            waits.of_item(scene, item, target.stage.name, *failed, target.region.name)
+        scene.note("PutBack", f"Region {target.region.name}: {why}, and is put back.", is_warning=True)
+    return Outcome.UNDER_WAY
+
+
+def _finish(scene: Scene, item: Item, target: Target, facts: RolloutFacts, *, with_tests: bool) -> Outcome:
+    """What remains in a region that is stable: the other objects, and the tests."""
+    order = scene.order(item, target)
+    assert order is not None
+    if facts.objects != order.delivery.objects:
+        _write(scene, order, facts, f"{item.version} is stable, and the rest follows", everything=True)
+        told = waits.of_write(scene, target, item.version) or ("Objects", _rest(item))
+        waits.of_item(scene, item, target.stage.name, *told, target.region.name)
+        travel.tell_left(scene, order, facts)
+        return Outcome.UNDER_WAY
+    if _brought(scene, item, target) or (with_tests and not tests.passed(scene, item, target)):
+        return Outcome.UNDER_WAY
+    return Outcome.FINISHED
+
+
+def _brought(scene: Scene, item: Item, target: Target) -> bool:
+    """Say what travels along and is not as it was delivered, and put it right where the Pipeline says so."""
+    order = scene.order(item, target)
+    assert order is not None
+    found = list(travel.strayed(scene, order))
+    puts_back = scene.merged.spec is not None and scene.merged.spec.hand_edits is HandEdits.PUT_BACK
+    for refused, action in found:
+        is_edit = action.takes_back
+        reason, told = waits.of_refused(scene, target, refused) if is_edit else ("Objects", _rest(item))
+        waits.of_item(scene, item, target.stage.name, reason, told, target.region.name)
+        if puts_back and is_edit and (failed := waits.of_write(scene, target, item.version)):
+            waits.of_item(scene, item, target.stage.name, *failed, target.region.name)
+        if target.key in scene.touched or not refused.edits or (is_edit and not puts_back):
+            continue
+        scene.late.append(action)
+        if is_edit:
+            where = f"Region {target.region.name}"
+            scene.note("PutBack", f"{where}: {refused.what}: {refused.edits}, and it is put back.", is_warning=True)
+    return bool(found)
+
+
+def _rest(item: Item) -> Held:
+    return waits.held("objects", f"the objects of {item.version} to be applied", "nobody, it goes by itself")
