@@ -11,7 +11,7 @@ from ombak.core import manifests, naming, plan
 from ombak.core.failures import CONFLICT, Failure
 from ombak.core.ownership import in_the_way
 from ombak.core.snapshot import RolloutView, Snapshot
-from ombak.runtime import drift, kinds
+from ombak.runtime import children, drift, kinds
 from ombak.runtime.config_writer import ConfigWriter
 from ombak.runtime.kube_port import (
     AlreadyExists,
@@ -22,8 +22,6 @@ from ombak.runtime.kube_port import (
     KubeClient,
     NotFound,
     Object,
-    mapping,
-    metadata,
 )
 from ombak.runtime.observe import Stores
 from ombak.runtime.records import Meta, RolloutRecord, meta_of
@@ -146,15 +144,9 @@ class Applier:
             if not is_ours and not meta.is_deleting:
                 raise NameTakenError(_in_the_way(rollout, kind, meta), error) from error
             if is_ours:
-                await self._take_up(kind, found, body["metadata"]["labels"])
+                mended = await children.relabelled(self._client, kind, found, body["metadata"]["labels"])
+                self._store(kind.kind).upsert(mended)
             raise Conflict(409, "AlreadyExists", error.message) from error
-
-    async def _take_up(self, kind: Kind, found: Object, labels: dict[str, str]) -> None:
-        meta = meta_of(found)
-        if not labels.items() <= mapping(metadata(found).get("labels")).items():
-            patch: Object = {"metadata": {"resourceVersion": meta.resource_version, "labels": labels}}
-            found = await self._client.patch(kind, meta.namespace, meta.name, patch)
-        self._store(kind.kind).upsert(found)
 
     async def _record_verdict(self, action: plan.RecordStable | plan.RecordRejected | plan.RecordRetry) -> None:
         stamp = self._now.isoformat()
@@ -183,7 +175,7 @@ class Applier:
                 )
             store.discard((namespace, action.name), action.uid)
             return
-        await self._check_owner()
+        await children.check_lives(self._client, self._s.rollout)
         owners = self._owners(kind, action.name)
         patch: Object = {"metadata": {"resourceVersion": action.resource_version, "ownerReferences": owners}}
         store.upsert(await self._client.patch(kind, namespace, action.name, patch))
@@ -193,18 +185,6 @@ class Applier:
         stored = self._store(kind.kind).get((self._s.rollout.namespace, name))
         others = [] if stored is None else stored.value.meta.other_owners
         return [*map(json.loads, others), manifests.owner_reference(self._s.rollout)]
-
-    async def _check_owner(self) -> None:
-        """Make sure that the Rollout lives; raises `Conflict` or `NotFound`.
-
-        The garbage collector orphans children before the Rollout goes. Owned again by what is gone a moment later,
-        they would be deleted with all their pods (P8).
-        """
-        rollout = self._s.rollout
-        live = await self._client.get(kinds.ROLLOUTS, rollout.namespace, rollout.name)
-        meta = meta_of(live)
-        if meta.uid != rollout.uid or meta.is_deleting:
-            raise Conflict(409, "Conflict", f"{rollout.name} is going, so what it leaves behind stays free")
 
     def _store(self, kind: str) -> Store[Any]:
         stores: dict[str, Store[Any]] = {

@@ -13,8 +13,8 @@ import structlog
 from ombak.core import manifests, naming
 from ombak.core.plan import Note
 from ombak.core.snapshot import RolloutView
-from ombak.runtime import kinds
-from ombak.runtime.kube_port import AlreadyExists, ApiError, Conflict, KubeClient, Object
+from ombak.runtime import children, kinds
+from ombak.runtime.kube_port import AlreadyExists, ApiError, KubeClient, Object
 from ombak.runtime.observe import Stores
 from ombak.runtime.records import ArtifactRecord, meta_of
 from ombak.runtime.store import Key
@@ -99,9 +99,7 @@ class LostRecords:
 
     async def _write(self, rollout: RolloutView, record: ArtifactRecord, now: datetime) -> None:
         """Raise `Conflict` where the Rollout is going: its Artifacts go with it."""
-        live = meta_of(await self._client.get(kinds.ROLLOUTS, rollout.namespace, rollout.name))
-        if live.uid != rollout.uid or live.is_deleting:
-            raise Conflict(409, "Conflict", f"{rollout.name} is going, and its Artifacts with it")
+        await children.check_lives(self._client, rollout)
         status = _status(record, now)
         made = await self._made(rollout, record, is_judged=bool(status))
         if status and not made.get("status"):
@@ -122,13 +120,10 @@ class LostRecords:
         try:
             return await self._client.create(kinds.ARTIFACTS, rollout.namespace, body)
         except AlreadyExists:
-            name, labels = body["metadata"]["name"], body["metadata"]["labels"]
-            found = await self._client.get(kinds.ARTIFACTS, rollout.namespace, name)
-            meta = meta_of(found)
-            if meta.owner_uid != rollout.uid:
+            found = await self._client.get(kinds.ARTIFACTS, rollout.namespace, body["metadata"]["name"])
+            if meta_of(found).owner_uid != rollout.uid:
                 raise
-            patch: Object = {"metadata": {"resourceVersion": meta.resource_version, "labels": labels}}
-            return await self._client.patch(kinds.ARTIFACTS, rollout.namespace, name, patch)
+            return await children.relabelled(self._client, kinds.ARTIFACTS, found, body["metadata"]["labels"])
 
 
 def _is_of(record: ArtifactRecord, rollout: RolloutView) -> bool:
