@@ -10,8 +10,8 @@ CODE := operator tests $(wildcard benchmarks)
 RUNS ?= 1000
 WORLDS ?= 200
 SEED ?= 1
-# In how many processes `make test` runs what needs a control plane; 0: one after another, which leaves room for each.
-JOBS ?= 0
+# In how many processes `make test` runs what needs a control plane or a Prometheus; up to 2: one control plane at a time.
+JOBS ?= 2
 
 # Test processes read the same code again and again, and so does every operator that a test starts: bytecode is kept, even
 # where the environment says otherwise. `make clean` removes it.
@@ -23,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help:
 	@echo 'make demo [KEEP=1]   a good and a bad release on a real control plane, here and now'
 	@echo 'make demo-regions    a hub and three regions: a good version travels, a bad one is stopped (about four minutes)'
-	@echo 'make test            every test, on a real control plane too (about fifty minutes on two cores)'
+	@echo 'make test            every test, on a real control plane too (about forty-five minutes on two cores)'
 	@echo 'make test-fast       those that need no control plane, without long searches for faults (about a minute)'
 	@echo 'make simulate        many seeded releases with faults, in a region and from a hub, in memory; RUNS=1000 WORLDS=200 SEED=1'
 	@echo 'make bench           requests against targets, CPU and memory, on a real control plane [PEER=binary PEER_CRDS=dir]'

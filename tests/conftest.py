@@ -23,14 +23,26 @@ settings.load_profile("ombak")
 _kept_logs = pytest.StashKey[list[str]]()
 SHARED = ("region", "lab")
 """Fixtures of control planes that many modules share."""
+_FEW = 2
+"""So many processes are for two cores, which more than one control plane with all its scenarios would keep waiting."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With `--dist loadgroup` tests of one control plane stay in one process, and others run beside them."""
+    are_few = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) <= _FEW
     for item in items:
         if item.get_closest_marker("cluster"):
-            shared = next((name for name in SHARED if name in getattr(item, "fixturenames", ())), None)
-            item.add_marker(pytest.mark.xdist_group(shared or str(item.path)))
+            item.add_marker(pytest.mark.xdist_group(_group_of_few(item) if are_few else _group(item)))
+
+
+def _group_of_few(item: pytest.Item) -> str:
+    """Control planes one after another, which leaves room for each; a Prometheus alone mostly waits."""
+    return "prometheus" if item.path.stem.endswith("_on_prometheus") else "planes"
+
+
+def _group(item: pytest.Item) -> str:
+    shared = next((name for name in SHARED if name in getattr(item, "fixturenames", ())), None)
+    return shared or str(item.path)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

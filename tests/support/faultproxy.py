@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import random
 import re
 import ssl
 import threading
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ _LARGEST = 2**24
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """What goes wrong: shares are chances per request (or per watch event), 0 to 1; the default is nothing."""
+    """What goes wrong: shares are of requests (or of watch events), 0 to 1; the default is nothing."""
 
     seed: int = 0
     plurals: frozenset[str] = frozenset()
@@ -103,6 +104,9 @@ class FaultProxy:
         self._region = region
         self._user = user
         self._rng = random.Random(self.faults.seed)
+        self._drawn: defaultdict[str, float] = defaultdict(float)
+        self._places: dict[str, float] = {}
+        self._losses = itertools.cycle(("lost-504", "lost-cut"))
         self._gone_next: set[str] = set()
         self._started: Future[tuple[asyncio.AbstractEventLoop, int]] = Future()
         self._thread = threading.Thread(target=self._live, name="faultproxy", daemon=True)
@@ -195,16 +199,29 @@ class FaultProxy:
             verdict.answer = 429
         elif self._happens("broken", faults.broken):
             verdict.answer = 500
-        elif is_write and self._rng.random() < faults.lost_answer:
-            verdict.lost = self._rng.choice(("lost-504", "lost-cut"))
+        elif is_write and self._is_due("lost", faults.lost_answer):
+            verdict.lost = next(self._losses)
             self.done[verdict.lost] += 1
         return verdict
 
     def _happens(self, what: str, chance: float) -> bool:
-        """Draw once; nothing is drawn for what never happens, so that one fault does not move another."""
-        happens = chance > 0 and self._rng.random() < chance
+        happens = self._is_due(what, chance)
         self.done[what] += happens
         return happens
+
+    def _is_due(self, what: str, chance: float) -> bool:
+        """Draw once: of every 1/chance draws one is due, at a place that is drawn, so that a short run has its share.
+
+        Nothing is drawn for what never happens, so that one fault does not move another.
+        """
+        if not chance:
+            return False
+        self._drawn[what] += chance
+        place = self._places.setdefault(what, self._rng.random())
+        if self._drawn[what] <= place:
+            return False
+        self._places[what] = int(place) + 1 + self._rng.random()
+        return True
 
     async def _carry_out(self, request: web.Request, body: bytes, counts: bool) -> tuple[int, dict[str, str], bytes]:
         answer = await self._forward(request, body)
