@@ -12,6 +12,7 @@ from ombak.api.common import Model, rule, rules
 from ombak.api.duration import Duration
 from ombak.api.pipeline_status import PipelineStatus
 from ombak.api.rollout import Alarms, PodTemplate, Selector, Zone
+from ombak.api.shapes import OBJECT, POD_TEMPLATE, misshapen
 from ombak.api.signal import Signals
 from ombak.api.stage import AlarmName, OnUnreachable, RegionSelector, RevertScope, Stage
 from ombak.api.strategy import KnownGood, OneBox, Revert, Rolling
@@ -87,6 +88,14 @@ class PartialRollout(Model):
     alarms: Alarms | None = None
     unwatched: Annotated[str, pydantic.Field(min_length=3, max_length=512)] | None = None
     """As in a Rollout: why nothing watches it."""
+
+    @pydantic.field_validator("template")
+    @classmethod
+    def _is_of_pods(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        fault = misshapen(value or {}, POD_TEMPLATE)
+        if fault:
+            raise ValueError(f"{fault}, as in every pod template")
+        return value
 
 
 class RolloutTemplate(Model):
@@ -230,6 +239,9 @@ class PipelineSpec(Model):
                 raise ValueError(f"{found['apiVersion']} {found['kind']} does not travel; {_ROOTED}")
             if "namespace" in metadata:
                 raise ValueError(_PLACED)
+            fault = misshapen(found, OBJECT)
+            if fault:
+                raise ValueError(f"{found['kind']} {metadata['name']}: {fault}")
         return value
 
     @pydantic.model_validator(mode="after")
