@@ -156,6 +156,15 @@ def test_what_would_not_get_everywhere_says_what_it_waits_for(tmp_path: Path) ->
         pytest.param({**pipeline(), "spec": []}, "Pipeline front-end: spec must be a mapping of fields", id="spec"),
         pytest.param(manifest("Pipline", "front-end", {}), "did you mean Pipeline?", id="kind"),
         pytest.param(
+            manifest("Pipeline", "../x\x1b[31m", {}), r"Pipeline '../x\x1b[31m': metadata.name must be", id="name"
+        ),
+        pytest.param(
+            manifest("Pipeline", "front-end", {}, "Shop"), "metadata.namespace must be lowercase", id="namespace"
+        ),
+        pytest.param(
+            manifest("Override", "fix", {"artifact": "a1"}, "shop"), "Override shop/fix: spec.target is", id="override"
+        ),
+        pytest.param(
             {**pipeline(), "apiVersion": "ombak.dev/v1"},
             "Pipeline front-end: apiVersion ombak.dev/v1 is not served; write ombak.dev/v1alpha1",
             id="version",
@@ -167,6 +176,37 @@ def test_a_wrong_manifest_is_told_as_the_cluster_tells_it(tmp_path: Path, wrong:
     found = plan(tmp_path, region("r-1"), region("r-2"), wrong)
 
     assert found.exit_code == 2
+    assert told in found.stderr
+
+
+def test_an_override_beside_a_pipeline_changes_no_plan(tmp_path: Path) -> None:
+    """Nobody approved it in a file, and it lies in the same folder in Git."""
+    override = next(iter(read_documents(EXAMPLE.parent / "override" / "override.yaml")))
+    given = region("r-1"), region("r-2"), pipeline()
+
+    assert plan(tmp_path, *given, override).output == plan(tmp_path, *given).output
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        pytest.param("&a {items: [*a]}", "nested deeper than 100 levels, or an alias", id="circle"),
+        pytest.param("[" * 5000 + "]" * 5000, "nested deeper than 100 levels", id="depth"),
+        pytest.param(
+            "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
+            + "\n".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]" for a, b in zip("abcdef", "bcdefg", strict=True)),
+            "more than 1,000,000 values",
+            id="bomb",
+        ),
+    ],
+)
+def test_a_file_that_never_ends_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    """A few lines of YAML with aliases are as long as one likes; a review job plans whatever it is handed."""
+    file = tmp_path / "all.yaml"
+    file.write_text(text)
+    found = CliRunner().invoke(main, ["plan", str(file)])
+
+    assert found.exit_code == 1
     assert told in found.stderr
 
 

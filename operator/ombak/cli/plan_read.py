@@ -2,6 +2,7 @@
 
 import asyncio
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from ombak.runtime.region_records import RegionRecord, decode_region
 from ombak.runtime.store import Key, Store
 
 _NAMES = [kind.name for kind in api_kinds.KINDS]
+_NAME = re.compile(r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
 _ABOVE_ANY_SERVER = 1 << 62
 """Resource versions of what stands in files: it wins over what a cluster says."""
 
@@ -59,7 +61,7 @@ class Book:
                 self._take_file(kind, name, document, number)
 
     def _take_file(self, kind: str, name: str, document: Document, number: int) -> None:
-        is_namespaced = kind in (kinds.PIPELINES.kind, kinds.BLOCKERS.kind)
+        is_namespaced = kind in (kinds.PIPELINES.kind, kinds.BLOCKERS.kind, kinds.OVERRIDES.kind)
         key = (_namespace(document) if is_namespaced else "", name)
         called = f"{kind} {'/'.join(filter(None, key))}"
         if self._seen.setdefault((kind, key), document) != document:
@@ -82,9 +84,9 @@ class Book:
             self.wanted[key] = None
 
     def _problem(self, kind: str, key: Key) -> str:
-        if kind == kinds.PIPELINES.kind:
-            found = self.pipelines.get(key)
-            return found.value.view.problem if found is not None else ""
+        if kind in (kinds.PIPELINES.kind, kinds.OVERRIDES.kind):
+            found = self._stores[kind].get(key)
+            return str(found.value.view.problem) if found is not None else ""
         if kind == kinds.WINDOWS.kind:
             window = self.gates.windows.get(key)
             spec = window.value.spec if window is not None else ""
@@ -165,6 +167,10 @@ def _misnamed(document: Document, kind: str, name: str) -> str:
         )
     if not name:
         return f"{kind}: metadata.name is missing; write it"
+    for field in ("name", "namespace"):
+        value = metadata(document).get(field)
+        if value and not (isinstance(value, str) and _NAME.match(value)):
+            return f"{kind} {name!r}: metadata.{field} must be lowercase letters, digits, - and ., as in front-end"
     return (
         "" if isinstance(document.get("spec"), dict) else f"{kind} {name}: spec must be a mapping of fields; write it"
     )
