@@ -104,6 +104,19 @@ def test_production_without_windows_is_noted(tmp_path: Path) -> None:
     assert "note: no Window holds for alpha, rest: a change may start there at night and on holidays" in found.stdout
 
 
+def test_values_for_no_region_are_noted(tmp_path: Path) -> None:
+    """Most often a misspelt label, and a region that runs without what it needs; those of a base may be for others."""
+    values = [{"regions": {"matchLabels": {"ombak.dev/cloud": "gpc"}}, "env": {"DB_HOST": "db.gcp.example"}}]
+    mine = plan(tmp_path, region("r-1"), region("r-2"), pipeline(values=values))
+    base = manifest("Pipeline", "storefront", {"values": values}, "shop")
+    child = pipeline(extends={"name": "storefront"})
+    inherited = plan(tmp_path, region("r-1"), region("r-2"), base, child)
+
+    assert mine.exit_code == 0
+    assert "note: spec.values[0] (DB_HOST) is for no region of its stages" in mine.stdout
+    assert "spec.values" not in inherited.stdout
+
+
 def test_what_would_not_get_everywhere_says_what_it_waits_for(tmp_path: Path) -> None:
     """A Blocker without an end, and a Window that does not exist; the exit code is 1."""
     blocker = manifest("Blocker", "freeze", {"reason": "a migration", "owner": "ops@shop.example"}, "shop")
@@ -155,6 +168,21 @@ def test_what_would_not_get_everywhere_says_what_it_waits_for(tmp_path: Path) ->
         ),
         pytest.param({**pipeline(), "spec": []}, "Pipeline front-end: spec must be a mapping of fields", id="spec"),
         pytest.param(manifest("Pipline", "front-end", {}), "did you mean Pipeline?", id="kind"),
+        pytest.param(
+            pipeline(rollout={"spec": {"strategy": {"bake": {"for": "1h"}}}}),
+            "spec.rollout.spec.strategy: the bake at the end is that of each stage; move bake to spec.stages[].bake",
+            id="bake",
+        ),
+        pytest.param(
+            pipeline(rollout={"spec": {"windows": ["office"]}}),
+            "spec.rollout.spec.windows is no field here, but elsewhere there is one of this name; move it there",
+            id="place",
+        ),
+        pytest.param(
+            pipeline(values=[{"regions": {"names": ["r-1"]}, "env": {"A=B": "1"}}]),
+            "spec.values[0].env: 'A=B' is no name of a variable",
+            id="variable",
+        ),
         pytest.param(
             manifest("Pipeline", "../x\x1b[31m", {}), r"Pipeline '../x\x1b[31m': metadata.name must be", id="name"
         ),

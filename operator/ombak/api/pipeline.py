@@ -53,6 +53,9 @@ class Extends(Model):
     """The base."""
 
 
+_STAGED_BAKE = "the bake at the end is that of each stage; move bake to spec.stages[].bake"
+
+
 class PartialStrategy(Model):
     """How a change travels through the boxes of a region; the bake at the end is the stage's."""
 
@@ -63,6 +66,13 @@ class PartialStrategy(Model):
         None
     )
     """As in a Rollout."""
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _without_bake(cls, value: object) -> object:
+        if isinstance(value, dict) and "bake" in value:
+            raise ValueError(_STAGED_BAKE)
+        return value
 
 
 class PartialRollout(Model):
@@ -116,6 +126,14 @@ class RegionValues(Model):
         pydantic.Field(min_length=1, max_length=64),
     ]
     """By name; they replace those of the template."""
+
+    @pydantic.field_validator("env")
+    @classmethod
+    def _has_names(cls, value: dict[str, str]) -> dict[str, str]:
+        odd = next((name for name in value if "=" in name or not (name.isascii() and name.isprintable())), None)
+        if odd is not None:
+            raise ValueError(f"{odd!r} is no name of a variable: it has to be printable ASCII without =")
+        return value
 
     @pydantic.field_validator("regions")
     @classmethod
