@@ -81,6 +81,26 @@ def test_a_silent_region_may_be_passed_over_with_a_record_and_catches_up() -> No
     assert last.message == f"{V2} runs in every stage."
 
 
+@pytest.mark.parametrize("by_stage", [False, True], ids=["pipeline", "stage"])
+def test_passing_over_said_while_a_change_waits_counts_for_that_change(by_stage: bool) -> None:
+    """The wait names it as the way out, and the plan of a change is frozen; so does waiting again, for the next one."""
+    w = small()
+    w.silent.add("p-2")
+    push(w, "v2")
+    last = w.run(w.now + hours(6))
+    assert "set onRegionUnreachable: Skip" in wait_of(last, "Unreachable").who
+
+    skip = {"onRegionUnreachable": "Skip"}
+    push(w, "v2", **({"stages": [ONE[0], ONE[1] | skip]} if by_stage else skip))
+    w.run(w.now + hours(24))
+
+    assert inside(w) == {}
+    assert w.memory.items[-1].skipped == ("prod/p-2",)
+    push(w, "v3", stages=ONE, onRegionUnreachable="Hold")
+    w.run(w.now + hours(24))
+    assert "prod" in inside(w)
+
+
 def test_a_stage_of_which_nobody_answers_is_not_passed_over() -> None:
     """At least one region must have proven it."""
     w = small(onRegionUnreachable="Skip")
@@ -160,7 +180,8 @@ def test_regions_take_their_turns() -> None:
     last = w.run(w.now + hours(1.5))
 
     assert (w.regions["p-1"].rollouts["shop"].wanted, w.regions["p-2"].rollouts["shop"].wanted) == (V2, V1)
-    assert wait_of(last, "Turn").region == "p-2"
+    turn = wait_of(last, "Turn")
+    assert (turn.region, turn.who) == ("p-2", "time, as the others finish; or abort it")
     w.run(w.now + hours(6))
     assert set(running(w).values()) == {V2}
 

@@ -49,8 +49,9 @@ def wait(
 
 
 def of_item(scene: Scene, item: Item, stage: str, reason: str, told: Held, region: str = "") -> None:
-    """Say that a change waits, in a stage or in one region of it."""
+    """Say that a change waits, in a stage or in one region of it; where no command helps, that it can be aborted."""
     key = "/".join(part for part in (str(item.sequence), stage, region, told.kind) if part)
+    who = told.who if told.command or "abort" in told.who else f"{told.who}; or abort it"
     _add(
         scene,
         plan.HubWait(
@@ -58,7 +59,7 @@ def of_item(scene: Scene, item: Item, stage: str, reason: str, told: Held, regio
             reason=reason,
             what=told.what,
             since=told.since or _since(scene, key),
-            who=told.who,
+            who=who,
             command=told.command or abort(scene, item.version),
             expected=told.expected,
             stage=stage,
