@@ -195,6 +195,8 @@ class JobFacts:
     state: JobState
     message: str = ""
     """Why it failed, with the tail of its log; why it does not begin, or go on."""
+    made_of: str = ""
+    """What was refused, as a hash of the Job's spec: a corrected one is tried in its place."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
