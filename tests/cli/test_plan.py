@@ -153,6 +153,11 @@ def test_what_would_not_get_everywhere_says_what_it_waits_for(tmp_path: Path) ->
             id="access",
         ),
         pytest.param(
+            manifest("Region", "r-3", {"access": {"inCluster": {}}, "timeZone": "Mars/Base"}),
+            "Region r-3: spec.timeZone: there is no time zone 'Mars/Base'; write an IANA name",
+            id="clock",
+        ),
+        pytest.param(
             window("odd", ["Mon"], "09:00", "09:00"), "Window odd: spec.open[0]: from and to are the same", id="window"
         ),
         pytest.param(

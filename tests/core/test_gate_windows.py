@@ -524,6 +524,8 @@ def test_the_zone_of_the_region_is_the_operators_to_know() -> None:
     """`timeZone: Region`, which is the default."""
     spec = WindowSpec.model_validate({"open": [OFFICE]})
 
+    with pytest.raises(UnreadableWindow, match=r"'Mars/Base'; write .* in the Region's spec.timeZone"):
+        compile_window(spec, "Mars/Base")
     assert compile_window(spec, "Asia/Tokyo").next_open(utc("2026-11-22T12:00")) == utc("2026-11-23T00:00")
 
 

@@ -12,6 +12,8 @@ from ombak.api.common import API_VERSION, GROUP
 from ombak.api.window import ConfigMapKey
 from ombak.cli.alarm_show_read import cluster
 from ombak.cli.manifest_files import DEFAULT_NAMESPACE, Document
+from ombak.core.gates.compile import zone_of
+from ombak.core.gates.problems import UnreadableWindow
 from ombak.runtime import kinds
 from ombak.runtime.gate_book import CalendarText, GateBook, calendar_places
 from ombak.runtime.hub.records import PipelineRecord, decode_pipeline
@@ -92,7 +94,18 @@ class Book:
             spec = window.value.spec if window is not None else ""
             return spec if isinstance(spec, str) else ""
         stored = self._stores[kind].get(key)
-        return str(stored.value.problem) if stored is not None else ""
+        problem = str(stored.value.problem) if stored is not None else ""
+        return problem or (self._misplaced_clock(key) if kind == kinds.REGIONS.kind else "")
+
+    def _misplaced_clock(self, key: Key) -> str:
+        """Say what is wrong with a Region's time zone; on a hub only Windows that go by it would."""
+        stored = self.regions.get(key)
+        spec = stored.value.spec if stored is not None else None
+        try:
+            zone_of((spec and spec.time_zone) or "UTC")
+        except UnreadableWindow as error:
+            return f"spec.timeZone: {error}"
+        return ""
 
     def take_cluster(self, kubeconfig: Path | None, context: str | None) -> None:
         """Take what a hub has. Raises click.ClickException."""
