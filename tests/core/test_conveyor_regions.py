@@ -53,6 +53,21 @@ def test_a_silent_region_holds_its_stage_and_says_so() -> None:
     assert set(running(w).values()) == {V2}
 
 
+def test_the_change_behind_tells_what_the_one_in_front_stands_still_for() -> None:
+    """The newest change is what people look at; that it is queued is not why it stands still."""
+    w = small([stage("alpha", "a-1"), stage("prod", "p-1", "p-2", "p-3", maxParallel=2)], ("a-1", "p-1", "p-2", "p-3"))
+    w.silent.add("p-2")
+    push(w, "v2")
+    w.run(w.now + hours(1.5))
+    push(w, "v3")
+    last = w.run(w.now + hours(6))
+
+    assert (last.reason, last.stage, last.version) == ("Queued", "prod", V3)
+    assert last.message.startswith(
+        f"stage prod to be free: {V2} (change 2) is in it, and waits for: Region p-2 to answer"
+    )
+
+
 def test_a_region_that_refuses_the_hub_is_told_apart_from_a_silent_one() -> None:
     """Whoever reads the wait knows that it is the credentials, not the network."""
     w = small()

@@ -101,7 +101,18 @@ def glance(scene: Scene) -> tuple[str, str, str, str]:
         return newest.stage, newest.version, reason, own.what if own else _runs(scene, newest)
     stage = newest.stage if newest.is_inside else queue.next_stage(scene, newest)
     reason = own.reason if own else "UnderWay"
-    return stage, newest.version, reason, own.what if own else f"{newest.version} is on its way in stage {stage}."
+    told = f"{own.what}{_in_front(scene, own)}" if own else f"{newest.version} is on its way in stage {stage}."
+    return stage, newest.version, reason, told
+
+
+def _in_front(scene: Scene, own: plan.HubWait) -> str:
+    """Say what the change waits for that is in the slot: what stands still first, for that is what keeps both."""
+    if own.reason != "Queued":
+        return ""
+    found = [w for w in scene.waits if w.stage == own.stage and w.key.partition("/")[0] != own.key.partition("/")[0]]
+    still = (w for w in found if w.expected is None and w.reason != "Turn")
+    front = next(still, next(iter(found), None))
+    return f", and waits for: {front.what}" if front else ""
 
 
 def _runs(scene: Scene, item: Item) -> str:
