@@ -486,6 +486,8 @@ def test_steps_pass_a_closed_window() -> None:
             for rule, start, told in (
                 ("FREQ=DAILY;INTERVAL=0", "2026-01-01T00:00", "INTERVAL is 0; write 1 or more"),
                 ("FREQ=DAILY;INTERVAL=-1", "2026-01-01T00:00", "INTERVAL is -1; write 1 or more"),
+                ("FREQ=YEARLY;BYDAY=99SU", "2026-01-01T00:00", "is no RRULE of RFC 5545"),
+                ("FREQ=DAILY;BYHOUR=99999999999", "2026-01-01T00:00", "is no RRULE of RFC 5545"),
                 ("FREQ=DAILY;COUNT=0", "2026-01-01T00:00", "COUNT is 0; write 1 or more"),
                 ("FREQ=DAILY;COUNT=-3", "2026-01-01T00:00", "COUNT is -3; write 1 or more"),
                 (

@@ -14,6 +14,8 @@ from ombak.core.gates.problems import UnreadableWindow
 _FREQUENCIES = ("DAILY", "WEEKLY", "MONTHLY", "YEARLY")
 """What comes more often would make a rule of years cost minutes."""
 _END = datetime(MAXYEAR, 12, 31)  # noqa: DTZ001 - local, and later than anything
+_UNREADABLE = (ValueError, TypeError, KeyError, IndexError, OverflowError)
+"""What the parser, or the search in the first year, raises, depending on what is wrong."""
 _CYCLE = 400
 """Years after which the calendar repeats itself, to the day of the week."""
 _MOST = 10**9
@@ -58,7 +60,7 @@ def parse_recurrence(text: str, start: datetime, zone: ZoneInfo) -> Recurrence:
         first = _first(rule, start, interval or 1)
         last = None if until is None else _until(until, zone)
         return Recurrence(rule, start, last, most, first)
-    except (ValueError, TypeError, KeyError) as error:
+    except _UNREADABLE as error:
         raise UnreadableWindow(f"{text!r} is no RRULE of RFC 5545: {error}") from error
 
 
