@@ -116,6 +116,21 @@ def test_passing_over_said_while_a_change_waits_counts_for_that_change(by_stage:
     assert "prod" in inside(w)
 
 
+def test_before_it_is_passed_over_it_is_told_when() -> None:
+    """Skip is set already; whoever reads on must not be told to set it."""
+    w = small(onRegionUnreachable="Skip")
+    push(w, "v2")
+    w.run(w.now + hours(1.5))
+    w.silent.add("p-2")
+    since = w.now
+    w.tick(hours(1 / 60))
+    found = wait_of(w.settle(), "Unreachable")
+
+    assert found.expected == since + w.snapshot().skip_after
+    assert "after 5m of silence it is passed over" in found.what
+    assert found.who == "time (onRegionUnreachable: Skip), or whoever runs that cluster"
+
+
 def test_a_stage_of_which_nobody_answers_is_not_passed_over() -> None:
     """At least one region must have proven it."""
     w = small(onRegionUnreachable="Skip")

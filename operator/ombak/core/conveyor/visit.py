@@ -210,6 +210,8 @@ def _unreached(scene: Scene, item: Item, target: Target, *, at_rest: bool) -> Ou
     if may_skip(scene, item, target):
         return Outcome.SKIPPED
     told = waits.unreachable(target)
+    if policy(scene, item, target) is OnUnreachable.SKIP:
+        told = waits.passed_over(target, scene.now, scene.s.skip_after)
     waits.of_item(scene, item, target.stage.name, "Unreachable", told, target.region.name)
     return Outcome.UNDER_WAY if has_it else Outcome.NOT_BEGUN
 

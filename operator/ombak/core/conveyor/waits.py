@@ -1,7 +1,8 @@
 """What waits for what, who can lift it and with which command, region by region (P10)."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from ombak.api.duration import format_duration
 from ombak.core import commands, naming
 from ombak.core.conveyor import content, plan
 from ombak.core.conveyor.memory import Item
@@ -89,6 +90,14 @@ def unreachable(target: Target) -> Held:
     """Return the wait for a region that does not answer."""
     who = "whoever runs that cluster; or set onRegionUnreachable: Skip"
     return held("unreachable", _silent(target.region), who, f"kubectl describe omreg {target.region.name}")
+
+
+def passed_over(target: Target, now: datetime, after: timedelta) -> Held:
+    """Return the wait for a region that is passed over once it was silent for long enough."""
+    what = f"{_silent(target.region)}; after {format_duration(after)} of silence it is passed over"
+    who = "time (onRegionUnreachable: Skip), or whoever runs that cluster"
+    command, expected = f"kubectl describe omreg {target.region.name}", target.region.given_up_at(now, after)
+    return held("unreachable", what, who, command, expected)
 
 
 def deserted(target: Target) -> Held:
