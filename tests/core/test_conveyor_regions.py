@@ -116,6 +116,22 @@ def test_passing_over_said_while_a_change_waits_counts_for_that_change(by_stage:
     assert "prod" in inside(w)
 
 
+def test_a_change_has_not_waited_longer_than_it_is_there() -> None:
+    """A Window that closed two days ago holds it since it was made; one that closes later, since then."""
+    w = small()
+    closed = Held("window", "Window office to open", "time", "kubectl edit window office", w.now - hours(48))
+    w.set_gates(lambda _now: (GateAnswer("alpha", closed),))
+    push(w, "v2")
+    made = w.now
+    w.settle()
+    w.tick(hours(1))
+
+    assert wait_of(w.settle(), "Window").since == made
+    later = dataclasses.replace(closed, since=made + hours(0.5))
+    w.set_gates(lambda _now: (GateAnswer("alpha", later),))
+    assert wait_of(w.settle(), "Window").since == made + hours(0.5)
+
+
 def test_before_it_is_passed_over_it_is_told_when() -> None:
     """Skip is set already; whoever reads on must not be told to set it."""
     w = small(onRegionUnreachable="Skip")

@@ -59,7 +59,7 @@ def of_item(scene: Scene, item: Item, stage: str, reason: str, told: Held, regio
             key=key,
             reason=reason,
             what=told.what,
-            since=told.since or _since(scene, key),
+            since=_from(told.since, item) or _since(scene, key),
             who=who,
             command=told.command or abort(scene, item.version),
             expected=told.expected,
@@ -68,6 +68,11 @@ def of_item(scene: Scene, item: Item, stage: str, reason: str, told: Held, regio
             artifact=item.version,
         ),
     )
+
+
+def _from(since: datetime | None, item: Item) -> datetime | None:
+    """A Window that closed long before the change was made has not held it for so long."""
+    return since if since is None or item.since is None else max(since, item.since)
 
 
 def _since(scene: Scene, key: str) -> datetime:
