@@ -181,6 +181,6 @@ def test_an_override_that_counts_is_told_with_the_way_to_end_it() -> None:
         "",
         "Override fix for a1two, of alice, approved by bob, until 2026-01-05T20:00:00Z",
         "  CVE-2026-1",
-        "  every other change waits meanwhile; to end it:",
+        "  every other change waits until that one is everywhere, or was taken back; to end the Override:",
         "    $ kubectl --context hub -n shop delete override fix",
     ]

@@ -138,7 +138,7 @@ def _override(found: Part, meta: Part, context: str) -> Iterator[str]:
     yield ""
     yield f"Override {found.get('name')} for {found.get('artifact')}, {who}, until {found.get('until')}"
     yield from textwrap.wrap(f"{found.get('reason')}", _WIDTH, initial_indent="  ", subsequent_indent="  ")
-    yield "  every other change waits meanwhile; to end it:"
+    yield "  every other change waits until that one is everywhere, or was taken back; to end the Override:"
     command = f"kubectl -n {meta.get('namespace')} delete override {found.get('name')}"
     yield f"    $ {_with_context(command, context)}"
 
