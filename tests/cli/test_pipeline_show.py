@@ -111,6 +111,16 @@ def test_regions_that_stand_alike_are_told_together() -> None:
     assert "    the same for r-01, r-02, r-03, r-04, r-05, r-06, r-07, r-08, r-09, r-10, r-11" in lines
 
 
+def test_a_command_that_named_nothing_is_told() -> None:
+    """It was typed in an incident, and its annotation is gone: without a word it would look obeyed."""
+    unheard = {"type": "CommandHeard", "status": "False", "message": "abort=a1nil names nothing that is on its way"}
+    found = {"metadata": {"name": "front-end"}, "status": STATUS | {"conditions": [unheard]}}
+
+    assert list(pipeline_lines(found, NOW))[-1] == (
+        "the last command had no effect: abort=a1nil names nothing that is on its way"
+    )
+
+
 def test_what_is_done_everywhere_is_no_longer_on_its_way() -> None:
     """The hub remembers the last change; people need not read of it."""
     done = {"sequence": 3, "artifact": "a1one", "stage": "wave-1", "state": "Waiting", "batch": 1}
@@ -171,6 +181,6 @@ def test_an_override_that_counts_is_told_with_the_way_to_end_it() -> None:
         "",
         "Override fix for a1two, of alice, approved by bob, until 2026-01-05T20:00:00Z",
         "  CVE-2026-1",
-        "  every other change waits meanwhile; to end it:",
+        "  every other change waits until that one is everywhere, or was taken back; to end the Override:",
         "    $ kubectl --context hub -n shop delete override fix",
     ]

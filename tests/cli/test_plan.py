@@ -104,6 +104,19 @@ def test_production_without_windows_is_noted(tmp_path: Path) -> None:
     assert "note: no Window holds for alpha, rest: a change may start there at night and on holidays" in found.stdout
 
 
+def test_values_for_no_region_are_noted(tmp_path: Path) -> None:
+    """Most often a misspelt label, and a region that runs without what it needs; those of a base may be for others."""
+    values = [{"regions": {"matchLabels": {"ombak.dev/cloud": "gpc"}}, "env": {"DB_HOST": "db.gcp.example"}}]
+    mine = plan(tmp_path, region("r-1"), region("r-2"), pipeline(values=values))
+    base = manifest("Pipeline", "storefront", {"values": values}, "shop")
+    child = pipeline(extends={"name": "storefront"})
+    inherited = plan(tmp_path, region("r-1"), region("r-2"), base, child)
+
+    assert mine.exit_code == 0
+    assert "note: spec.values[0] (DB_HOST) is for no region of its stages" in mine.stdout
+    assert "spec.values" not in inherited.stdout
+
+
 def test_what_would_not_get_everywhere_says_what_it_waits_for(tmp_path: Path) -> None:
     """A Blocker without an end, and a Window that does not exist; the exit code is 1."""
     blocker = manifest("Blocker", "freeze", {"reason": "a migration", "owner": "ops@shop.example"}, "shop")
@@ -140,6 +153,11 @@ def test_what_would_not_get_everywhere_says_what_it_waits_for(tmp_path: Path) ->
             id="access",
         ),
         pytest.param(
+            manifest("Region", "r-3", {"access": {"inCluster": {}}, "timeZone": "Mars/Base"}),
+            "Region r-3: spec.timeZone: there is no time zone 'Mars/Base'; write an IANA name",
+            id="clock",
+        ),
+        pytest.param(
             window("odd", ["Mon"], "09:00", "09:00"), "Window odd: spec.open[0]: from and to are the same", id="window"
         ),
         pytest.param(
@@ -156,6 +174,30 @@ def test_what_would_not_get_everywhere_says_what_it_waits_for(tmp_path: Path) ->
         pytest.param({**pipeline(), "spec": []}, "Pipeline front-end: spec must be a mapping of fields", id="spec"),
         pytest.param(manifest("Pipline", "front-end", {}), "did you mean Pipeline?", id="kind"),
         pytest.param(
+            pipeline(rollout={"spec": {"strategy": {"bake": {"for": "1h"}}}}),
+            "spec.rollout.spec.strategy: the bake at the end is that of each stage; move bake to spec.stages[].bake",
+            id="bake",
+        ),
+        pytest.param(
+            pipeline(rollout={"spec": {"windows": ["office"]}}),
+            "spec.rollout.spec.windows is no field here, but elsewhere there is one of this name; move it there",
+            id="place",
+        ),
+        pytest.param(
+            pipeline(values=[{"regions": {"names": ["r-1"]}, "env": {"A=B": "1"}}]),
+            "spec.values[0].env: 'A=B' is no name of a variable",
+            id="variable",
+        ),
+        pytest.param(
+            manifest("Pipeline", "../x\x1b[31m", {}), r"Pipeline '../x\x1b[31m': metadata.name must be", id="name"
+        ),
+        pytest.param(
+            manifest("Pipeline", "front-end", {}, "Shop"), "metadata.namespace must be lowercase", id="namespace"
+        ),
+        pytest.param(
+            manifest("Override", "fix", {"artifact": "a1"}, "shop"), "Override shop/fix: spec.target is", id="override"
+        ),
+        pytest.param(
             {**pipeline(), "apiVersion": "ombak.dev/v1"},
             "Pipeline front-end: apiVersion ombak.dev/v1 is not served; write ombak.dev/v1alpha1",
             id="version",
@@ -167,6 +209,37 @@ def test_a_wrong_manifest_is_told_as_the_cluster_tells_it(tmp_path: Path, wrong:
     found = plan(tmp_path, region("r-1"), region("r-2"), wrong)
 
     assert found.exit_code == 2
+    assert told in found.stderr
+
+
+def test_an_override_beside_a_pipeline_changes_no_plan(tmp_path: Path) -> None:
+    """Nobody approved it in a file, and it lies in the same folder in Git."""
+    override = next(iter(read_documents(EXAMPLE.parent / "override" / "override.yaml")))
+    given = region("r-1"), region("r-2"), pipeline()
+
+    assert plan(tmp_path, *given, override).output == plan(tmp_path, *given).output
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        pytest.param("&a {items: [*a]}", "nested deeper than 100 levels, or an alias", id="circle"),
+        pytest.param("[" * 5000 + "]" * 5000, "nested deeper than 100 levels", id="depth"),
+        pytest.param(
+            "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
+            + "\n".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]" for a, b in zip("abcdef", "bcdefg", strict=True)),
+            "more than 1,000,000 values",
+            id="bomb",
+        ),
+    ],
+)
+def test_a_file_that_never_ends_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    """A few lines of YAML with aliases are as long as one likes; a review job plans whatever it is handed."""
+    file = tmp_path / "all.yaml"
+    file.write_text(text)
+    found = CliRunner().invoke(main, ["plan", str(file)])
+
+    assert found.exit_code == 1
     assert told in found.stderr
 
 

@@ -26,6 +26,11 @@ def with_test(**more: Any) -> World:
     return w
 
 
+def smoke_of(pod: dict[str, Any]) -> dict[str, Any]:
+    """A test of this pod."""
+    return {"name": "smoke", "template": {"spec": {"template": {"spec": {"restartPolicy": "Never", **pod}}}}}
+
+
 def wait_of(made: HubPlan, reason: str) -> HubWait:
     """The wait with this reason."""
     return next(w for w in made.waits if w.reason == reason)
@@ -183,6 +188,26 @@ def test_a_job_that_the_server_does_not_take_is_told_and_proves_nothing() -> Non
     assert told.what == "the test smoke in Region a-1 to begin: exceeded quota: jobs"
     assert "tried again" in told.who
     assert inside(w) == {"alpha": V2}
+
+
+def test_a_template_that_is_corrected_counts_for_the_change_that_waits() -> None:
+    """The wait says that whoever corrects it helps; the plan of a change is frozen, and to abort it rejects it."""
+    w = with_test()
+    w.test = lambda job: JobState.REFUSED if "containers" not in job["spec"]["template"]["spec"] else JobState.PASSED
+    push(w, "v2", stages=[stage("alpha", "a-1", tests=[smoke_of({"volumes": []})]), stage("prod", "p-1", "p-2")])
+    last = w.run(w.now + hours(6))
+    assert inside(w) == {"alpha": V2}
+    assert "corrects the test's template" in wait_of(last, "Testing").who
+
+    push(w, "v2", stages=[stage("alpha", "a-1", tests=[smoke_of({})]), stage("prod", "p-1", "p-2")])
+    w.run(w.now + hours(1))
+    assert inside(w) == {"alpha": V2}, "it is as wrong as before"
+
+    push(
+        w, "v2", stages=[stage("alpha", "a-1", tests=[{"name": "smoke", "template": JOB}]), stage("prod", "p-1", "p-2")]
+    )
+    w.run(w.now + hours(24))
+    assert set(running(w).values()) == {V2}
 
 
 def test_the_end_of_the_log_is_in_the_verdict() -> None:

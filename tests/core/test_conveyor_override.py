@@ -315,6 +315,18 @@ def test_an_override_for_what_is_not_on_its_way_says_so() -> None:
     assert "is not on its way" not in travels.what
 
 
+def test_an_override_by_the_id_alone_is_told_which_version_is_meant() -> None:
+    """Where a Pipeline has values its version is more than the id, which `abort` and `retry` name."""
+    w = small()
+    let(w, override("v2"))
+    push(w, "v2", values=[{"regions": {"names": ["p-1"]}, "env": {"DB": "one"}}])
+    asked = w.run(w.now + hours(1)).waits[0]
+    version = w.memory.items[-1].version
+
+    assert version.startswith(f"{V2}-")
+    assert asked.what.endswith(f"write artifact: {version}, which tells its values too")
+
+
 def in_turns() -> World:
     """The second stage takes its regions one after the other; v1 runs everywhere."""
     prod = stage("prod", "p-1", "p-2", bake={"for": "3h"}, maxParallel=1)

@@ -53,6 +53,21 @@ def test_a_silent_region_holds_its_stage_and_says_so() -> None:
     assert set(running(w).values()) == {V2}
 
 
+def test_the_change_behind_tells_what_the_one_in_front_stands_still_for() -> None:
+    """The newest change is what people look at; that it is queued is not why it stands still."""
+    w = small([stage("alpha", "a-1"), stage("prod", "p-1", "p-2", "p-3", maxParallel=2)], ("a-1", "p-1", "p-2", "p-3"))
+    w.silent.add("p-2")
+    push(w, "v2")
+    w.run(w.now + hours(1.5))
+    push(w, "v3")
+    last = w.run(w.now + hours(6))
+
+    assert (last.reason, last.stage, last.version) == ("Queued", "prod", V3)
+    assert last.message.startswith(
+        f"stage prod to be free: {V2} (change 2) is in it, and waits for: Region p-2 to answer"
+    )
+
+
 def test_a_region_that_refuses_the_hub_is_told_apart_from_a_silent_one() -> None:
     """Whoever reads the wait knows that it is the credentials, not the network."""
     w = small()
@@ -79,6 +94,57 @@ def test_a_silent_region_may_be_passed_over_with_a_record_and_catches_up() -> No
     last = w.run(w.now + hours(6))
     assert running(w)["p-2"] == V2
     assert last.message == f"{V2} runs in every stage."
+
+
+@pytest.mark.parametrize("by_stage", [False, True], ids=["pipeline", "stage"])
+def test_passing_over_said_while_a_change_waits_counts_for_that_change(by_stage: bool) -> None:
+    """The wait names it as the way out, and the plan of a change is frozen; so does waiting again, for the next one."""
+    w = small()
+    w.silent.add("p-2")
+    push(w, "v2")
+    last = w.run(w.now + hours(6))
+    assert "set onRegionUnreachable: Skip" in wait_of(last, "Unreachable").who
+
+    skip = {"onRegionUnreachable": "Skip"}
+    push(w, "v2", **({"stages": [ONE[0], ONE[1] | skip]} if by_stage else skip))
+    w.run(w.now + hours(24))
+
+    assert inside(w) == {}
+    assert w.memory.items[-1].skipped == ("prod/p-2",)
+    push(w, "v3", stages=ONE, onRegionUnreachable="Hold")
+    w.run(w.now + hours(24))
+    assert "prod" in inside(w)
+
+
+def test_a_change_has_not_waited_longer_than_it_is_there() -> None:
+    """A Window that closed two days ago holds it since it was made; one that closes later, since then."""
+    w = small()
+    closed = Held("window", "Window office to open", "time", "kubectl edit window office", w.now - hours(48))
+    w.set_gates(lambda _now: (GateAnswer("alpha", closed),))
+    push(w, "v2")
+    made = w.now
+    w.settle()
+    w.tick(hours(1))
+
+    assert wait_of(w.settle(), "Window").since == made
+    later = dataclasses.replace(closed, since=made + hours(0.5))
+    w.set_gates(lambda _now: (GateAnswer("alpha", later),))
+    assert wait_of(w.settle(), "Window").since == made + hours(0.5)
+
+
+def test_before_it_is_passed_over_it_is_told_when() -> None:
+    """Skip is set already; whoever reads on must not be told to set it."""
+    w = small(onRegionUnreachable="Skip")
+    push(w, "v2")
+    w.run(w.now + hours(1.5))
+    w.silent.add("p-2")
+    since = w.now
+    w.tick(hours(1 / 60))
+    found = wait_of(w.settle(), "Unreachable")
+
+    assert found.expected == since + w.snapshot().skip_after
+    assert "after 5m of silence it is passed over" in found.what
+    assert found.who == "time (onRegionUnreachable: Skip), or whoever runs that cluster"
 
 
 def test_a_stage_of_which_nobody_answers_is_not_passed_over() -> None:
@@ -160,7 +226,8 @@ def test_regions_take_their_turns() -> None:
     last = w.run(w.now + hours(1.5))
 
     assert (w.regions["p-1"].rollouts["shop"].wanted, w.regions["p-2"].rollouts["shop"].wanted) == (V2, V1)
-    assert wait_of(last, "Turn").region == "p-2"
+    turn = wait_of(last, "Turn")
+    assert (turn.region, turn.who) == ("p-2", "time, as the others finish; or abort it")
     w.run(w.now + hours(6))
     assert set(running(w).values()) == {V2}
 

@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from dateutil.rrule import rrulestr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -366,24 +367,91 @@ def test_windows_that_are_never_open_together_say_so() -> None:
 
 
 def test_a_window_that_never_opens_says_so() -> None:
-    """The 30th of February."""
-    found = held(
-        WindowView(
-            "odd", window({"rrule": "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", "start": "2026-01-01T00:00", "for": "1d"})
-        )
-    )
+    """The 29th of February, where it is a Friday: in 2036."""
+    rule = "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=29;BYDAY=FR"
+    odd = window({"rrule": rule, "start": "2026-01-01T00:00", "for": "1d"})
+    found = held(WindowView("odd", odd))
+
+    assert odd.next_open(at("2036-01-01T00:00")) == at("2036-02-29T00:00")
 
     assert found.expected is None
     assert "never opens within 400 days" in found.what
 
 
 def test_a_rule_that_never_comes_is_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The search goes to the year 9999; whoever asks afterwards, for whatever moment, is answered at once."""
+    """The search takes a while; whoever asks afterwards, for whatever moment, is answered at once."""
     begin = datetime.fromisoformat("2026-01-01T00:00")
     rule = recurrence.parse_recurrence("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", begin, ZoneInfo("UTC"))
     monkeypatch.delattr(recurrence, "rrulestr")
 
     assert list(rule.times(begin.replace(year=2030))) == []
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=29;BYDAY=FR",
+        "FREQ=YEARLY;INTERVAL=3;BYMONTH=2;BYMONTHDAY=29;BYDAY=MO",
+        "FREQ=MONTHLY;INTERVAL=5;BYDAY=5SU;BYMONTH=2",
+        "FREQ=WEEKLY;INTERVAL=3;BYMONTH=2;BYMONTHDAY=29;BYDAY=TU",
+        "FREQ=YEARLY;INTERVAL=4;BYMONTH=2;BYMONTHDAY=29",
+        "FREQ=YEARLY;INTERVAL=13;BYWEEKNO=53;BYDAY=WE",
+    ],
+)
+@pytest.mark.parametrize("begin", ["1999-12-31T09:00", "2026-01-03T10:00", "2096-02-29T00:30"])
+def test_a_rule_that_comes_once_in_many_years_is_found(rule: str, begin: str) -> None:
+    """Its first time is the one that a search of all years finds, or there is none in any year."""
+    start = datetime.fromisoformat(begin)
+    first = next(iter(rrulestr(rule, dtstart=start)), None)
+
+    assert recurrence.parse_recurrence(rule, start, ZoneInfo("UTC")).first == first
+
+
+def test_a_search_in_vain_ends_with_the_cycle_of_the_calendar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After at most two cycles of 400 years, not with the year 9999: it runs in the loop that everything runs in."""
+    searched: list[datetime] = []
+
+    def searching(rule: str, dtstart: datetime) -> Any:
+        searched.append(dtstart)
+        return rrulestr(rule, dtstart=dtstart)
+
+    monkeypatch.setattr(recurrence, "rrulestr", searching)
+    begin = datetime.fromisoformat("2026-01-01T00:00")
+    found = recurrence.parse_recurrence("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", begin, ZoneInfo("UTC"))
+
+    assert found.first is None
+    assert [9999 - each.year < 2 * 400 for each in searched] == [True]
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
+def test_closed_for_ever_is_closed(zone: str) -> None:
+    """Whoever writes the last day of all means that; no arithmetic of ours goes beyond it."""
+    closed = window(OFFICE, zone=zone, closed=[{"from": "0001-01-01", "to": "9999-12-31", "reason": "it is over"}])
+
+    assert closed.next_open(at("2026-11-23T09:00")) is None
+    assert closed.why_closed(at("2026-11-23T09:00")) == "it is over"
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
+@pytest.mark.parametrize(
+    ("lines", "opens"),
+    [
+        pytest.param("DTSTART:00010101T000000Z\nDTEND:20260601T000000Z", True, id="from-the-first-day"),
+        pytest.param("DTSTART:20260101T000000Z\nDTEND:99991231T235959Z", False, id="to-the-last-moment"),
+        pytest.param("DTSTART;VALUE=DATE:20260101\nDTEND;VALUE=DATE:99991231", False, id="to-the-last-day"),
+        pytest.param(
+            "DTSTART:20260101T000000Z\nDURATION:PT1H\nRRULE:FREQ=YEARLY;UNTIL=99991231T235959Z", True, id="until"
+        ),
+        pytest.param(
+            "DTSTART:20260101T000000Z\nDURATION:PT1H\nRRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", True, id="never"
+        ),
+    ],
+)
+def test_a_calendar_may_reach_to_both_ends_of_time(zone: str, lines: str, opens: bool) -> None:
+    """Programs write such days where they mean none; a rule that never comes closes nothing."""
+    text = f"BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:1\nSUMMARY:long\n{lines}\nEND:VEVENT\nEND:VCALENDAR"
+
+    assert (window(OFFICE, zone=zone, calendars=(text,)).next_open(at("2026-11-23T09:00")) is not None) == opens
 
 
 def test_steps_pass_a_closed_window() -> None:
@@ -408,6 +476,28 @@ def test_steps_pass_a_closed_window() -> None:
             {"open": [{"rrule": "FREQ=FORTNIGHTLY", "start": "2026-01-01T00:00", "for": "1h"}]},
             "needs FREQ",
             id="no-frequency",
+        ),
+        *(
+            pytest.param(
+                {"open": [{"rrule": rule, "start": start, "for": "1h"}]},
+                told,
+                id=f"{rule.partition(';')[2]}-{start[:4]}",
+            )
+            for rule, start, told in (
+                ("FREQ=DAILY;INTERVAL=0", "2026-01-01T00:00", "INTERVAL is 0; write 1 or more"),
+                ("FREQ=DAILY;INTERVAL=-1", "2026-01-01T00:00", "INTERVAL is -1; write 1 or more"),
+                ("FREQ=YEARLY;BYDAY=99SU", "2026-01-01T00:00", "is no RRULE of RFC 5545"),
+                ("FREQ=DAILY;BYHOUR=99999999999", "2026-01-01T00:00", "is no RRULE of RFC 5545"),
+                ("FREQ=DAILY;COUNT=0", "2026-01-01T00:00", "COUNT is 0; write 1 or more"),
+                ("FREQ=DAILY;COUNT=-3", "2026-01-01T00:00", "COUNT is -3; write 1 or more"),
+                (
+                    "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30",
+                    "2026-01-01T00:00",
+                    "never comes after its start 2026-01-01T00:00",
+                ),
+                ("FREQ=DAILY;UNTIL=20251231", "2026-01-01T00:00", "never comes after its start"),
+                ("FREQ=DAILY;INTERVAL=1", "0001-01-01T00:00", "begins in 1; write a start from 1900"),
+            )
         ),
         pytest.param({"open": [{"cron": "*/14 * * * *", "for": "1m"}]}, "more than 96 times a day", id="too-many"),
         pytest.param({"open": [OFFICE], "holidays": [{"country": "XX"}]}, "holidays of XX", id="country"),
@@ -436,6 +526,8 @@ def test_the_zone_of_the_region_is_the_operators_to_know() -> None:
     """`timeZone: Region`, which is the default."""
     spec = WindowSpec.model_validate({"open": [OFFICE]})
 
+    with pytest.raises(UnreadableWindow, match=r"'Mars/Base'; write .* in the Region's spec.timeZone"):
+        compile_window(spec, "Mars/Base")
     assert compile_window(spec, "Asia/Tokyo").next_open(utc("2026-11-22T12:00")) == utc("2026-11-23T00:00")
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from ombak.core.conveyor import plan
+from ombak.core.conveyor import content, plan
 from ombak.core.conveyor.snapshot import JobFacts, JobState
 from ombak.runtime.hub.job_facts import LONGEST, read_job
 from ombak.runtime.hub.jobs import JobBook
@@ -170,6 +171,26 @@ async def test_what_the_server_refuses_is_told_and_tried_again(followed: Followe
     followed.cluster.error = None
 
     await followed.until(JobState.RUNNING)
+
+
+async def test_one_that_was_refused_gives_way_to_a_corrected_one(followed: Followed) -> None:
+    """But one that is there stays, whatever is asked for."""
+    corrected = {**MANIFEST, "spec": {"backoffLimit": 0}}
+    other = {**MANIFEST, "spec": {"backoffLimit": 1}}
+    followed.cluster.error = Invalid(422, "Invalid", "spec.template is wrong.")
+    followed.book.forget(KEY)
+    followed.cluster.jobs.clear()
+    followed.book.follow(KEY, followed.action)
+    await followed.until(JobState.REFUSED)
+    assert followed.facts is not None
+    assert followed.facts.made_of == content.short_hash(MANIFEST)
+    followed.cluster.error = None
+    followed.book.follow(KEY, dataclasses.replace(followed.action, manifest=corrected))
+    await followed.until(JobState.RUNNING)
+    followed.book.follow(KEY, dataclasses.replace(followed.action, manifest=other))
+
+    assert followed.facts.state is JobState.RUNNING
+    assert followed.cluster.jobs["smoke-1"]["spec"] == corrected["spec"]
 
 
 async def test_one_that_cannot_be_asked_stays_as_it_was(followed: Followed) -> None:

@@ -167,7 +167,10 @@ def _advice(model: type[pydantic.BaseModel], error: ErrorDetails) -> str:
 
 
 def _unknown_field(model: type[pydantic.BaseModel], name: str) -> str:
-    close = difflib.get_close_matches(name, _field_names(model), n=1)
+    names = _field_names(model)
+    if name in names:
+        return " is no field here, but elsewhere there is one of this name; move it there, or remove it"
+    close = difflib.get_close_matches(name, names, n=1)
     return f" is no field; remove it, or did you mean {close[0]}?" if close else " is no field; remove it"
 
 

@@ -12,6 +12,7 @@ from ombak.api.common import Model, rule, rules
 from ombak.api.duration import Duration
 from ombak.api.pipeline_status import PipelineStatus
 from ombak.api.rollout import Alarms, PodTemplate, Selector, Zone
+from ombak.api.shapes import OBJECT, POD_TEMPLATE, misshapen
 from ombak.api.signal import Signals
 from ombak.api.stage import AlarmName, OnUnreachable, RegionSelector, RevertScope, Stage
 from ombak.api.strategy import KnownGood, OneBox, Revert, Rolling
@@ -52,6 +53,9 @@ class Extends(Model):
     """The base."""
 
 
+_STAGED_BAKE = "the bake at the end is that of each stage; move bake to spec.stages[].bake"
+
+
 class PartialStrategy(Model):
     """How a change travels through the boxes of a region; the bake at the end is the stage's."""
 
@@ -62,6 +66,13 @@ class PartialStrategy(Model):
         None
     )
     """As in a Rollout."""
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _without_bake(cls, value: object) -> object:
+        if isinstance(value, dict) and "bake" in value:
+            raise ValueError(_STAGED_BAKE)
+        return value
 
 
 class PartialRollout(Model):
@@ -88,6 +99,14 @@ class PartialRollout(Model):
     unwatched: Annotated[str, pydantic.Field(min_length=3, max_length=512)] | None = None
     """As in a Rollout: why nothing watches it."""
 
+    @pydantic.field_validator("template")
+    @classmethod
+    def _is_of_pods(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        fault = misshapen(value or {}, POD_TEMPLATE)
+        if fault:
+            raise ValueError(f"{fault}, as in every pod template")
+        return value
+
 
 class RolloutTemplate(Model):
     """What the hub writes into every region."""
@@ -107,6 +126,14 @@ class RegionValues(Model):
         pydantic.Field(min_length=1, max_length=64),
     ]
     """By name; they replace those of the template."""
+
+    @pydantic.field_validator("env")
+    @classmethod
+    def _has_names(cls, value: dict[str, str]) -> dict[str, str]:
+        odd = next((name for name in value if "=" in name or not (name.isascii() and name.isprintable())), None)
+        if odd is not None:
+            raise ValueError(f"{odd!r} is no name of a variable: it has to be printable ASCII without =")
+        return value
 
     @pydantic.field_validator("regions")
     @classmethod
@@ -230,6 +257,9 @@ class PipelineSpec(Model):
                 raise ValueError(f"{found['apiVersion']} {found['kind']} does not travel; {_ROOTED}")
             if "namespace" in metadata:
                 raise ValueError(_PLACED)
+            fault = misshapen(found, OBJECT)
+            if fault:
+                raise ValueError(f"{found['kind']} {metadata['name']}: {fault}")
         return value
 
     @pydantic.model_validator(mode="after")

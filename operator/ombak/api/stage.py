@@ -9,6 +9,7 @@ import pydantic
 from ombak.api.common import Model, rule, rules
 from ombak.api.duration import Duration
 from ombak.api.rollout import LabelKey, LabelValue, Zone
+from ombak.api.shapes import JOB_TEMPLATE, misshapen
 from ombak.api.strategy import Bake
 
 UNPLACED = "Unplaced"
@@ -148,6 +149,10 @@ _JOB_SCHEMA: dict[str, Any] = {
     },
 }
 
+_JOBLESS = (
+    "spec.template.spec is missing; write a Job's: spec: {template: {spec: {containers: [{name: test, image: ...}]}}}"
+)
+
 
 class StageTest(Model):
     """A Job that must succeed before the artifact leaves the stage (R24-R31)."""
@@ -167,6 +172,16 @@ class StageTest(Model):
     ]
     deadline: Annotated[Duration, pydantic.Field(description="Longer than this is a failure.")] = timedelta(minutes=30)
     retries: Annotated[int, pydantic.Field(ge=0, le=10, description="So often a failed one is run again.")] = 0
+
+    @pydantic.field_validator("template")
+    @classmethod
+    def _is_of_a_job(cls, value: dict[str, Any]) -> dict[str, Any]:
+        fault = misshapen(value, JOB_TEMPLATE)
+        if fault:
+            raise ValueError(f"{fault}, as in every Job")
+        if not ((value.get("spec") or {}).get("template") or {}).get("spec"):
+            raise ValueError(_JOBLESS)
+        return value
 
 
 class Stage(Model):

@@ -48,9 +48,11 @@ def pipeline_lines(found: Part, now: datetime, context: str = "") -> Iterator[st
     yield from _travelling([t for t in _parts(status, "travelling") if not _is_done(t, last)], now)
     yield from _waits(waits, now, context)
     yield from _override(mapping(status.get("override")), meta, context)
-    applied = next((c for c in _parts(status, "conditions") if c.get("type") == "Applied"), {})
-    if applied.get("status") == "False":
-        yield f"could not be written: {applied.get('message')}"
+    untrue = {c.get("type"): c.get("message") for c in _parts(status, "conditions") if c.get("status") == "False"}
+    if "Applied" in untrue:
+        yield f"could not be written: {untrue['Applied']}"
+    if "CommandHeard" in untrue:
+        yield f"the last command had no effect: {untrue['CommandHeard']}"
 
 
 def _parts(status: Part, name: str) -> list[Part]:
@@ -136,7 +138,7 @@ def _override(found: Part, meta: Part, context: str) -> Iterator[str]:
     yield ""
     yield f"Override {found.get('name')} for {found.get('artifact')}, {who}, until {found.get('until')}"
     yield from textwrap.wrap(f"{found.get('reason')}", _WIDTH, initial_indent="  ", subsequent_indent="  ")
-    yield "  every other change waits meanwhile; to end it:"
+    yield "  every other change waits until that one is everywhere, or was taken back; to end the Override:"
     command = f"kubectl -n {meta.get('namespace')} delete override {found.get('name')}"
     yield f"    $ {_with_context(command, context)}"
 

@@ -9,8 +9,8 @@ from ombak.api.stage import Phase
 from ombak.cli.plan_read import Book
 from ombak.core.conveyor.forecast import Forecast, forecast
 from ombak.core.conveyor.merge import Merged, merge
-from ombak.core.conveyor.placement import bake_of, place, windows_of
-from ombak.core.conveyor.snapshot import GateAnswer
+from ombak.core.conveyor.placement import bake_of, matches, place, windows_of
+from ombak.core.conveyor.snapshot import GateAnswer, RegionFacts
 from ombak.core.gates.pileup import Openness, openness
 from ombak.runtime.hub.gating import Gating
 from ombak.runtime.hub.observe import region_facts
@@ -88,9 +88,8 @@ def _plan(book: Book, record: PipelineRecord, made: Merged, now: datetime) -> Pl
 
     regions = [region_facts(r) for r in book.known_regions()]
     found = forecast(record.view, book.bases(record), regions, now, gates)
-    return Planned(
-        (record.meta.namespace, record.meta.name), found, _windows(book, made, now), tuple(_notes(record, made))
-    )
+    notes = (*_notes(record, made), *_idle_values(record, made, regions))
+    return Planned((record.meta.namespace, record.meta.name), found, _windows(book, made, now), notes)
 
 
 def _windows(book: Book, made: Merged, now: datetime) -> tuple[StageWindows, ...]:
@@ -120,6 +119,20 @@ def _notes(record: PipelineRecord, made: Merged) -> Iterator[str]:
         yield f"no Window holds for {', '.join(bare)}: a change may start there at night and on holidays"
     if record.view.spec.get("paused"):
         yield "it is paused now (spec.paused), so nothing starts; this is how it would go without that"
+
+
+def _idle_values(record: PipelineRecord, made: Merged, regions: list[RegionFacts]) -> Iterator[str]:
+    """A misspelt label leaves a region without its values, and nothing is wrong with the manifest.
+
+    Those of a base are for other children too.
+    """
+    assert made.spec is not None
+    targets = place(made.spec, record.meta.namespace, regions).targets.values()
+    own = len(record.view.spec.get("values") or ())
+    for index, values in enumerate(made.spec.values[len(made.spec.values) - own :]):
+        if not any(matches(values.regions, target.region) for found in targets for target in found):
+            what = f"spec.values[{index}] ({', '.join(values.env)})"
+            yield f"{what} is for no region of its stages; correct its selector, or label a Region"
 
 
 def _named(found: Openness) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from ombak.api.common import API_VERSION, GROUP
 from ombak.api.window import ConfigMapKey
 from ombak.cli.alarm_show_read import cluster
 from ombak.cli.manifest_files import DEFAULT_NAMESPACE, Document
+from ombak.core.gates.compile import zone_of
+from ombak.core.gates.problems import UnreadableWindow
 from ombak.runtime import kinds
 from ombak.runtime.gate_book import CalendarText, GateBook, calendar_places
 from ombak.runtime.hub.records import PipelineRecord, decode_pipeline
@@ -20,6 +23,7 @@ from ombak.runtime.region_records import RegionRecord, decode_region
 from ombak.runtime.store import Key, Store
 
 _NAMES = [kind.name for kind in api_kinds.KINDS]
+_NAME = re.compile(r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
 _ABOVE_ANY_SERVER = 1 << 62
 """Resource versions of what stands in files: it wins over what a cluster says."""
 
@@ -59,7 +63,7 @@ class Book:
                 self._take_file(kind, name, document, number)
 
     def _take_file(self, kind: str, name: str, document: Document, number: int) -> None:
-        is_namespaced = kind in (kinds.PIPELINES.kind, kinds.BLOCKERS.kind)
+        is_namespaced = kind in (kinds.PIPELINES.kind, kinds.BLOCKERS.kind, kinds.OVERRIDES.kind)
         key = (_namespace(document) if is_namespaced else "", name)
         called = f"{kind} {'/'.join(filter(None, key))}"
         if self._seen.setdefault((kind, key), document) != document:
@@ -82,15 +86,26 @@ class Book:
             self.wanted[key] = None
 
     def _problem(self, kind: str, key: Key) -> str:
-        if kind == kinds.PIPELINES.kind:
-            found = self.pipelines.get(key)
-            return found.value.view.problem if found is not None else ""
+        if kind in (kinds.PIPELINES.kind, kinds.OVERRIDES.kind):
+            found = self._stores[kind].get(key)
+            return str(found.value.view.problem) if found is not None else ""
         if kind == kinds.WINDOWS.kind:
             window = self.gates.windows.get(key)
             spec = window.value.spec if window is not None else ""
             return spec if isinstance(spec, str) else ""
         stored = self._stores[kind].get(key)
-        return str(stored.value.problem) if stored is not None else ""
+        problem = str(stored.value.problem) if stored is not None else ""
+        return problem or (self._misplaced_clock(key) if kind == kinds.REGIONS.kind else "")
+
+    def _misplaced_clock(self, key: Key) -> str:
+        """Say what is wrong with a Region's time zone; on a hub only Windows that go by it would."""
+        stored = self.regions.get(key)
+        spec = stored.value.spec if stored is not None else None
+        try:
+            zone_of((spec and spec.time_zone) or "UTC")
+        except UnreadableWindow as error:
+            return f"spec.timeZone: {error}"
+        return ""
 
     def take_cluster(self, kubeconfig: Path | None, context: str | None) -> None:
         """Take what a hub has. Raises click.ClickException."""
@@ -165,6 +180,10 @@ def _misnamed(document: Document, kind: str, name: str) -> str:
         )
     if not name:
         return f"{kind}: metadata.name is missing; write it"
+    for field in ("name", "namespace"):
+        value = metadata(document).get(field)
+        if value and not (isinstance(value, str) and _NAME.match(value)):
+            return f"{kind} {name!r}: metadata.{field} must be lowercase letters, digits, - and ., as in front-end"
     return (
         "" if isinstance(document.get("spec"), dict) else f"{kind} {name}: spec must be a mapping of fields; write it"
     )

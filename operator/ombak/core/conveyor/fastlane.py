@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ombak.core.conveyor import manifests, queue
+from ombak.core.conveyor import content, manifests, queue
 from ombak.core.conveyor.memory import Item
 from ombak.core.conveyor.scene import Scene
 from ombak.core.conveyor.snapshot import HubSnapshot, RolloutFacts
@@ -36,9 +36,13 @@ def _behind(scene: Scene, item: Item) -> str:
 def _told(scene: Scene, held: Held) -> Held:
     """Say it where the Override is for a version that will never come: nobody would see why all stand still."""
     lane, wish = scene.lane, queue.wished(scene)
-    if any(i.version == lane for i in scene.items) or (wish is not None and wish.version == lane):
+    known = [i.version for i in scene.items] + ([wish.version] if wish is not None else [])
+    if lane in known:
         return held
     what = f"{held.what}; {lane} is not on its way, and this Pipeline does not ask for it"
+    meant = next((version for version in reversed(known) if content.id_of(version) == lane), "")
+    if meant:
+        what += f", but for {meant}: delete the Override, and write artifact: {meant}, which tells its values too"
     return dataclasses.replace(held, what=what)
 
 

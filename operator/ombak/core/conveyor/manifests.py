@@ -97,7 +97,7 @@ def with_env(template: Raw, env: Mapping[str, str]) -> Manifest:
     if not env:
         return made
     for name in ("initContainers", "containers"):
-        for container in made.get("spec", {}).get(name) or ():
+        for container in (made.get("spec") or {}).get(name) or ():
             kept = [v for v in container.get("env") or () if v.get("name") not in env]
             container["env"] = [*kept, *({"name": k, "value": v} for k, v in env.items())]
     return made
@@ -224,8 +224,8 @@ def rollout(s: HubSnapshot, order: Order, seen: RolloutFacts | None, *, objects:
     if rejected:
         spec["rejected"] = rejected
     if seen is None:
-        first = order.target.stage.replicas
-        spec["replicas"] = first if first is not None else int(order.plan.rollout.get("replicas", 1))
+        said = (order.target.stage.replicas, order.plan.rollout.get("replicas"))
+        spec["replicas"] = next((int(first) for first in said if first is not None), 1)
     known = made.objects if objects else (seen.objects if seen else "")
     annotations = {
         HUB: s.hub,
@@ -310,7 +310,8 @@ def job(s: HubSnapshot, item: Item, target: Target, test: StageTest, attempt: in
     spec["backoffLimit"] = 0
     spec["activeDeadlineSeconds"] = max(1, int(test.deadline.total_seconds()))
     # One that vanishes before anybody has read it would be run again for ever.
-    spec["ttlSecondsAfterFinished"] = max(_KEPT_AT_LEAST_S, spec.get("ttlSecondsAfterFinished", _KEPT_S))
+    kept = spec.get("ttlSecondsAfterFinished")
+    spec["ttlSecondsAfterFinished"] = max(_KEPT_AT_LEAST_S, _KEPT_S if kept is None else kept)
     env = {
         "OMBAK_ARTIFACT": content.id_of(item.version),
         "OMBAK_ATTEMPT": str(attempt),

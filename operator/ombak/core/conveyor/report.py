@@ -101,7 +101,18 @@ def glance(scene: Scene) -> tuple[str, str, str, str]:
         return newest.stage, newest.version, reason, own.what if own else _runs(scene, newest)
     stage = newest.stage if newest.is_inside else queue.next_stage(scene, newest)
     reason = own.reason if own else "UnderWay"
-    return stage, newest.version, reason, own.what if own else f"{newest.version} is on its way in stage {stage}."
+    told = f"{own.what}{_in_front(scene, own)}" if own else f"{newest.version} is on its way in stage {stage}."
+    return stage, newest.version, reason, told
+
+
+def _in_front(scene: Scene, own: plan.HubWait) -> str:
+    """Say what the change waits for that is in the slot: what stands still first, for that is what keeps both."""
+    if own.reason != "Queued":
+        return ""
+    found = [w for w in scene.waits if w.stage == own.stage and w.key.partition("/")[0] != own.key.partition("/")[0]]
+    still = (w for w in found if w.expected is None and w.reason != "Turn")
+    front = next(still, next(iter(found), None))
+    return f", and waits for: {front.what}" if front else ""
 
 
 def _runs(scene: Scene, item: Item) -> str:
@@ -197,14 +208,19 @@ def _facts(made: plan.HubPlan) -> list[tuple[str, str, str, str]]:
 def _ready(made: plan.HubPlan) -> tuple[str, str, str, str]:
     regions = [(stage.name, r) for stage in made.stages for r in stage.regions]
     lacks = {(stage, r.name): lack for stage, r in regions if (lack := _lack(r))}
-    if any(r.state == State.UNREACHED.value for _, r in regions):
-        return "Ready", "Unknown", "Unreachable", ""
+    silent = [f"Region {r.name} (stage {stage})" for stage, r in regions if r.state == State.UNREACHED.value]
+    if silent:
+        return "Ready", "Unknown", "Unreachable", f"{_few(silent)}: no answer"
     if regions and not lacks:
         return "Ready", "True", "Serving", ""
     named = [f"Region {region} (stage {stage}): {lack}" for (stage, region), lack in lacks.items()]
-    more = f", and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
     first = next((lack for lack in (*_SERVE_NOT.values(), _NO_GOOD) if lack in lacks.values()), "Missing")
-    return "Ready", "False", first, ", ".join(named[:_MOST_NAMED]) + more
+    return "Ready", "False", first, _few(named)
+
+
+def _few(named: list[str]) -> str:
+    more = f", and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
+    return ", ".join(named[:_MOST_NAMED]) + more
 
 
 def _lack(region: plan.RegionReport) -> str:

@@ -58,6 +58,13 @@ class RegionFacts:
             return False  # a machine that slept, or whose clock was set, has heard no silence by it
         return self.last_contact is None or now - self.last_contact >= after
 
+    def given_up_at(self, now: datetime, after: timedelta) -> datetime | None:
+        """When it will have been silent for so long, if it stays so; None where nobody knows."""
+        if self.reachable is not False:
+            return None
+        heard = [] if self.last_contact is None else [self.last_contact + after]
+        return max((*heard, now + after - self.silent_for) if self.silent_for is not None else heard, default=None)
+
     def admits(self, namespace: str) -> bool:
         """Whether Pipelines of that namespace of the hub may deploy there."""
         return self.allow is None or "*" in self.allow or namespace in self.allow
@@ -195,6 +202,8 @@ class JobFacts:
     state: JobState
     message: str = ""
     """Why it failed, with the tail of its log; why it does not begin, or go on."""
+    made_of: str = ""
+    """What was refused, as a hash of the Job's spec: a corrected one is tried in its place."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from ombak.api.rollout import Phase
 from ombak.api.stage import JobMoment, JobPlace, StageTest
 from ombak.api.wording import clause
 from ombak.core import naming
-from ombak.core.conveyor import back, manifests, plan, waits
+from ombak.core.conveyor import back, content, manifests, plan, waits
 from ombak.core.conveyor.memory import Item
 from ombak.core.conveyor.placement import Target
 from ombak.core.conveyor.scene import Scene
@@ -74,6 +74,10 @@ def _look(scene: Scene, item: Item, target: Target, test: StageTest) -> bool:
             scene.replace(current, dataclasses.replace(current, passed=(*current.passed, key)))
             scene.note("TestPassed", f"{test.name} passed on {item.version} in Region {target.region.name}.")
             return True
+        made_of = content.short_hash(_job(scene, item, target, test, attempt))
+        if job.state is JobState.REFUSED and job.made_of not in ("", made_of):
+            _run(scene, item, target, test, attempt)
+            return False
         if job.state is not JobState.FAILED:
             told = _going(scene, target, test, job)
             waits.of_item(scene, item, target.stage.name, "Testing", told, target.region.name)
@@ -97,8 +101,16 @@ def _has_failed(scene: Scene, item: Item, target: Target, test: StageTest) -> bo
     return all((job := scene.s.jobs.get(name)) is not None and job.state is JobState.FAILED for name in names)
 
 
+def _job(scene: Scene, item: Item, target: Target, test: StageTest, attempt: int) -> manifests.Manifest:
+    """Return the Job of a test, by today's template: whoever corrects it means the change that waits."""
+    stages = scene.merged.spec.stages if scene.merged.spec is not None else ()
+    found = (t for s in stages if s.name == target.stage.name for t in s.tests or () if t.name == test.name)
+    today = next((t for t in found if t.where is test.where), test)
+    return manifests.job(scene.s, item, target, today, attempt)
+
+
 def _run(scene: Scene, item: Item, target: Target, test: StageTest, attempt: int) -> None:
-    made = manifests.job(scene.s, item, target, test, attempt)
+    made = _job(scene, item, target, test, attempt)
     region = "" if test.where is JobPlace.HUB else target.region.name
     scene.late.append(plan.RunTest(region, made["metadata"]["namespace"], made))
     told = waits.held(f"test-{test.name}", f"the test {test.name} to begin", "nobody, it goes by itself")

@@ -52,7 +52,7 @@ def start(scene: Scene, item: Item, target: Target, facts: RolloutFacts | None, 
     held = holding.what_holds(scene, item, target)
     if held is None and not has_room:
         most = target.stage.max_parallel
-        what = f"its turn: {most} of the stage's regions are on their way at once (maxParallel)"
+        what = f"its turn: maxParallel lets {most} of the stage's regions be on their way at once"
         held = waits.held("turn", what, "time, as the others finish")
     if held is not None:
         waits.of_item(scene, item, target.stage.name, _REASONS.get(held.kind, "Held"), held, target.region.name)
@@ -187,9 +187,15 @@ def may_skip(scene: Scene, item: Item, target: Target) -> bool:
 
 
 def policy(scene: Scene, item: Item, target: Target) -> OnUnreachable:
-    """Return what follows when a region cannot be reached."""
-    spec = scene.plan_of(item).spec
-    return target.stage.on_region_unreachable or (spec and spec.on_region_unreachable) or OnUnreachable.HOLD
+    """Return what follows when a region cannot be reached.
+
+    As the Pipeline says today, for who sets it means the change that waits; a stage that is gone, as it was frozen.
+    """
+    for spec in (scene.merged.spec, scene.plan_of(item).spec):
+        stage = next((s for s in spec.stages if s.name == target.stage.name), None) if spec is not None else None
+        if spec is not None and stage is not None:
+            return stage.on_region_unreachable or spec.on_region_unreachable or OnUnreachable.HOLD
+    return OnUnreachable.HOLD
 
 
 def has_version(scene: Scene, item: Item, facts: RolloutFacts | None) -> bool:
@@ -204,6 +210,8 @@ def _unreached(scene: Scene, item: Item, target: Target, *, at_rest: bool) -> Ou
     if may_skip(scene, item, target):
         return Outcome.SKIPPED
     told = waits.unreachable(target)
+    if policy(scene, item, target) is OnUnreachable.SKIP:
+        told = waits.passed_over(target, scene.now, scene.s.skip_after)
     waits.of_item(scene, item, target.stage.name, "Unreachable", told, target.region.name)
     return Outcome.UNDER_WAY if has_it else Outcome.NOT_BEGUN
 

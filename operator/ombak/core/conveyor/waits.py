@@ -1,7 +1,8 @@
 """What waits for what, who can lift it and with which command, region by region (P10)."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from ombak.api.duration import format_duration
 from ombak.core import commands, naming
 from ombak.core.conveyor import content, plan
 from ombak.core.conveyor.memory import Item
@@ -49,16 +50,17 @@ def wait(
 
 
 def of_item(scene: Scene, item: Item, stage: str, reason: str, told: Held, region: str = "") -> None:
-    """Say that a change waits, in a stage or in one region of it."""
+    """Say that a change waits, in a stage or in one region of it; where no command helps, that it can be aborted."""
     key = "/".join(part for part in (str(item.sequence), stage, region, told.kind) if part)
+    who = told.who if told.command or "abort" in told.who else f"{told.who}; or abort it"
     _add(
         scene,
         plan.HubWait(
             key=key,
             reason=reason,
             what=told.what,
-            since=told.since or _since(scene, key),
-            who=told.who,
+            since=_from(told.since, item) or _since(scene, key),
+            who=who,
             command=told.command or abort(scene, item.version),
             expected=told.expected,
             stage=stage,
@@ -66,6 +68,11 @@ def of_item(scene: Scene, item: Item, stage: str, reason: str, told: Held, regio
             artifact=item.version,
         ),
     )
+
+
+def _from(since: datetime | None, item: Item) -> datetime | None:
+    """A Window that closed long before the change was made has not held it for so long."""
+    return since if since is None or item.since is None else max(since, item.since)
 
 
 def _since(scene: Scene, key: str) -> datetime:
@@ -88,6 +95,14 @@ def unreachable(target: Target) -> Held:
     """Return the wait for a region that does not answer."""
     who = "whoever runs that cluster; or set onRegionUnreachable: Skip"
     return held("unreachable", _silent(target.region), who, f"kubectl describe omreg {target.region.name}")
+
+
+def passed_over(target: Target, now: datetime, after: timedelta) -> Held:
+    """Return the wait for a region that is passed over once it was silent for long enough."""
+    what = f"{_silent(target.region)}; after {format_duration(after)} of silence it is passed over"
+    who = "time (onRegionUnreachable: Skip), or whoever runs that cluster"
+    command, expected = f"kubectl describe omreg {target.region.name}", target.region.given_up_at(now, after)
+    return held("unreachable", what, who, command, expected)
 
 
 def deserted(target: Target) -> Held:

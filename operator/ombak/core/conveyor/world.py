@@ -103,7 +103,7 @@ class World:
             alarms=dict(self._alarms()),
             dropped=frozenset(self.dropped),
             jobs={
-                name: JobFacts(name, self.test(job))
+                name: JobFacts(name, self.test(job), made_of=content.short_hash(job))
                 for name, (region, job) in self.jobs.items()
                 if region not in self.silent
             },
@@ -156,9 +156,15 @@ class World:
                 del self.artifacts[version]
             case plan.RunTest(region=region, manifest=manifest):
                 if region not in self.silent:
-                    self.jobs.setdefault(manifest["metadata"]["name"], (region, manifest))
+                    self._run_job(region, manifest)
             case _:
                 self._in_region(action)
+
+    def _run_job(self, region: str, manifest: dict[str, Any]) -> None:
+        """Make a Job once; one that was refused gives way to a corrected one."""
+        name = manifest["metadata"]["name"]
+        if name not in self.jobs or self.test(self.jobs[name][1]) is JobState.REFUSED:
+            self.jobs[name] = (region, manifest)
 
     def _keep(self, action: plan.EnsureArtifact) -> None:
         spec = action.manifest["spec"]

@@ -12,7 +12,7 @@ import holidays
 from ombak.api.window import Closed, Holidays
 from ombak.api.wording import clause
 from ombak.core.gates.ics import Event
-from ombak.core.gates.localtime import day_starts, instant, local_day
+from ombak.core.gates.localtime import bounded, day_starts, instant, local_day
 from ombak.core.gates.openings import moment_of
 from ombak.core.gates.problems import UnreadableWindow
 from ombak.core.gates.spans import Span
@@ -96,7 +96,7 @@ def public_holidays(made: Holidays, zone: ZoneInfo) -> PublicHolidays:
 
 def named(made: Closed, zone: ZoneInfo) -> Named:
     """Return a stretch as the Window names it; raises `UnreadableWindow` for a day that no calendar has."""
-    start, end = moment_of(made.from_), moment_of(made.to or made.from_)
+    start, end = bounded(moment_of(made.from_)), bounded(moment_of(made.to or made.from_))
     if len(made.to or made.from_) == len("2026-11-20"):
         end += _DAY
     return Named((instant(start, zone), instant(end, zone)), clause(made.reason) or "closed")

@@ -8,13 +8,13 @@ from zoneinfo import ZoneInfo
 
 import icalendar
 
-from ombak.core.gates.localtime import instant
+from ombak.core.gates.localtime import bounded, instant
 from ombak.core.gates.problems import UnreadableWindow
 from ombak.core.gates.recurrence import Recurrence, parse_recurrence
 from ombak.core.gates.spans import Span
 
 _DAY = timedelta(days=1)
-_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, IndexError)
+_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError)
 """What the parser raises, depending on what is wrong."""
 
 
@@ -80,6 +80,7 @@ def _zone_of(moment: date) -> ZoneInfo | None:
 
 def _local(moment: date, zone: ZoneInfo) -> datetime:
     """Return a day, a local time or a moment as local time in a zone."""
+    moment = bounded(moment)
     if not isinstance(moment, datetime):
         return datetime(moment.year, moment.month, moment.day)  # noqa: DTZ001 - local
     if moment.tzinfo is None:

@@ -1,10 +1,21 @@
 """From what a clock on the wall shows to moments, also on the two odd days of the year."""
 
 from datetime import UTC, date, datetime, time, timedelta
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 MIDNIGHT = time(0)
+FIRST_YEAR, LAST_YEAR = 1900, 2999
+"""Far from both ends of what a `datetime` can be, so that no zone and no length leads out of it."""
 _SECOND = timedelta(seconds=1)
+Day = TypeVar("Day", bound=date)
+
+
+def bounded(day: Day) -> Day:
+    """Return a day or moment, or the nearest end of these years: `to: 9999-12-31` means for ever."""
+    if day.year < FIRST_YEAR:
+        return day.replace(FIRST_YEAR, 1, 1)
+    return day.replace(LAST_YEAR, 12, 31) if day.year > LAST_YEAR else day
 
 
 def instant(local: datetime, zone: ZoneInfo) -> datetime:

@@ -95,9 +95,18 @@ def times_of(opening: Opening, zone: ZoneInfo) -> Times:
     assert opening.for_ is not None
     if opening.rrule is not None:
         assert opening.start is not None
-        return Recurring(zone, parse_recurrence(opening.rrule, moment_of(opening.start), zone), opening.for_)
+        return Recurring(zone, _coming(opening.rrule, moment_of(opening.start), zone), opening.for_)
     assert opening.cron is not None
     return Cron(zone, _checked(opening.cron), opening.for_)
+
+
+def _coming(text: str, start: datetime, zone: ZoneInfo) -> Recurrence:
+    """Read a rule of openings, which has to open once (a calendar's may never come: then it closes nothing)."""
+    found = parse_recurrence(text, start, zone)
+    if found.first is None or (found.until is not None and found.until < found.first):
+        told = f"rrule {text!r} never comes after its start {start:%Y-%m-%dT%H:%M}; change its days, start or UNTIL"
+        raise UnreadableWindow(told)
+    return found
 
 
 def _hours(opening: Opening, zone: ZoneInfo) -> Hours:

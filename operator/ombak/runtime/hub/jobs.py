@@ -9,7 +9,7 @@ from datetime import timedelta
 import structlog
 
 from ombak.api.wording import clause
-from ombak.core.conveyor import plan
+from ombak.core.conveyor import content, plan
 from ombak.core.conveyor.snapshot import JobFacts, JobState
 from ombak.runtime import kinds
 from ombak.runtime.hub.job_facts import LONGEST, read_job
@@ -63,9 +63,11 @@ class JobBook:
         return {name: job.facts for name, job in self._jobs.get(key, {}).items() if job.facts is not None}
 
     def follow(self, key: Key, action: plan.RunTest) -> None:
-        """Make a Job, unless it is there, and look at it from now on."""
-        made = _Followed(action.region, action.namespace, action.manifest)
-        self._jobs.setdefault(key, {}).setdefault(made.name, made)
+        """Make a Job, unless it is there, and look at it from now on; a refused one gives way to a corrected one."""
+        made, known = _Followed(action.region, action.namespace, action.manifest), self._jobs.setdefault(key, {})
+        before = known.get(made.name)
+        if before is None or (not before.is_made and before.manifest != made.manifest):
+            known[made.name] = made
         self._turn.set()
 
     def forget(self, key: Key) -> None:
@@ -127,7 +129,9 @@ class JobBook:
         except ApiError as error:
             if not 400 <= error.status < 500 or error.status in (401, 408, 429):
                 raise
-            return JobFacts(job.name, JobState.REFUSED, clause(error.message)[:LONGEST])
+            return JobFacts(
+                job.name, JobState.REFUSED, clause(error.message)[:LONGEST], content.short_hash(job.manifest)
+            )
         job.is_made = True
         return JobFacts(job.name, JobState.RUNNING)
 
