@@ -228,6 +228,26 @@ async def test_infos_and_an_empty_list_of_warnings_do_no_harm(server: Server, so
     assert len((await _ask(source)).series) == 1
 
 
+def _many(series: int) -> dict[str, object]:
+    result = [{"metric": {"pod": f"p{i}"}, "values": [[1, "0"]]} for i in range(series)]
+    return {"status": "success", "data": {"resultType": "matrix", "result": result}}
+
+
+@pytest.mark.parametrize(("limit", "says"), [("_MOST_SERIES", "11 series"), ("_MOST_BYTES", "so it is not read")])
+async def test_more_than_anybody_can_look_at_is_refused(
+    server: Server, source: PrometheusSource, monkeypatch: pytest.MonkeyPatch, limit: str, says: str
+) -> None:
+    """One careless query must not cost everybody else their operator; the fix is in the sentence."""
+    monkeypatch.setattr(f"ombak.adapters.prometheus.{limit}", {"_MOST_SERIES": 10, "_MOST_BYTES": 500}[limit])
+    server.answer = lambda h: h.say(200, _many(10 if limit == "_MOST_SERIES" else 5))
+    assert (await _ask(source)).series
+    server.answer = lambda h: h.say(200, _many(11))
+    for ask in (_ask(source), source.query("up", NOW)):
+        with pytest.raises(QueryError, match=f"{says}.*sum up what belongs together") as caught:
+            await ask
+        assert caught.value.kind is QueryErrorKind.BAD_QUERY
+
+
 async def test_nobody_at_the_address_is_unreachable(server: Server) -> None:
     """The text names the host, not the URL, which may hold a password."""
     source = PrometheusSource("http://user:s3cr3t@127.0.0.1:9")
