@@ -134,7 +134,10 @@ async def _counted_interval(
     query = f"max(count_over_time({selector}[{seconds}])) and on() (count({selector} offset {seconds}) > 0)"
     answer = await source.query(query, clock.now())
     count = answer.series[0].points[-1][1] if answer.series else 0
-    return window / count if count >= 2 else None
+    if count < 2:
+        return None
+    every = (window / count).total_seconds()
+    return timedelta(seconds=round(every) if every >= 1 else every)
 
 
 class TrapInspector:
