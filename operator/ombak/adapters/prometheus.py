@@ -11,6 +11,7 @@ import collections
 import concurrent.futures
 import dataclasses
 import threading
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -39,6 +40,7 @@ _MOST_SERIES = 10_000
 """Each is judged in turn, and everybody else's alarms wait so long: these take some tenths of a second."""
 _MOST_BYTES = 64 << 20
 """Of one answer; read, it takes some ten times as much memory."""
+_PIECE = 4096
 _SUM_UP = "sum up what belongs together, as with `sum by (pod) (...)`"
 _KIND_BY_STATUS = {
     400: QueryErrorKind.BAD_QUERY,
@@ -218,8 +220,7 @@ class _Session(requests.Session):
 
     def _check(self, response: requests.Response, *_args: Any, **_kwargs: Any) -> None:
         self._seen.time = read_http_date(response.headers.get("Date"))
-        if response.url.endswith(_QUERIES):
-            _read_some(response)
+        _read(response, timedelta(seconds=self._timeout[1]) + _GRACE - response.elapsed)
         if response.status_code != requests.codes.ok:
             raise self._refusal(response)
         if b'"warnings"' in response.content:
@@ -245,15 +246,21 @@ class _Session(requests.Session):
         return text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + "..."
 
 
-def _read_some(response: requests.Response) -> None:
-    """Read the answer to a query, unless somebody asked for more than anybody can look at."""
-    body = bytearray()
-    for piece in response.iter_content(1 << 20):
+def _read(response: requests.Response, limit: timedelta) -> None:
+    """Read an answer, but of a query no more than anybody can look at, and none for longer than this.
+
+    `requests` counts its time limit anew with every byte that comes: an answer that trickles would keep a thread.
+    """
+    body, end = bytearray(), time.monotonic() + limit.total_seconds()
+    for piece in response.iter_content(_PIECE):
         body += piece
-        if len(body) > _MOST_BYTES:
+        if time.monotonic() > end:
             response.close()
-            most = f"more than {_MOST_BYTES >> 20} MB"
-            raise QueryError(QueryErrorKind.BAD_QUERY, f"the answer has {most}, so it is not read; {_SUM_UP}")
+            raise requests.exceptions.ReadTimeout
+        if len(body) > _MOST_BYTES and response.url.endswith(_QUERIES):
+            response.close()
+            problem = f"the answer has more than {_MOST_BYTES >> 20} MB, so it is not read; {_SUM_UP}"
+            raise QueryError(QueryErrorKind.BAD_QUERY, problem)
     response._content = bytes(body)  # where `requests` keeps what it has read
 
 
