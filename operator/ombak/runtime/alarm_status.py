@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ombak.alarms import syntax, template
+from ombak.alarms.definition import MetricAlarm
 from ombak.alarms.resolve import AlarmKey, Broken
 from ombak.alarms.verdict import State, Verdict, unknown_verdict
 from ombak.api.alarm import AlarmSpec
@@ -109,13 +110,15 @@ class AlarmReporter:
         return found[own] if own in found else self._service.verdict(watcher, _STATE)
 
     def _report(self, key: Key, record: AlarmRecord, verdict: Verdict, watcher: object) -> Report:
+        definition = self._service.definition(AlarmKey(*key))
         findings, latency = self._findings(record, watcher), self._service.detection_latency(watcher, _STATE)
         found = [each for each in findings if each is not None]
-        is_open, old = len(found) < len(findings), _of_this_generation(record)
+        is_unasked = isinstance(definition, MetricAlarm) and definition.is_context_free and not findings
+        is_open, old = is_unasked or len(found) < len(findings), _of_this_generation(record)
         scrape = max((each.scrape for each in found if each.scrape is not None), default=timedelta(0))
         traps = tuple(dict.fromkeys(problem for each in found for problem in each.problems))
         facts = Facts(
-            definition=self._service.definition(AlarmKey(*key)),
+            definition=definition,
             resolution=self._service.resolution(watcher, _STATE),
             verdict=verdict,
             traps=None if is_open else traps,
@@ -126,7 +129,8 @@ class AlarmReporter:
         return Report(facts, known, self.warm_at(record))
 
     def _findings(self, record: AlarmRecord, watcher: object) -> list[Findings | None]:
-        if not isinstance(record.spec, AlarmSpec) or record.spec.metric is None:
+        """Of its query, or of all that an expression rests on: it notices nothing before those do."""
+        if not isinstance(record.spec, AlarmSpec) or record.spec.alerting_rule is not None:
             return []
         return [
             self._inspector.known(watcher, leaf.query.endpoint, leaf.query.text, is_empty=is_empty)
