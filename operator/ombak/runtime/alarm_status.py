@@ -1,6 +1,7 @@
 """The status of Alarm objects: what each one says by itself, written when that changes and not otherwise."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,6 +24,7 @@ from ombak.runtime.kube_port import KubeClient, listed, mapping
 from ombak.runtime.store import Key, Store
 
 Status = dict[str, Any]
+_NUMBER = re.compile(r"[0-9]+")
 _STATE = "state"
 _MOST = 10
 _LONGEST = 1024
@@ -193,6 +195,6 @@ def _essence(status: Mapping[str, Any]) -> object:
     return (
         *(status.get(name) for name in ("observedGeneration", "state", "certainty", "detectionLatency", "warmUpUntil")),
         sorted(map(str, listed(status.get("contributors")))),
-        sorted(str(line).partition(": ")[0] for line in listed(status.get("unknownChildren"))),
+        sorted(_NUMBER.sub("", str(line)) for line in listed(status.get("unknownChildren"))),
         conditions,
     )
