@@ -1,10 +1,12 @@
 """The adapter, against a server that does everything a Prometheus should not."""
 
 import asyncio
+import contextlib
 import http.server
 import json
 import math
 import threading
+import time
 import urllib.parse
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -226,6 +228,49 @@ async def test_infos_and_an_empty_list_of_warnings_do_no_harm(server: Server, so
     """`metric might not be a counter` says nothing about completeness."""
     server.answer = lambda h: h.say(200, _matrix((1, "0"), warnings=[], infos=["might not be a counter"]))
     assert len((await _ask(source)).series) == 1
+
+
+def _many(series: int) -> dict[str, object]:
+    result = [{"metric": {"pod": f"p{i}"}, "values": [[1, "0"]]} for i in range(series)]
+    return {"status": "success", "data": {"resultType": "matrix", "result": result}}
+
+
+@pytest.mark.parametrize(("limit", "says"), [("_MOST_SERIES", "11 series"), ("_MOST_BYTES", "so it is not read")])
+async def test_more_than_anybody_can_look_at_is_refused(
+    server: Server, source: PrometheusSource, monkeypatch: pytest.MonkeyPatch, limit: str, says: str
+) -> None:
+    """One careless query must not cost everybody else their operator; the fix is in the sentence."""
+    monkeypatch.setattr(f"ombak.adapters.prometheus.{limit}", {"_MOST_SERIES": 10, "_MOST_BYTES": 500}[limit])
+    server.answer = lambda h: h.say(200, _many(10 if limit == "_MOST_SERIES" else 5))
+    assert (await _ask(source)).series
+    server.answer = lambda h: h.say(200, _many(11))
+    for ask in (_ask(source), source.query("up", NOW)):
+        with pytest.raises(QueryError, match=f"{says}.*sum up what belongs together") as caught:
+            await ask
+        assert caught.value.kind is QueryErrorKind.BAD_QUERY
+
+
+def _trickle(handler: _Handler) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000000")
+    handler.end_headers()
+    with contextlib.suppress(OSError):  # it hung up
+        for _ in range(50):
+            handler.wfile.write(b" " * 5000)
+            time.sleep(0.1)
+    handler.close_connection = True
+
+
+async def test_an_answer_that_trickles_ends_in_time(
+    server: Server, source: PrometheusSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Something comes all the time, and its thread is free all the same: there are only sixteen."""
+    monkeypatch.setattr("ombak.adapters.prometheus._GRACE", timedelta(0))
+    server.answer = _trickle
+    began = time.monotonic()
+    with pytest.raises(QueryError, match="did not answer in time"):
+        await _ask(source)
+    assert time.monotonic() - began < 2
 
 
 async def test_nobody_at_the_address_is_unreachable(server: Server) -> None:

@@ -108,6 +108,49 @@ def test_a_moment_of_the_past_is_evaluated(
     assert "the past of an alerting rule cannot be read; leave --at out" in found.stdout
 
 
+_OUTAGE = """
+apiVersion: ombak.dev/v1alpha1
+kind: Alarm
+metadata: {name: calm, namespace: shop}
+spec: {metric: {query: sum(bad) or vector(0), comparison: GreaterThanThreshold, threshold: 1}}
+---
+apiVersion: ombak.dev/v1alpha1
+kind: Alarm
+metadata: {name: gone, namespace: shop}
+spec: {metric: {query: absent(bad) or vector(0), comparison: GreaterThanThreshold, threshold: 0.5}}
+---
+apiVersion: ombak.dev/v1alpha1
+kind: Alarm
+metadata: {name: rule, namespace: shop}
+spec: {alertingRule: {name: Dwon}}
+"""
+
+
+def test_a_time_without_any_scrape_is_unknown_in_a_backtest_too(tmp_path: Path) -> None:
+    """As it was to the operator: neither OK by a default nor ALARM by an `absent()`, also in long-ago parts of days."""
+    file, end = tmp_path / "alarms.yaml", math.floor(time.time() / 60) * 60.0
+    file.write_text(_OUTAGE)
+    moments = [end - 26 * HOUR + STEP * k for k in range(int(26 * HOUR / STEP) + 1)]
+    there = [(t, 1.0) for t in moments if not 20 * HOUR < end - t < 20 * HOUR + 1800]
+    with running_history("outage") as made:
+        made.write([({"__name__": "up", "job": "a"}, there), ({"__name__": "bad"}, there)])
+        history = History(made, end)
+        span = "--from", history.at(25 * HOUR), "--to", history.at(0)
+        found = CliRunner().invoke(main, ["alarm", "backtest", str(file), "--prometheus", made.url, *span])
+        moment = "--prometheus", made.url, "--at", history.at(20 * HOUR + 900)
+        then = CliRunner().invoke(main, ["alarm", "eval", str(file), *moment])
+    assert found.exit_code == 0, found.output
+    told = [line for line in found.stdout.splitlines() if line.startswith("shop/")]
+    assert [line.split(": fired 0 times, 0s in ALARM, longest 0s, unknown for ")[0] for line in told] == [
+        "shop/calm",
+        "shop/gone",
+        "shop/rule",
+    ]
+    assert all(line.endswith(" for 29m") for line in told), told
+    assert "and today no alerting rule Dwon is loaded" in found.stdout
+    assert then.stdout.count(": INSUFFICIENT_DATA Uncertain") == 3, then.output
+
+
 def test_too_few_samples_are_told(history: History) -> None:
     """With the numbers."""
     assert "errors has 3 samples, 10 are needed" in history.run("eval", "--at", history.at(9.5 * HOUR)).stdout

@@ -141,6 +141,26 @@ def test_one_that_is_broken_does_not_end_a_backtest(tmp_path: Path, broken: dict
     assert "shop/any: fired 0 times, 0s in ALARM, longest 0s, unknown for 1h" in found.stdout
 
 
+@pytest.mark.usefixtures("source")
+@pytest.mark.parametrize(
+    ("watched", "told"),
+    [
+        pytest.param(
+            {"alarms": {"revert": "ALARM("}}, "spec.alarms.revert is unknown: line 1, column 7", id="expression"
+        ),
+        pytest.param(
+            {"signals": [{"name": "e", "query": "x > 1", "above": 1}]},
+            "signal e of all boxes is unknown: query: the comparison > drops every series that is well",
+            id="a signal that the operator refuses",
+        ),
+    ],
+)
+def test_what_cannot_be_understood_is_told_by_its_own_name(tmp_path: Path, watched: dict[str, Any], told: str) -> None:
+    """And is not asked, for the operator would not ask it either."""
+    found = run(tmp_path, "eval", FINE, _rollout(**watched))
+    assert f"  front (Rollout) {told}" in found.stdout
+
+
 @pytest.mark.parametrize(
     ("error", "documents", "code"),
     [

@@ -22,7 +22,7 @@ from ombak.runtime.alarm_status import AlarmReporter
 from ombak.runtime.alarm_traps import TrapInspector
 from ombak.runtime.decode_alarm import AlarmRecord, decode_alarm
 from ombak.runtime.logs import configure_logging
-from ombak.runtime.metrics_port import MetricsSource
+from ombak.runtime.metrics_port import MetricsSource, QueryError, QueryErrorKind
 from ombak.runtime.store import Store
 from support.fake_metrics import FakeClock, FakeSource, constant
 
@@ -118,6 +118,15 @@ async def test_a_metric_alarm_says_all_there_is(world: World) -> None:
     assert _conditions(status) == {"Evaluable": ("True", "Evaluated"), "QuerySound": ("True", "NoTrapFound")}
 
 
+async def test_an_expression_notices_no_sooner_than_what_it_rests_on(world: World) -> None:
+    """The scrape is in both latencies; traps are told where the query is."""
+    world.put("errors", {"metric": {**METRIC, "query": "rate(errors[5s])"}})
+    world.put("all", {"expression": "ALARM(errors)"})
+    own, above = await world.look("errors"), await world.look("all")
+    assert above["detectionLatency"] == own["detectionLatency"] == "17s500ms"
+    assert "QuerySound" not in _conditions(above)
+
+
 async def test_only_transitions_are_written(world: World) -> None:
     """New numbers are none; a new state is, with its own moment, and `since` of the rest stays."""
     world.put("errors", {"metric": METRIC})
@@ -146,6 +155,18 @@ async def test_a_restart_over_a_status_that_is_still_true_writes_nothing(world: 
     fresh.put("errors", spec, status)
     await fresh.look("errors")
     assert fresh.client.written == []
+
+
+async def test_a_trap_is_not_over_because_prometheus_is_away(world: World) -> None:
+    """What was found stays, also over a restart, until the query can be looked into again."""
+    spec = {"metric": {**METRIC, "query": "rate(errors[5s])"}}
+    world.put("errors", spec)
+    status = await world.look("errors")
+    fresh = World()
+    fresh.source.error = QueryError(QueryErrorKind.UNREACHABLE, "gone")
+    fresh.put("errors", spec, status)
+    found = _conditions(await fresh.look("errors"))
+    assert found == {"Evaluable": ("False", "NeverEvaluated"), "QuerySound": ("False", "Trap")}
 
 
 async def test_another_generation_is_not_spoken_of_before_it_was_evaluated(world: World) -> None:

@@ -17,6 +17,7 @@ from ombak.core.snapshot import RolloutView
 from ombak.runtime.alarm_book import UNWATCHED, Reading
 from ombak.runtime.alarm_reader import QUOTA_EVERY, AlarmReader
 from ombak.runtime.alarm_service import AlarmService
+from ombak.runtime.guards import Guards
 from ombak.runtime.metrics_port import QueryError, QueryErrorKind
 from ombak.runtime.observe import view_of
 from ombak.runtime.records import decode_rollout
@@ -105,6 +106,31 @@ async def test_each_expression_has_its_own_context(world: World, release: bool, 
     assert reading.revert is not None
     assert reading.one_box is not None
     assert (reading.revert.is_ok, reading.one_box.is_alarm) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("guard", "says"),
+    [
+        pytest.param({"expression": 'ALARM("own")'}, "red/high: red/own: 9 (", id="an expression"),
+        pytest.param({"expression": 'ALARM("gone")'}, "red/high: not certain, because red/gone", id="an unknown one"),
+        pytest.param({"metric": {"query": "x"}}, "red/high: 9 (", id="a metric"),
+    ],
+)
+async def test_a_guard_is_named_with_what_it_says(world: World, guard: dict[str, Any], says: str) -> None:
+    """It stands nowhere in the Rollout that it takes back."""
+    metric = {"query": "x", "comparison": "GreaterThanThreshold", "threshold": 1}
+    guard = {"metric": metric} if "metric" in guard else guard
+    world.service.set_alarm(AlarmKey("red", "own"), AlarmSpec.model_validate({"metric": metric}))
+    world.service.set_alarm(AlarmKey("red", "high"), AlarmSpec.model_validate(guard))
+    world.source.values = {"x": {"": constant(9.0)}}
+    guards = Guards()
+    for namespace in ("red", NAMESPACE):
+        guards.set_team(namespace, "red")
+    guards.set_alarm(("red", "high"), {})
+    world.reader = AlarmReader(world.service, world.source, world.clock, world.told.append, guards)
+    reading = await world.read(_view(alarms=None, unwatched="its team does"))
+    assert reading.revert is not None
+    assert reading.revert.message.startswith(says)
 
 
 async def test_the_region_is_the_one_that_the_operator_was_told(world: World) -> None:

@@ -12,7 +12,7 @@ from ombak.alarms.freshness import oldest_query
 from ombak.alarms.resolve import AlarmKey
 from ombak.alarms.template import Context
 from ombak.api.alarm import AlarmSpec
-from ombak.runtime.alarm_interest import Wanted
+from ombak.runtime.alarm_interest import Wanted, bind
 from ombak.runtime.alarm_polling import PollSettings
 from ombak.runtime.alarm_queries import oldest_age
 from ombak.runtime.alarm_service import AlarmService
@@ -276,6 +276,52 @@ async def test_an_alarm_that_comes_changes_or_goes_is_heard_of(world: World) -> 
     world.service.remove_alarm(AlarmKey("shop", "high"))
     assert world.verdict.is_unknown
     assert world.verdict.unknown == ("high: does not exist",)
+
+
+async def test_a_commit_that_changes_many_alarms_resolves_each_watcher_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a team's expression over a hundred of them stops the region: it is resolved for each Alarm and Rollout."""
+    names = [f"a{index}" for index in range(20)]
+    every = " OR ".join(f"ALARM({name})" for name in names)
+    for name in names:
+        world.service.set_alarm(AlarmKey("shop", name), _metric())
+    for watcher in ("r1", "r2"):
+        world.service.watch(watcher, _wanted(every), is_active=False)
+    bound = []
+
+    def counted(*wanted: Any) -> Any:
+        bound.append(wanted)
+        return bind(*wanted)
+
+    monkeypatch.setattr("ombak.runtime.alarm_service.bind", counted)
+    for name in names:
+        world.service.set_alarm(AlarmKey("shop", name), _metric(threshold=-1))
+    assert set(world.told) == {frozenset({"r1", "r2"})}
+    assert bound == []
+    assert world.service.has_looked("r1") is False
+    await world.service.poll_due()
+    assert world.verdict.contributors == tuple(names)
+    assert len(bound) == 2
+
+
+def test_an_alarm_that_changes_is_asked_soon_though_nobody_reads_it() -> None:
+    """The pool is told within about a second, for a question that is not asked has no answer to tell of."""
+
+    async def main() -> list[str]:
+        source = FakeSource({RENDERED: {"front-1": constant(0.0)}, "other": {"front-1": constant(0.0)}})
+        service = AlarmService({"": source}, LoopClock(), lambda _: None, None, random.Random(1))
+        service.set_alarm(AlarmKey("shop", "errors"), _metric())
+        service.watch("r1", _wanted(), is_active=False)
+        running = asyncio.create_task(service.run())
+        await asyncio.sleep(20)
+        service.set_alarm(AlarmKey("shop", "errors"), _metric("other"))
+        await asyncio.sleep(1.5)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return source.asked
+
+    assert "other" in run_virtual(main())
 
 
 @pytest.mark.parametrize(

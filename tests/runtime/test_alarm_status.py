@@ -162,6 +162,17 @@ async def test_a_prometheus_that_is_down_is_told_once(world: World) -> None:
     assert world.kube.told == [STATUS] * 3
 
 
+async def test_another_reason_is_told_and_other_numbers_are_not(world: World) -> None:
+    """Whoever has mended the token must not read on that it is refused."""
+    world.apply(_metric())
+    reasons = []
+    for said in ("HTTP 403, who are you", "no answer within 10 s", "no answer within 12 s"):
+        world.source.error = QueryError(QueryErrorKind.FAILED, said)
+        status = await world.look(after=30)
+        reasons.append(_evaluable(status)["message"].rpartition(": ")[2])
+    assert reasons == ["HTTP 403, who are you", "no answer within 10 s", "no answer within 10 s"]
+
+
 async def test_numbers_alone_are_not_written(world: World) -> None:
     """Only transitions are; `since` and the times of conditions tell of those."""
     world.apply(_metric())

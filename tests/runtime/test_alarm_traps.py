@@ -8,7 +8,8 @@ import pytest
 
 from ombak.runtime.alarm_traps import Findings, TrapInspector, inspect
 from ombak.runtime.metrics_port import QueryError, QueryErrorKind
-from support.fake_metrics import FakeClock, FakeSource, constant
+from ombak.simulation.agenda import run_virtual
+from support.fake_metrics import FakeClock, FakeSource, LoopClock, constant
 
 SELECTOR = 'errors{code=~"5..", app="a"}'
 COUNT = "max(count_over_time(errors[300s])) and on() (count(errors offset 300s) > 0)"
@@ -105,6 +106,25 @@ async def test_findings_come_later_and_are_kept() -> None:
     await asyncio.sleep(0)
     assert told[1:] == [frozenset({"w", "w2"})]
     assert inspector.known("w", "", "rate(errors[30s])", is_empty=False) == Findings((), timedelta(seconds=5))
+
+
+def test_a_finding_that_is_over_is_heard_of_though_nobody_asks() -> None:
+    """A service that is new has no series yet; a Prometheus that is away when it is looked at again ends nothing."""
+    told: list[frozenset[Hashable]] = []
+    source = FakeSource()
+
+    async def main() -> Findings | None:
+        inspector = TrapInspector({"": source}, LoopClock(), told.append)
+        inspector.known("w", "", "errors", is_empty=False)
+        await asyncio.sleep(59)
+        source.existing, source.error = {"errors"}, QueryError(QueryErrorKind.UNREACHABLE, "gone")
+        await asyncio.sleep(60)
+        source.error = None
+        await asyncio.sleep(120)
+        return inspector.known("w", "", "errors", is_empty=False)
+
+    assert run_virtual(main()) == Findings()
+    assert told == [frozenset({"w"}), frozenset({"w"})]
 
 
 async def test_a_failure_is_no_finding() -> None:

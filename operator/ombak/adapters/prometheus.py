@@ -11,6 +11,7 @@ import collections
 import concurrent.futures
 import dataclasses
 import threading
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -29,12 +30,18 @@ from ombak.adapters.prometheus_answers import (
     read_start_time,
 )
 from ombak.adapters.prometheus_store import StoreWatch
-from ombak.runtime.metrics_port import QueryError, QueryErrorKind, QueryResult, RulesResult
+from ombak.runtime.metrics_port import QueryError, QueryErrorKind, QueryResult, RulesResult, Series
 
 _THREADS = 16
 _GRACE = timedelta(seconds=2)
 """What a call may take beyond the wait for the answer: for the connection, and for a thread."""
 _LONGEST_MESSAGE = 300
+_MOST_SERIES = 10_000
+"""Each is judged in turn, and everybody else's alarms wait so long: these take some tenths of a second."""
+_MOST_BYTES = 64 << 20
+"""Of one answer; read, it takes some ten times as much memory."""
+_PIECE = 4096
+_SUM_UP = "sum up what belongs together, as with `sum by (pod) (...)`"
 _KIND_BY_STATUS = {
     400: QueryErrorKind.BAD_QUERY,
     401: QueryErrorKind.REFUSED,
@@ -43,6 +50,7 @@ _KIND_BY_STATUS = {
     429: QueryErrorKind.OVERLOADED,
     503: QueryErrorKind.OVERLOADED,
 }
+_QUERIES = ("/query", "/query_range")
 _NOT_THERE = (400, 401, 403, 404, 405, 501)
 """How what is no Prometheus, or a proxy that shows only a part of one, answers to a path that it does not have."""
 _T = TypeVar("_T")
@@ -87,7 +95,7 @@ class PrometheusSource:
 
         def ask() -> QueryResult:
             found = self._client.custom_query_range(query, start, end, step_text, params=exact | self._limit)
-            return QueryResult(read_series(found), self._session.server_time())
+            return QueryResult(_series(found), self._session.server_time())
 
         answer = await self._run(ask)
         # Not before the answer: it may come from a process that has taken the place of another since.
@@ -99,7 +107,7 @@ class PrometheusSource:
 
         def ask() -> QueryResult:
             found = self._client.custom_query(query, params=params)
-            return QueryResult(read_series(found), self._session.server_time())
+            return QueryResult(_series(found), self._session.server_time())
 
         return await self._run(ask)
 
@@ -212,6 +220,7 @@ class _Session(requests.Session):
 
     def _check(self, response: requests.Response, *_args: Any, **_kwargs: Any) -> None:
         self._seen.time = read_http_date(response.headers.get("Date"))
+        _read(response, timedelta(seconds=self._timeout[1]) + _GRACE - response.elapsed)
         if response.status_code != requests.codes.ok:
             raise self._refusal(response)
         if b'"warnings"' in response.content:
@@ -235,6 +244,31 @@ class _Session(requests.Session):
         """The beginning of what the server says, without anything that we told it in confidence."""
         text = self._credentials.hide(text)
         return text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + "..."
+
+
+def _read(response: requests.Response, limit: timedelta) -> None:
+    """Read an answer, but of a query no more than anybody can look at, and none for longer than this.
+
+    `requests` counts its time limit anew with every byte that comes: an answer that trickles would keep a thread.
+    """
+    body, end = bytearray(), time.monotonic() + limit.total_seconds()
+    for piece in response.iter_content(_PIECE):
+        body += piece
+        if time.monotonic() > end:
+            response.close()
+            raise requests.exceptions.ReadTimeout
+        if len(body) > _MOST_BYTES and response.url.endswith(_QUERIES):
+            response.close()
+            problem = f"the answer has more than {_MOST_BYTES >> 20} MB, so it is not read; {_SUM_UP}"
+            raise QueryError(QueryErrorKind.BAD_QUERY, problem)
+    response._content = bytes(body)  # where `requests` keeps what it has read
+
+
+def _series(found: Any) -> tuple[Series, ...]:
+    if len(found) > _MOST_SERIES:
+        problem = f"the answer has {len(found)} series, of which at most {_MOST_SERIES} are judged; {_SUM_UP}"
+        raise QueryError(QueryErrorKind.BAD_QUERY, problem)
+    return read_series(found)
 
 
 def _seconds(moment: datetime) -> str:

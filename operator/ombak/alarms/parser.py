@@ -108,7 +108,8 @@ def _check_size(text: str, node: _Node) -> None:
 def _explain(text: str, error: lark.UnexpectedInput) -> NoReturn:
     position = error.pos_in_stream
     at_end = position is None or (isinstance(error, lark.UnexpectedToken) and error.token.type == "$END")
-    position = len(text) if position is None or at_end else position
+    if position is None or at_end:  # after the last word: a block of YAML ends with a line of nothing
+        position = len(text.rstrip()) or len(text)
     found = _END if at_end else _piece(text, position)
     expected = _expected(error)
     shown = found if at_end else f"'{found}'"

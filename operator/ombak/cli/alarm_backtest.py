@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import click
 
-from ombak.alarms import alerting, metric, template
+from ombak.alarms import alerting, metric, template, unseen
 from ombak.alarms.definition import ExpressionAlarm, LeafAlarm, MetricAlarm, RuleAlarm
 from ombak.alarms.errors import AlarmError
 from ombak.alarms.resolve import AlarmKey, Broken, Registry, Resolution, resolve
@@ -15,6 +15,7 @@ from ombak.alarms.verdict import State, Verdict, unknown_verdict
 from ombak.api.alarm import Comparison
 from ombak.api.duration import format_duration
 from ombak.cli.alarm_files import AlarmManifest, RolloutManifest
+from ombak.cli.alarm_past_sight import WHY, PastSight
 from ombak.cli.alarm_rollouts import Watched, watched_by
 from ombak.cli.alarm_spark import spark_states, spark_values
 from ombak.runtime.alarm_conditions import is_template
@@ -83,6 +84,7 @@ class Backtest:
     """The tracks of what could be judged, in the order of the file, and why the others could not."""
 
     sources: Mapping[str, MetricsSource]
+    sight: PastSight
     span: Span
     tracks: dict[AlarmKey, Track] = dataclasses.field(default_factory=dict)
     problems: dict[AlarmKey, str] = dataclasses.field(default_factory=dict)
@@ -90,7 +92,7 @@ class Backtest:
     async def leaf(self, key: AlarmKey, definition: LeafAlarm, context: template.Context) -> None:
         """Judge a metric alarm, or the past of an alerting rule."""
         try:
-            self.tracks[key] = await _leaf_track(key, definition, self.sources, context, self.span)
+            self.tracks[key] = await _leaf_track(key, definition, self, context)
         except (QueryError, AlarmError) as error:
             self.problems[key] = str(error)
 
@@ -111,7 +113,7 @@ async def backtest(
     span: Span,
 ) -> Backtest:
     """What every Alarm, and everything that a Rollout watches, would have said over a span of time."""
-    found = Backtest(sources, span)
+    found = Backtest(sources, PastSight(sources), span)
     registry = {manifest.key: manifest.definition for manifest in manifests}
     for manifest in manifests:
         own = dataclasses.replace(context, namespace=context.namespace or manifest.key.namespace)
@@ -141,7 +143,7 @@ async def _watched(one: Watched, registry: Registry, found: Backtest) -> None:
         found.problems[one.key] = definition.why
     elif isinstance(definition, ExpressionAlarm):
         resolution = resolve(definition.expression, one.wanted.namespace, registry)
-        below = Backtest(found.sources, found.span)
+        below = Backtest(found.sources, found.sight, found.span)
         for key, alarm in resolution.leaves.items():
             await below.leaf(key, alarm, one.wanted.context)
         found.expression(one.key, resolution, below)
@@ -151,28 +153,23 @@ async def _watched(one: Watched, registry: Registry, found: Backtest) -> None:
         await found.leaf(one.key, definition, one.wanted.context)
 
 
-async def _leaf_track(
-    key: AlarmKey,
-    definition: LeafAlarm,
-    sources: Mapping[str, MetricsSource],
-    context: template.Context,
-    span: Span,
-) -> Track:
-    note = ""
-    if isinstance(definition, RuleAlarm):
-        definition, note = _from_alerts(definition), _ALERTS_NOTE
-    leaf = leaf_of(definition, context)
-    assert isinstance(leaf, MetricLeaf)
-    source = sources.get(definition.source)
+async def _leaf_track(key: AlarmKey, definition: LeafAlarm, test: Backtest, context: template.Context) -> Track:
+    note, span = "", test.span
+    source = test.sources.get(definition.source)
     if source is None:
         raise AlarmError(f"no Prometheus is configured as {definition.source!r}")
-    values, results = await _judge_all(leaf, source, span)
+    if isinstance(definition, RuleAlarm):
+        note = await _about_alerts(definition.selector, source)
+        definition = _from_alerts(definition)
+    leaf = leaf_of(definition, context)
+    assert isinstance(leaf, MetricLeaf)
+    values, results = await _judge_all(leaf, source, test)
     moments = [span[0] + index * leaf.query.period for index in range(len(results))]
     verdicts = [
         metric_verdict(key.name, result, moment, leaf.query) for result, moment in zip(results, moments, strict=True)
     ]
     if leaf.samples is not None:
-        counted = (await _judge_all(leaf.samples, source, span))[1]
+        counted = (await _judge_all(leaf.samples, source, test))[1]
         samples = leaf.samples
         verdicts = [
             guarded(own, metric_verdict(key.name, one, at, samples.query), key.name, one.newest, samples.rule.threshold)
@@ -188,6 +185,15 @@ _ALERTS_NOTE = (
 )
 
 
+async def _about_alerts(selector: alerting.Selector, source: MetricsSource) -> str:
+    """What the past of alerting rules is worth, and whether there are any today: nobody sees that in `ALERTS`."""
+    try:
+        is_there = any(map(selector.matches, (await source.alert_rules()).rules))
+    except QueryError:
+        return _ALERTS_NOTE
+    return _ALERTS_NOTE if is_there else f"{_ALERTS_NOTE}; and today no alerting rule {selector} is loaded"
+
+
 def _from_alerts(alarm: RuleAlarm) -> MetricAlarm:
     """An alerting rule as a query over its past."""
     name = (("alertname", alarm.selector.name),) if alarm.selector.name else ()
@@ -197,17 +203,19 @@ def _from_alerts(alarm: RuleAlarm) -> MetricAlarm:
 
 
 async def _judge_all(
-    leaf: MetricLeaf, source: MetricsSource, span: Span
+    leaf: MetricLeaf, source: MetricsSource, test: Backtest
 ) -> tuple[dict[str, list[float | None]], list[metric.MetricResult]]:
     """The values of every series from `points - 1` periods before the span on, and the judgement at each step."""
-    period, points = leaf.query.period, leaf.rule.points
-    steps = (span[1] - span[0]) // period + 1
-    values = await _fetch(leaf, source, span[0] - (points - 1) * period, steps + points - 1)
+    period, points, (begin, end) = leaf.query.period, leaf.rule.points, test.span
+    steps = (end - begin) // period + 1
+    start, count = begin - (points - 1) * period, steps + points - 1
+    values = await _fetch(leaf, source, start, count)
+    seen = await test.sight.seen(leaf.query, [start + index * period for index in range(count)])
     memory, results = metric.Memory(), []
     for index in range(steps):
         window = {name: series[index : index + points] for name, series in values.items()}
         there = {name: series for name, series in window.items() if any(value is not None for value in series)}
-        results.append(metric.judge(leaf.rule, there, memory))
+        results.append(unseen.judge(leaf.rule, there, memory, seen[index : index + points], WHY))
         memory = results[-1].memory
     return values, results
 

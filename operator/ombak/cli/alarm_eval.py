@@ -120,7 +120,9 @@ def _parts_of(watched: Watched) -> dict[str, Wanted]:
 
 def _evaluation(watched: Watched, service: AlarmService) -> Evaluation:
     verdict = service.verdict(watched.key, _OWN)
-    if watched.wanted.own is not None:
+    if isinstance(watched.definition, Broken):
+        verdict = unknown_verdict(watched.key.name, watched.definition.why)
+    elif watched.wanted.own is not None:
         verdict = service.leaves(watched.key, _OWN).get(watched.wanted.own.key, verdict)
     parts = tuple((name, service.verdict(watched.key, name)) for name in _parts_of(watched))
     return Evaluation(watched.key, watched.definition, verdict, parts)

@@ -24,6 +24,8 @@ class Watched:
         """What it means in its context."""
         try:
             if self.wanted.own is not None:
+                if problem := signals.problem_of((self.wanted.own.signal,)):
+                    return Broken(problem.removeprefix("spec.signals[0]."))
                 return signals.define_signal(self.wanted.own.signal, self.wanted.context)
             parsed = parser.parse(self.wanted.expression)
             return ExpressionAlarm(parsed.expression, parsed.warnings)

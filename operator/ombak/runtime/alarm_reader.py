@@ -12,7 +12,7 @@ from ombak.alarms.errors import AlarmError
 from ombak.alarms.history import Stretch
 from ombak.alarms.signals import OF_ALL_BOXES, OF_THE_ONE_BOX, worst
 from ombak.alarms.syntax import Is, Ref, print_expression
-from ombak.alarms.verdict import State
+from ombak.alarms.verdict import State, Verdict
 from ombak.api.rollout import RolloutSpec, SampleQuota
 from ombak.core import naming
 from ombak.core.memory import Release
@@ -103,7 +103,7 @@ class AlarmReader:
             self.forget(key)
             return UNWATCHED
         self._service.watch(key, {str(name): one for name, one in wanted.items()}, is_active, is_settled=not is_active)
-        verdicts = {name: self._service.verdict(key, str(name)) for name in wanted}
+        verdicts = {name: _named(name, self._service.verdict(key, str(name))) for name in wanted}
         return Reading(
             revert=worst([verdict for name, verdict in verdicts.items() if name.part == REVERT]),
             one_box=worst([verdict for name, verdict in verdicts.items() if name.part == ONE_BOX]),
@@ -212,6 +212,13 @@ class AlarmReader:
 
 def _context(rollout: RolloutView, artifact: str, pods: str, region: str) -> template.Context:
     return template.Context(rollout.namespace, rollout.name, pods, region, artifact)
+
+
+def _named(name: WatchName, verdict: Verdict) -> Verdict:
+    """A guard stands in no field of the Rollout: its name is told with what it says, or nobody knew who said it."""
+    if not name.guard or not verdict.message or verdict.message.startswith(f"{name.guard}:"):
+        return verdict
+    return dataclasses.replace(verdict, message=f"{name.guard}: {verdict.message}")
 
 
 def wanted_of(rollout: RolloutView, artifact: str, guards: Guards, region: str = "") -> dict[WatchName, Wanted]:

@@ -76,6 +76,11 @@ class _Known:
         return one if one is not None and arrived < one.until and span > one.span - self.pace else None
 
 
+def pace_of(period: timedelta) -> timedelta:
+    """How often the scrapes are asked for where an alarm has that period; they are looked at twice as finely."""
+    return min(max(period, _SHORTEST), _LONGEST)
+
+
 class ScrapeWatch:
     """Tells which points a Prometheus can know of. To be used from one event loop only."""
 
@@ -97,7 +102,7 @@ class ScrapeWatch:
         return Sight(tuple(line.saw(moment.timestamp(), reads) for moment in moments), line.why_not())
 
     async def _line(self, key: QueryKey, since: datetime) -> Timeline | None:
-        arrived, pace = self._clock.monotonic(), min(max(key.period, _SHORTEST), _LONGEST)
+        arrived, pace = self._clock.monotonic(), pace_of(key.period)
         known = self._known.setdefault((key.endpoint, pace), _Known(pace.total_seconds()))
         if self._is_open(known, since, arrived):
             async with known.lock:

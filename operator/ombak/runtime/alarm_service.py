@@ -50,10 +50,12 @@ class AlarmService:
         self._clock = clock
         self._on_change = on_change
         chance = rng or random.Random()  # noqa: S311 - spreads polls, guards nothing
-        self._pool = QueryPool(sources, clock, on_change, settings or PollSettings(), chance, self._end_warm_ups)
+        self._pool = QueryPool(sources, clock, on_change, settings or PollSettings(), chance, self._scan)
         self._region = region
         self._registry: dict[AlarmKey, Definition | Broken] = {}
         self._watches: dict[Hashable, Watch] = {}
+        self._outdated: set[Hashable] = set()
+        """Those that rest on an Alarm that changed, and were not bound anew since."""
         self._dependents: defaultdict[AlarmKey, set[Hashable]] = defaultdict(set)
         self._warm_at: dict[AlarmKey, datetime] = {}
         self._past: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_PAST_AT_ONCE))
@@ -64,11 +66,13 @@ class AlarmService:
 
     async def poll_due(self) -> None:
         """Ask everything that is due now, and return when all of it is answered (for whoever owns the time)."""
+        self._renew_all()
         await self._pool.poll_due()
 
     @property
     def distinct_queries(self) -> int:
         """How many different questions are asked for all watchers together."""
+        self._renew_all()
         return len(self._pool)
 
     def set_alarm(self, key: AlarmKey, spec: AlarmSpec | str, warm_at: datetime | None = None) -> str:
@@ -89,14 +93,14 @@ class AlarmService:
             self._warm_at[key] = warm_at
         if is_new:
             self._registry[key] = definition
-            self._rebind_dependents(key)
+            self._outdate_dependents(key)
         return definition.why if isinstance(definition, Broken) else ""
 
     def remove_alarm(self, key: AlarmKey) -> None:
         """Forget an Alarm object: to whoever rests on it, it is missing now."""
         self._warm_at.pop(key, None)
         if self._registry.pop(key, None) is not None:
-            self._rebind_dependents(key)
+            self._outdate_dependents(key)
 
     def definition(self, key: AlarmKey) -> Definition | Broken | None:
         """What is known of an Alarm object."""
@@ -113,7 +117,7 @@ class AlarmService:
         every reconcile; nothing happens if nothing is different.
         """
         pace = Pace.RELEASE if is_active else Pace.REST if is_settled else Pace.STEADY
-        before = self._watches.get(watcher)
+        before = self._current(watcher)
         if before is not None and before.wanted == wanted and before.pace is pace:
             return
         if before is not None and before.wanted == wanted:
@@ -128,10 +132,11 @@ class AlarmService:
             return
         self._keep(Watch(watcher, {}, Pace.REST, bound={}))
         del self._watches[watcher]
+        self._outdated.discard(watcher)
 
     def verdict(self, watcher: Hashable, name: str) -> Verdict:
         """What is known now of the expression that the watcher wanted under this name."""
-        watch = self._watches.get(watcher)
+        watch = self._current(watcher)
         if watch is None or name not in watch.wanted:
             return unknown_verdict(name, "is not watched")
         wanted, bound = watch.wanted[name], watch.bound[name]
@@ -142,7 +147,7 @@ class AlarmService:
 
     def has_looked(self, watcher: Hashable) -> bool:
         """Whether everything that the watcher rests on was asked once: before that, unknown only means early."""
-        watch = self._watches.get(watcher)
+        watch = self._current(watcher)
         return watch is not None and all(map(self._pool.has_looked, watch.questions))
 
     def is_watching(self, watcher: Hashable) -> bool:
@@ -151,7 +156,7 @@ class AlarmService:
 
     async def ok_stretches(self, watcher: Hashable, since: datetime, until: datetime) -> tuple[Stretch, ...]:
         """When between two moments all was OK and certain that the watcher rests on; raises QueryError."""
-        watch = self._watches.get(watcher)
+        watch = self._current(watcher)
         if watch is None:
             return ()
         start, end = whole_milliseconds(since), whole_milliseconds(until)
@@ -164,7 +169,7 @@ class AlarmService:
 
     def slowest(self, watcher: Hashable) -> timedelta | None:
         """The longest time between two polls of anything that the watcher rests on; None if it rests on nothing."""
-        watch = self._watches.get(watcher)
+        watch = self._current(watcher)
         if watch is None or not watch.questions:
             return None
         return max(self._pool.pace(leaf, is_active=watch.is_active) for leaf in watch.questions)
@@ -195,19 +200,19 @@ class AlarmService:
 
     def leaves(self, watcher: Hashable, name: str) -> dict[AlarmKey, Verdict]:
         """The alarms of a Prometheus on which that expression rests, with their numbers; for people."""
-        watch = self._watches.get(watcher)
+        watch = self._current(watcher)
         if watch is None or name not in watch.bound:
             return {}
         return leaf_verdicts(watch.wanted[name], watch.bound[name], self._leaf_verdict)
 
     def leaves_of(self, watcher: Hashable) -> tuple[tuple[AlarmKey, Leaf], ...]:
         """Every alarm of a Prometheus on which anything of that watcher rests, and what it asks."""
-        watch = self._watches.get(watcher)
+        watch = self._current(watcher)
         bounds = watch.bound.values() if watch is not None else ()
         return tuple(item for bound in bounds for item in bound.leaves.items())
 
     def _bound(self, watcher: Hashable, name: str) -> Bound | None:
-        watch = self._watches.get(watcher)
+        watch = self._current(watcher)
         return None if watch is None else watch.bound.get(name)
 
     def _leaf_verdict(self, key: AlarmKey, leaf: Leaf, name: str) -> Verdict:
@@ -223,6 +228,10 @@ class AlarmService:
         found = self._pool.result(leaf)
         own = found.time_to_alarm if isinstance(found, RuleResult) else None
         return None if own is None else own + poll
+
+    def _scan(self) -> None:
+        self._renew_all()
+        self._end_warm_ups()
 
     def _end_warm_ups(self) -> None:
         """Tell whoever rests on an Alarm whose warm-up is over."""
@@ -245,14 +254,30 @@ class AlarmService:
         self._watches[watch.key] = watch
         self._pool.subscribe(watch.key, watch.questions, watch.pace)
 
-    def _rebind_dependents(self, alarm: AlarmKey) -> None:
+    def _outdate_dependents(self, alarm: AlarmKey) -> None:
+        """Whoever rests on it hears of it, and is bound anew when somebody asks, or soon.
+
+        Not at once: of a hundred Alarms that one commit changes, a team's expression over them would be resolved a
+        hundred times for each Rollout that it guards.
+        """
         dependents = frozenset(self._dependents.get(alarm, ()))
-        for watcher in dependents:
-            watch = self._watches[watcher]
-            bound = {name: bind(one, self._registry, self._region) for name, one in watch.wanted.items()}
-            self._keep(Watch(watcher, watch.wanted, watch.pace, bound))
+        self._outdated |= dependents
         if dependents:
             self._on_change(dependents)
+
+    def _current(self, watcher: Hashable) -> Watch | None:
+        """What it watches, resolved against the Alarms that there are now."""
+        watch = self._watches.get(watcher)
+        if watch is not None and watcher in self._outdated:
+            self._outdated.discard(watcher)
+            bound = {name: bind(one, self._registry, self._region) for name, one in watch.wanted.items()}
+            watch = Watch(watcher, watch.wanted, watch.pace, bound)
+            self._keep(watch)
+        return watch
+
+    def _renew_all(self) -> None:
+        for watcher in tuple(self._outdated):
+            self._current(watcher)
 
 
 def _alarms(bound: Mapping[str, Bound]) -> frozenset[AlarmKey]:

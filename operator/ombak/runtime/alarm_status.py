@@ -1,11 +1,13 @@
 """The status of Alarm objects: what each one says by itself, written when that changes and not otherwise."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from ombak.alarms import syntax, template
+from ombak.alarms.definition import MetricAlarm
 from ombak.alarms.resolve import AlarmKey, Broken
 from ombak.alarms.verdict import State, Verdict, unknown_verdict
 from ombak.api.alarm import AlarmSpec
@@ -22,6 +24,7 @@ from ombak.runtime.kube_port import KubeClient, listed, mapping
 from ombak.runtime.store import Key, Store
 
 Status = dict[str, Any]
+_NUMBER = re.compile(r"[0-9]+")
 _STATE = "state"
 _MOST = 10
 _LONGEST = 1024
@@ -109,13 +112,15 @@ class AlarmReporter:
         return found[own] if own in found else self._service.verdict(watcher, _STATE)
 
     def _report(self, key: Key, record: AlarmRecord, verdict: Verdict, watcher: object) -> Report:
+        definition = self._service.definition(AlarmKey(*key))
         findings, latency = self._findings(record, watcher), self._service.detection_latency(watcher, _STATE)
         found = [each for each in findings if each is not None]
-        is_open, old = len(found) < len(findings), _of_this_generation(record)
+        is_unasked = isinstance(definition, MetricAlarm) and definition.is_context_free and not findings
+        is_open, old = is_unasked or len(found) < len(findings), _of_this_generation(record)
         scrape = max((each.scrape for each in found if each.scrape is not None), default=timedelta(0))
         traps = tuple(dict.fromkeys(problem for each in found for problem in each.problems))
         facts = Facts(
-            definition=self._service.definition(AlarmKey(*key)),
+            definition=definition,
             resolution=self._service.resolution(watcher, _STATE),
             verdict=verdict,
             traps=None if is_open else traps,
@@ -126,7 +131,8 @@ class AlarmReporter:
         return Report(facts, known, self.warm_at(record))
 
     def _findings(self, record: AlarmRecord, watcher: object) -> list[Findings | None]:
-        if not isinstance(record.spec, AlarmSpec) or record.spec.metric is None:
+        """Of its query, or of all that an expression rests on: it notices nothing before those do."""
+        if not isinstance(record.spec, AlarmSpec) or record.spec.alerting_rule is not None:
             return []
         return [
             self._inspector.known(watcher, leaf.query.endpoint, leaf.query.text, is_empty=is_empty)
@@ -189,6 +195,6 @@ def _essence(status: Mapping[str, Any]) -> object:
     return (
         *(status.get(name) for name in ("observedGeneration", "state", "certainty", "detectionLatency", "warmUpUntil")),
         sorted(map(str, listed(status.get("contributors")))),
-        sorted(str(line).partition(": ")[0] for line in listed(status.get("unknownChildren"))),
+        sorted(_NUMBER.sub("", str(line)) for line in listed(status.get("unknownChildren"))),
         conditions,
     )

@@ -20,6 +20,9 @@ log = structlog.get_logger()
 
 AGAIN_AFTER = timedelta(hours=1)
 AGAIN_WHILE_BAD = timedelta(minutes=5)
+FIRST_DOUBT = timedelta(minutes=1)
+"""So soon a first finding is looked at again though nobody asks, then less and less: a service that is new has no
+series until its first boxes serve."""
 _EXISTED_WITHIN = timedelta(hours=1)
 _NAMED_WITHIN = timedelta(days=1)
 _LEAST_WINDOW, _MOST_WINDOW = timedelta(minutes=5), timedelta(hours=1)
@@ -42,6 +45,7 @@ class _Looked:
     at: float
     findings: Findings | None = None
     watchers: set[Hashable] = field(default_factory=set)
+    pause: timedelta = FIRST_DOUBT
 
 
 async def common_interval(source: MetricsSource) -> timedelta | None:
@@ -134,7 +138,10 @@ async def _counted_interval(
     query = f"max(count_over_time({selector}[{seconds}])) and on() (count({selector} offset {seconds}) > 0)"
     answer = await source.query(query, clock.now())
     count = answer.series[0].points[-1][1] if answer.series else 0
-    return window / count if count >= 2 else None
+    if count < 2:
+        return None
+    every = (window / count).total_seconds()
+    return timedelta(seconds=round(every) if every >= 1 else every)
 
 
 class TrapInspector:
@@ -158,14 +165,25 @@ class TrapInspector:
         now, key = self._clock.monotonic(), (endpoint, query, is_empty)
         before = self._looked.get(key)
         if before is None or self._is_due(before, now, is_empty):
-            looked = _Looked(now, before.findings if before else None, before.watchers if before else set())
-            self._looked[key] = looked
-            task = asyncio.create_task(self._look(key, looked))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            before = looked
+            before = self._begin(key, before)
         before.watchers.add(watcher)
         return before.findings
+
+    def _begin(self, key: tuple[str, str, bool], before: _Looked | None) -> _Looked:
+        looked = _Looked(self._clock.monotonic())
+        if before is not None:
+            looked.findings, looked.watchers = before.findings, before.watchers
+            looked.pause = min(2 * before.pause, AGAIN_AFTER)
+        self._looked[key] = looked
+        task = asyncio.create_task(self._look(key, looked))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return looked
+
+    def _doubt(self, key: tuple[str, str, bool], looked: _Looked) -> None:
+        """Look again, unless somebody did since; whoever waits for nothing else would never ask."""
+        if self._looked.get(key) is looked:
+            self._begin(key, looked)
 
     def forget(self, watcher: Hashable) -> None:
         """The watcher is gone, and what only it asked about."""
@@ -191,11 +209,15 @@ class TrapInspector:
                 scrape = await self._scrape(endpoint, source)
                 found = await inspect(source, query, self._clock, is_empty=is_empty, scrape=scrape)
             except QueryError:
-                return
+                if looked.findings is None:
+                    return
+                found = looked.findings
             except Exception:
                 # Advice only: a mistake of ours in it must not cost the verdicts, and is not worth an unending wait.
                 log.exception("a query could not be looked into", query=query)
                 found = Findings()
+        if found.problems:
+            asyncio.get_running_loop().call_later(looked.pause.total_seconds(), self._doubt, key, looked)
         if found != looked.findings:
             looked.findings = found
             self._on_found(frozenset(looked.watchers))
