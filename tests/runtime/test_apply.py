@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -386,7 +386,15 @@ def test_only_refusals_are_for_people(error: ApiError, is_for_people: bool) -> N
     """Everything else goes away by itself, and is tried again."""
     refused = Refused("ScaleFleet", error)
     assert refused.is_for_people is is_for_people
-    assert refused.failure.message.startswith("ScaleFleet was refused by the API server: ")
+    assert refused.failure.message.startswith("The new size of a set of boxes was refused by the API server: ")
+
+
+@pytest.mark.parametrize("action", get_args(plan.Action))
+def test_a_refusal_names_no_class_of_ours(action: type) -> None:
+    """It stands in the status, for people who know Kubernetes and not our code."""
+    message = Refused(action.__name__, ApiError.of(403, "Forbidden")).failure.message
+    assert action.__name__ not in message
+    assert " was refused by the API server: " in message
 
 
 UNREADABLE = 'ReplicaSet in version "v1" cannot be handled as a ReplicaSet'
