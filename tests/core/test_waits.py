@@ -381,6 +381,15 @@ def test_whatever_is_told_is_in_whole_sentences(s: Snapshot) -> None:
     assert not status["waitingFor"]["what"].endswith(".")
 
 
+@pytest.mark.parametrize("name", ["a spec that is wrong", "a spec that is wrong, in the middle"])
+def test_a_wrong_spec_stalls_in_any_phase(name: str) -> None:
+    """No time mends it, so tools must not go on to call it progress."""
+    s = WAITS[name][0]
+    told = {c["type"]: (c["status"], c["reason"]) for c in report(s, decide(s, NOW), {}, NOW)["conditions"]}
+
+    assert (told["Stalled"], told["SpecValid"]) == (("True", "Invalid"), ("False", "Invalid"))
+
+
 def test_the_manual_lists_every_wait() -> None:
     """Each key once, and none that there is not."""
     section = OPERATIONS.read_text(encoding="utf-8").partition("## What it waits for")[2].partition("\n## ")[0]

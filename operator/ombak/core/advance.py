@@ -221,7 +221,7 @@ def _unknown(s: Snapshot, release: Release, evidence: Evidence, now: datetime) -
 
 def _held_by_people(s: Snapshot) -> Hold | None:
     if s.rollout.problem:
-        return Hold(start.invalid(s.rollout))
+        return Hold(start.invalid(s.rollout), is_loud=True)
     if s.is_in_conflict:
         return Hold(start.in_conflict())
     if s.rollout.spec.paused:

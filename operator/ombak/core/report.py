@@ -148,4 +148,4 @@ def _facts(s: Snapshot, plan: Plan, failure: Failure) -> list[tuple[str, bool, s
 
 def _loud(key: str) -> str:
     """Return why it will not go on by itself, by what it waits for: boxes that are not let in, or something unknown."""
-    return REFUSED if key == "template" else key.capitalize()
+    return {"template": REFUSED, "spec": Phase.INVALID.value}.get(key, key.capitalize())
