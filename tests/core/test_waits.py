@@ -10,6 +10,7 @@ import pytest
 
 from ombak.alarms.verdict import unknown_verdict
 from ombak.core.decide import decide
+from ombak.core.failures import CONFLICT, Failure
 from ombak.core.gates.blockers import BlockerView
 from ombak.core.gates.facts import GateFacts
 from ombak.core.gates.windows import WindowView
@@ -388,6 +389,17 @@ def test_a_wrong_spec_stalls_in_any_phase(name: str) -> None:
     told = {c["type"]: (c["status"], c["reason"]) for c in report(s, decide(s, NOW), {}, NOW)["conditions"]}
 
     assert (told["Stalled"], told["SpecValid"]) == (("True", "Invalid"), ("False", "Invalid"))
+
+
+def test_what_stands_in_the_way_is_told_alike_everywhere() -> None:
+    """One condition must not name the object in the way while another one waits for room."""
+    s = released()
+    failure = Failure("Deployment front-end-onebox to be out of the way", CONFLICT)
+    status = report(s, decide(s, NOW), {}, NOW, failure)
+    told = {c["type"]: c["message"] for c in status["conditions"]}
+
+    assert status["message"] == failure.message
+    assert {told[kind] for kind in ("Reconciling", "Stalled", "Delivered")} == {failure.message}
 
 
 def test_the_manual_lists_every_wait() -> None:
