@@ -75,12 +75,19 @@ def _scene(s: Snapshot, replicas: int, now: datetime) -> Scene:
 
 
 def _with_wait(made: Plan, s: Snapshot, now: datetime) -> Plan:
-    """Keep since when the same thing is waited for."""
+    """Keep since when the same thing is waited for: boxes of the next step, or of the way back, are other ones."""
     wait = None
     if made.waiting is not None:
-        old = s.memory.wait
+        old = s.memory.wait if _stretch(s.memory) == _stretch(made.memory) else None
         wait = old if old is not None and old.key == made.waiting.key else Wait(made.waiting.key, now)
     return dataclasses.replace(made, memory=dataclasses.replace(made.memory, wait=wait))
+
+
+def _stretch(memory: Memory) -> object:
+    """Return the part of a way to which a wait belongs."""
+    release = memory.release
+    step = (release.artifact, release.step.number) if release is not None else None
+    return step, memory.reverting is None
 
 
 def _with_queue(made: Plan, s: Snapshot, now: datetime) -> Plan:
