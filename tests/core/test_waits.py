@@ -242,7 +242,7 @@ WAITS: dict[str, tuple[Snapshot, Case]] = {
         (
             "boxes",
             f"boxes of {V1} to serve (9 of 10): 1 x OOMKilled",
-            "nobody, it goes by itself",
+            "whoever mends what keeps them",
             f"{PODS},ombak.dev/artifact={V1}",
             None,
         ),

@@ -105,8 +105,9 @@ def _way_back_first(scene: Scene) -> Plan | None:
     reverting, target = scene.s.memory.reverting, scene.heading.stable
     if reverting is None or not target or scene.heading.course is Course.FORWARD:
         return None
-    settled = is_done(scene.s, layout.wants_only(scene.parts, target))
     reverting = dataclasses.replace(reverting, target=target)
+    may_lack = back.is_stuck(scene.s, reverting, scene.now)
+    settled = is_done(scene.s, layout.wants_only(scene.parts, target), may_lack=may_lack)
     return None if settled and back.is_over(scene.s, reverting, scene.replicas, scene.now) else returning.revert(scene)
 
 

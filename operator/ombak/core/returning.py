@@ -83,7 +83,8 @@ def _go_back(scene: Scene, reverting: Reverting, why: str) -> Plan:
             notes = (Note("FloorYields", told.strip(), is_warning=True),)
     what = f"boxes of {target} to serve ({have} of {scene.replicas})"
     command = commands.look_at_boxes(s.rollout, target) if s.boxes_trouble else ""
-    waiting = Waiting("boxes", advance.with_trouble(s, what), "nobody, it goes by itself", command)
+    who = "whoever mends what keeps them" if s.boxes_trouble else "nobody, it goes by itself"
+    waiting = Waiting("boxes", advance.with_trouble(s, what), who, command)
     return Plan(
         phase=Phase.REVERTING,
         memory=Memory(reverting=reverting),
@@ -114,9 +115,7 @@ def reverted(scene: Scene) -> Plan:
     view = s.artifact(wanted)
     assert view is not None
     assert view.rejection is not None
-    notes = (
-        () if s.memory.reverting is None else (Note("Reverted", f"Every box is back on {stable}.", is_warning=True),)
-    )
+    notes = () if s.memory.reverting is None else (Note("Reverted", _ended(scene, stable), is_warning=True),)
     return Plan(
         phase=Phase.REVERTED,
         memory=Memory(),
@@ -128,6 +127,13 @@ def reverted(scene: Scene) -> Plan:
         rejected=wanted,
         boxes=scene.boxes(stable),
     )
+
+
+def _ended(scene: Scene, stable: str) -> str:
+    have = serving_of(scene.s, stable)
+    if have >= scene.replicas:
+        return f"Every box is back on {stable}."
+    return f"No box runs anything but {stable} any more; {have} of {scene.replicas} serve, and no more came up in time."
 
 
 def _for_a_change(s: Snapshot, wanted: str, retried: str) -> Waiting:
