@@ -103,7 +103,7 @@ WAITS: dict[str, tuple[Snapshot, Case]] = {
         (
             "records",
             f"the Artifact of {V1}, which runs in front-end-{V1} though nothing is recorded of it any more",
-            "whoever deleted it; or delete that object, to give its boxes up",
+            "whoever owns the Rollout, by asking for that version first; or by deleting that object, boxes and all",
             "",
             None,
         ),
