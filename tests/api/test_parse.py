@@ -217,6 +217,8 @@ def test_a_problem_of_an_alarm_names_field_and_fix(path: str, value: object, fra
         pytest.param("strategy.rolling.batch", "50%", id="batch"),
         pytest.param("strategy", "fast", id="strategy"),
         pytest.param("progressDeadline", "soon", id="deadline"),
+        pytest.param("progressDeadline", "5s", id="never-ready"),
+        pytest.param("minReadySeconds", 600, id="never-ready-by-default"),
         pytest.param("alarms", {}, id="alarms"),
         pytest.param("alarms", ABSENT, id="nothing-watched"),
         pytest.param("template.metadata.labels", {"app": "other"}, id="labels"),

@@ -141,6 +141,23 @@ def test_a_flag_that_is_no_matcher_is_refused(text: str) -> None:
     assert "write for example" in CliRunner().invoke(main, ["run", "--prometheus-matcher", text]).output
 
 
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        pytest.param(["--workers", "0"], "'--workers': 0", id="no-worker"),
+        pytest.param(["--qps", "0"], "'--qps': 0", id="no-request"),
+        pytest.param(["--kubeconfig", "/nowhere/config"], "'/nowhere/config' does not exist", id="no-file"),
+        pytest.param(["--kubeconfig", "/dev/null"], "/dev/null is no kubeconfig; give --kubeconfig", id="empty-file"),
+    ],
+)
+def test_a_flag_with_which_nothing_could_run_is_refused(flags: list[str], words: str) -> None:
+    """Named, before anything starts: an operator without workers would look as if it ran."""
+    found = CliRunner().invoke(main, ["run", "--prometheus", "http://127.0.0.1:1", *flags])
+
+    assert found.exit_code
+    assert words in found.output
+
+
 def test_a_matcher_has_one_value() -> None:
     """Twice the same is fine."""
     assert read_matchers(["a=b", "a=b", "c=d=e"]) == {"a": "b", "c": "d=e"}

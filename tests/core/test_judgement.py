@@ -98,6 +98,11 @@ def test_a_step_goes_on_when_all_is_there() -> None:
         pytest.param({"one_boxes": (one_box("v2", ready=0, available=0),)}, "boxes", id="the box is away"),
         pytest.param({"rollout": rollout(spec("v2", paused=True))}, "paused", id="paused"),
         pytest.param({"rollout": rollout(spec("v2"), problem="spec.x is no field")}, "spec", id="invalid"),
+        pytest.param(
+            {"rollout": rollout(spec("v2"), problem="spec.alarms.revert is none"), "revert_alarm": UNKNOWN},
+            "spec",
+            id="invalid, and so unknown",
+        ),
         pytest.param({"rollout": rollout(spec("v2"), abort=V2)}, "Aborted", id="aborted"),
         pytest.param({"rollout": rollout(spec("v2"), abort=id_of("v1"))}, "Proceed", id="another one aborted"),
         pytest.param({"rollout": rollout(spec("v2", replicas=0))}, "replicas", id="no replicas"),

@@ -115,6 +115,30 @@ def test_the_floor_yields_after_a_deadline_without_progress(seconds: int, is_for
     assert ([4, 5] if is_forced else []) == [a.after for a in found.actions if isinstance(a, ScaleFleet)]
 
 
+UNMADE: dict[str, Any] = {"replicas": 0, "ready": 0, "available": 0}
+
+
+@pytest.mark.parametrize(
+    "lacking",
+    [
+        pytest.param({"one_boxes": (one_box("v1", updated=0, **UNMADE),), "fleet": (fleet("v1", 9),)}, id="one-box"),
+        pytest.param({"fleet": (fleet("v1", 9, **UNMADE | {"replicas": 4}),)}, id="fleet"),
+    ],
+)
+@pytest.mark.parametrize(("seconds", "is_over"), [(600, False), (601, True)], ids=["in-time", "too-late"])
+def test_boxes_that_nobody_lets_be_made_do_not_keep_a_way_back_from_its_end(
+    lacking: dict[str, Any], seconds: int, is_over: bool
+) -> None:
+    """A quota leaves no pod to wait for: what is asked is right, so the next version may come; nothing is exchanged."""
+    s = changed(HALF, **lacking, memory=reverting(high_water=99, progress_at=later(-seconds)))
+
+    found = decide(s, NOW)
+
+    assert (found.phase is Phase.REVERTED) == is_over
+    assert [n.reason for n in found.notes] == (["Reverted"] if is_over else [])
+    assert all("Every box" not in n.message for n in found.notes)
+
+
 def test_changing_replicas_do_not_move_the_deadline() -> None:
     """An autoscaler must not keep a stuck revert waiting for ever."""
     before = reverting(high_water=5, replicas=12, progress_at=later(-500)).reverting

@@ -10,6 +10,7 @@ import pytest
 
 from ombak.alarms.verdict import unknown_verdict
 from ombak.core.decide import decide
+from ombak.core.failures import CONFLICT, Failure
 from ombak.core.gates.blockers import BlockerView
 from ombak.core.gates.facts import GateFacts
 from ombak.core.gates.windows import WindowView
@@ -102,7 +103,7 @@ WAITS: dict[str, tuple[Snapshot, Case]] = {
         (
             "records",
             f"the Artifact of {V1}, which runs in front-end-{V1} though nothing is recorded of it any more",
-            "whoever deleted it; or delete that object, to give its boxes up",
+            "whoever owns the Rollout, by asking for that version first; or by deleting that object, boxes and all",
             "",
             None,
         ),
@@ -241,7 +242,7 @@ WAITS: dict[str, tuple[Snapshot, Case]] = {
         (
             "boxes",
             f"boxes of {V1} to serve (9 of 10): 1 x OOMKilled",
-            "nobody, it goes by itself",
+            "whoever mends what keeps them",
             f"{PODS},ombak.dev/artifact={V1}",
             None,
         ),
@@ -379,6 +380,26 @@ def test_whatever_is_told_is_in_whole_sentences(s: Snapshot) -> None:
         assert re.search(r"[^.]\.$", text), text
         assert not re.search(r"\.\.|\. ?[;,)]|  ", text), text
     assert not status["waitingFor"]["what"].endswith(".")
+
+
+@pytest.mark.parametrize("name", ["a spec that is wrong", "a spec that is wrong, in the middle"])
+def test_a_wrong_spec_stalls_in_any_phase(name: str) -> None:
+    """No time mends it, so tools must not go on to call it progress."""
+    s = WAITS[name][0]
+    told = {c["type"]: (c["status"], c["reason"]) for c in report(s, decide(s, NOW), {}, NOW)["conditions"]}
+
+    assert (told["Stalled"], told["SpecValid"]) == (("True", "Invalid"), ("False", "Invalid"))
+
+
+def test_what_stands_in_the_way_is_told_alike_everywhere() -> None:
+    """One condition must not name the object in the way while another one waits for room."""
+    s = released()
+    failure = Failure("Deployment front-end-onebox to be out of the way", CONFLICT)
+    status = report(s, decide(s, NOW), {}, NOW, failure)
+    told = {c["type"]: c["message"] for c in status["conditions"]}
+
+    assert status["message"] == failure.message
+    assert {told[kind] for kind in ("Reconciling", "Stalled", "Delivered")} == {failure.message}
 
 
 def test_the_manual_lists_every_wait() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -386,7 +386,15 @@ def test_only_refusals_are_for_people(error: ApiError, is_for_people: bool) -> N
     """Everything else goes away by itself, and is tried again."""
     refused = Refused("ScaleFleet", error)
     assert refused.is_for_people is is_for_people
-    assert refused.failure.message.startswith("ScaleFleet was refused by the API server: ")
+    assert refused.failure.message.startswith("The new size of a set of boxes was refused by the API server: ")
+
+
+@pytest.mark.parametrize("action", get_args(plan.Action))
+def test_a_refusal_names_no_class_of_ours(action: type) -> None:
+    """It stands in the status, for people who know Kubernetes and not our code."""
+    message = Refused(action.__name__, ApiError.of(403, "Forbidden")).failure.message
+    assert action.__name__ not in message
+    assert " was refused by the API server: " in message
 
 
 UNREADABLE = 'ReplicaSet in version "v1" cannot be handled as a ReplicaSet'
@@ -414,12 +422,31 @@ UNREADABLE = 'ReplicaSet in version "v1" cannot be handled as a ReplicaSet'
         ),
         pytest.param(
             f"{UNREADABLE}: quantities must match the regular expression",
-            "spec.template cannot be read: quantities must match the regular expression",
+            "spec.template cannot be read: quantities (of resources, of a sizeLimit) must match the regular expression",
             id="a quantity",
+        ),
+        pytest.param(
+            f"{UNREADABLE.replace('ReplicaSet', 'Deployment')}: json: cannot unmarshal number into Go struct field "
+            "EnvVar.spec.template.spec.containers.env.value of type string",
+            "spec.template cannot be read: spec.template.spec.containers.env.value is a number, string is wanted; "
+            "put it in quotes",
+            id="a number",
+        ),
+        pytest.param(
+            f'{UNREADABLE}: strict decoding error: unknown field "spec.template.spec.restartpolicy"',
+            'spec.template cannot be read: unknown field "spec.template.spec.restartpolicy"; remove it, or correct its '
+            "name",
+            id="a slip",
+        ),
+        pytest.param(
+            'Deployment.apps "web-onebox-check" is invalid: spec.template.labels: Invalid value: "a b": no label',
+            'Rollout "web" is invalid: spec.template.metadata.labels: Invalid value: "a b": no label',
+            id="a label of the pods",
         ),
         pytest.param('admission webhook "w" denied web-a1-check', 'admission webhook "w" denied web', id="a webhook"),
     ],
 )
 def test_a_refused_dry_run_is_told_in_the_words_of_the_user(said: str, told: str) -> None:
     """As a 1.36 API server writes them: of the Rollout and its field, not of an object that there never was."""
-    assert in_users_words(said, "web-a1-check", "web") == told
+    probe = "web-onebox-check" if "onebox" in said else "web-a1-check"
+    assert in_users_words(said, probe, "web") == told

@@ -47,8 +47,8 @@ def test_a_lost_object_is_told_and_a_new_one_is_not() -> None:
     assert PutBacks(FakeClock()).notes(KEY, s, actions, frozenset()) == ()
     told = PutBacks(FakeClock()).notes(KEY, s, actions, frozenset({BOX, FLEET}))
     assert [note.message.partition(";")[0] for note in told] == [
-        f"{BOX}: somebody deleted it",
-        f"{FLEET}: somebody deleted it",
+        f"{BOX}: somebody deleted it, or took its labels off",
+        f"{FLEET}: somebody deleted it, or took its labels off",
     ]
 
 
@@ -58,6 +58,23 @@ def test_a_size_that_somebody_set_is_told_and_our_own_scaling_is_not() -> None:
     for who, count in (("kubectl", 1), ("", 0)):
         s = snapshots.snapshot(fleet=(snapshots.fleet("v1", 2, scaled_by=who),))
         assert len(PutBacks(FakeClock()).notes(KEY, s, (action,), children(s))) == count
+
+
+def test_an_autoscaler_on_what_is_ours_is_told_seldom_and_what_to_scale_instead() -> None:
+    """It sets its size every few seconds for ever: each is put back, but a day of it is no thousand Events."""
+    clock = FakeClock()
+    putbacks = PutBacks(clock)
+    s = snapshots.snapshot(fleet=(snapshots.fleet("v1", 2, scaled_by="kube-controller-manager"),))
+    told = []
+    for _ in range(4 * 60):
+        told += putbacks.notes(KEY, s, (plan.ScaleFleet(FLEET, "1", 2, 9),), children(s))
+        putbacks.done(KEY, [FLEET])
+        clock.advance(15)
+
+    assert AT_ONCE < len(told) <= AT_ONCE + 12
+    assert told[0].message.endswith(f"it is put back, since Ombak owns it; scale Rollout {NAME} instead.")
+    clock.advance(FORGOTTEN_AFTER.total_seconds() + 1)
+    assert putbacks.notes(KEY, s, (plan.ScaleFleet(FLEET, "1", 2, 9),), children(s))
 
 
 def test_an_edit_is_told_with_its_field() -> None:

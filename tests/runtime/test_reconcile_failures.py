@@ -126,7 +126,7 @@ async def test_a_refused_box_is_told_and_tried_again(rig: Rig, error: ApiError) 
     assert await rig.reconcile() == RECHECK_AFTER
     stalled = rig.condition("Stalled")
     assert (stalled["status"], stalled["reason"], rig.phase) == ("True", "ApplyFailed", "Rolling")
-    assert rig.status["message"] == "CreateFleet was refused by the API server: exceeded quota: pods"
+    assert rig.status["message"] == "A set of boxes was refused by the API server: exceeded quota: pods"
     rig.settle()
     await rig.reconcile()
     rig.kube.take()

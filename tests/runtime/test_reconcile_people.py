@@ -169,8 +169,12 @@ async def test_a_spec_that_says_nothing_moves_nothing(rig: Rig) -> None:
     assert "spec.selector" in rig.status["message"]
     assert (rig.condition("Ready")["status"], rig.condition("Delivered")["status"]) == ("True", "False")
     assert rig.status["artifacts"]["stable"]
+    waiting = rig.status["waitingFor"]
+    assert waiting["what"].startswith("a spec that is right: spec.selector")
+    assert waiting["command"] == f"kubectl -n {KEY[0]} edit omr {NAME}"
     rig.server.replace("kubectl", kinds.ROLLOUTS, *KEY, {**rig.rollout, "spec": good})
     await rig.go_on()
+    assert "waitingFor" not in rig.status
 
 
 async def test_a_rollout_that_is_deleted_is_left_alone(rig: Rig) -> None:

@@ -130,6 +130,12 @@ def test_an_expression_that_cannot_be_read_is_a_problem_of_the_spec() -> None:
     assert record.problem.startswith("spec.alarms.revert is no alarm expression; correct it: line 1, column")
 
 
+def test_the_bare_name_of_an_alarm_is_answered_with_what_to_write() -> None:
+    """The commonest slip of all; a list of what the grammar takes helps nobody with it."""
+    record = decode_rollout({"metadata": _META, "spec": spec(alarms={"revert": "front-end-errors"})})
+    assert record.problem.endswith("; of an Alarm say whether it is on: ALARM(front-end-errors)")
+
+
 def test_why_no_boxes_can_be_made_is_kept() -> None:
     """A quota shows in the ReplicaSet, not in any pod."""
     refused = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota: nopods"}

@@ -20,6 +20,7 @@ from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 
+from ombak.api.wording import clause
 from ombak.runtime.kube_port import Credentials
 
 RENEWAL_PAUSE = timedelta(seconds=10)
@@ -62,15 +63,20 @@ class Access:
                 configuration = await self._load()
                 is_tls = str(configuration.host).startswith("https")
                 self._tls = RESTClientObject(configuration).ssl_context if is_tls else None
-            except (config.ConfigException, yaml.YAMLError, OSError, ValueError, KeyError, TypeError) as error:
-                raise AccessError(f"no usable credentials: {error}") from error
+            except (KeyError, TypeError) as error:  # in words about Python, which say nothing of the file
+                raise AccessError(f"no usable credentials: {self._files} is no kubeconfig") from error
+            except (config.ConfigException, yaml.YAMLError, OSError, ValueError) as error:
+                raise AccessError(f"no usable credentials: {clause(str(error))}") from error
             self._configuration, self._loaded_at = configuration, now
             self._proxy = configuration.proxy or proxy_of_environment(str(configuration.host))
             return True
 
+    @property
+    def _files(self) -> str:
+        return str(self._kubeconfig or os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
+
     async def _load(self) -> Any:
-        configuration = Configuration()
-        files = str(self._kubeconfig or os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
+        configuration, files = Configuration(), self._files
         if self._kubeconfig is None and not any(map(os.path.exists, files.split(os.pathsep))):
             config.load_incluster_config(client_configuration=configuration)
         else:

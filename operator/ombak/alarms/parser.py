@@ -117,6 +117,8 @@ def _explain(text: str, error: lark.UnexpectedInput) -> NoReturn:
     problem = f"found {shown}, expected {wanted}"
     if found.startswith('"') and _QUOTED.match(text, position) is None:
         problem = "this quotation mark is never closed"
+    elif "ALARM" in expected and not at_end and found.strip('"')[:1].isalnum():
+        problem += f"; of an Alarm say whether it is on: ALARM({found})"
     raise ExpressionError(text, position, problem, found, expected) from None
 
 

@@ -109,7 +109,7 @@ def _mend(kept: dict[str, Any], error: ErrorDetails) -> bool:
     if any(faulty[: len(placing)] == placing for placing in _PLACING):
         return False
     if not faulty:
-        return error["type"] == "value_error" and _fit_together(kept)
+        return error["type"] == "value_error" and (_fit_together(kept) or _give_time(kept))
     if faulty == ("strategy",) and error["type"] == "value_error":
         return _drop_quotas(kept["strategy"])
     *above, last = faulty
@@ -142,6 +142,13 @@ def _fit_together(kept: dict[str, Any]) -> bool:
     mended = (labels if isinstance(labels, dict) else {}) | selected
     kept["template"]["metadata"] = (metadata if isinstance(metadata, dict) else {}) | {"labels": mended}
     return kept != before
+
+
+def _give_time(kept: dict[str, Any]) -> bool:
+    """Mend a deadline in which no box could be available: one is that is longer than any `minReadySeconds`."""
+    before = kept.get("progressDeadline")
+    kept["progressDeadline"] = "2h"
+    return before != "2h"
 
 
 def _parsed(model: type[SpecT], raw: object) -> ParsedSpec[SpecT]:

@@ -49,11 +49,25 @@ log = structlog.get_logger()
 )
 @click.option("--region", metavar="NAME", help="Take floors, Prometheus and its matchers from this Region object.")
 @click.option("--hub", is_flag=True, help="Be a hub too: follow all Regions, and deliver Pipelines there.")
-@click.option("--kubeconfig", type=click.Path(path_type=Path, dir_okay=False), help="Default: as kubectl finds it.")
+@click.option(
+    "--kubeconfig", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Default: as kubectl finds it."
+)
 @click.option("--context", help="A context of the kubeconfig.")
 @click.option("--namespace", "-n", "namespaces", multiple=True, help="Only this namespace; may be repeated.")
-@click.option("--qps", default=200.0, show_default=True, help="Requests per second to the API server.")
-@click.option("--workers", default=32, show_default=True, help="Rollouts that are worked on at once.")
+@click.option(
+    "--qps",
+    type=click.FloatRange(min=1),
+    default=200.0,
+    show_default=True,
+    help="Requests per second to the API server.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=32,
+    show_default=True,
+    help="Rollouts that are worked on at once.",
+)
 @click.option("--time-zone", default="UTC", show_default=True, help="IANA name: what timeZone Region means here.")
 @click.option("--log-level", default="info", show_default=True, type=click.Choice(["debug", "info", "warning"]))
 def run_command(

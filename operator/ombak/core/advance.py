@@ -215,13 +215,15 @@ def _unknown(s: Snapshot, release: Release, evidence: Evidence, now: datetime) -
     if is_over and policy.then is ThenOnUnknown.REVERT:
         told = f"Alarms were unknown for {format_duration(policy.hold_for)}: {told_by(unknown)}"
         return Reject("AlarmsUnknown", sentence(told))
+    if s.rollout.problem:
+        return _held_by_people(s)  # an expression that cannot be read is unknown too, and no Prometheus mends it
     expected = release.unknown_since + policy.hold_for if policy.then is ThenOnUnknown.REVERT else None
     return Hold(start.unknown_alarms(s.rollout, unknown, expected), is_over)
 
 
 def _held_by_people(s: Snapshot) -> Hold | None:
     if s.rollout.problem:
-        return Hold(start.invalid(s.rollout))
+        return Hold(start.invalid(s.rollout), is_loud=True)
     if s.is_in_conflict:
         return Hold(start.in_conflict())
     if s.rollout.spec.paused:

@@ -28,7 +28,8 @@ def observe(s: Snapshot, reverting: Reverting, target: str, replicas: int, now: 
         return dataclasses.replace(reverting, replicas=replicas, high_water=progress)
     if progress > reverting.high_water:
         return dataclasses.replace(reverting, high_water=progress, progress_at=now)
-    return dataclasses.replace(reverting, forced=reverting.forced or is_stuck(s, reverting, now))
+    forced = is_stuck(s, reverting, now) and bool(artifacts_with_boxes(s) - {target})
+    return dataclasses.replace(reverting, forced=reverting.forced or forced)
 
 
 def is_stuck(s: Snapshot, reverting: Reverting, now: datetime) -> bool:

@@ -1,14 +1,35 @@
 """The commands that lift a wait, or show what stands in its way, as a person would type them (P10)."""
 
+from typing import Protocol
+
 from ombak.core import naming
 from ombak.core.snapshot import RolloutView
 
 
-def _kubectl(rollout: RolloutView, verb: str) -> str:
+class Named(Protocol):
+    """A Rollout of which no more is known than where it is."""
+
+    @property
+    def namespace(self) -> str:
+        """Where it is."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def generation(self) -> int:
+        """Of its spec."""
+        ...
+
+
+def _kubectl(rollout: Named, verb: str) -> str:
     return f"kubectl -n {rollout.namespace} {verb} omr {rollout.name}"
 
 
-def edit(rollout: RolloutView) -> str:
+def edit(rollout: Named) -> str:
     """Correct the spec."""
     return _kubectl(rollout, "edit")
 

@@ -90,22 +90,28 @@ def _one_box_wants(wanted: tuple[Want, ...]) -> dict[str, Want]:
     return {w.zone: w for w in wanted if w.part is Part.ONE_BOX}
 
 
-def is_done(s: Snapshot, wanted: tuple[Want, ...]) -> bool:
-    """Every box that is wanted is asked for, no other one is, and the controllers have followed."""
+def is_done(s: Snapshot, wanted: tuple[Want, ...], *, may_lack: bool = False) -> bool:
+    """Every box that is wanted is asked for, no other one is, and the controllers have followed.
+
+    With `may_lack` they need not have made every box: a quota, or a policy about pods, may not let them.
+    """
     boxes = _one_box_wants(wanted)
     there = {b.zone: b for b in s.one_boxes}
     for zone, want in boxes.items():
         box = there.get(zone)
         if box is None or box.desired != want.count or (want.count and box.artifact != want.artifact):
             return False
-        if not box.is_settled:
+        if not (box.is_ours_alone if may_lack else box.is_settled):
             return False
     if any(b.desired or b.replicas for z, b in there.items() if z not in boxes):
         return False
-    cells = _cells(s, wanted)
-    return all(
-        c.size == c.want and (c.have is None or (c.have.replicas == c.want and c.have.is_current)) for c in cells
-    )
+    return all(c.size == c.want and (c.have is None or _has_followed(c, may_lack)) for c in _cells(s, wanted))
+
+
+def _has_followed(cell: _Cell, may_lack: bool) -> bool:
+    assert cell.have is not None
+    made = cell.have.replicas
+    return cell.have.is_current and (made == cell.want or (may_lack and made < cell.want))
 
 
 def serving_of(s: Snapshot, artifact: str) -> int:

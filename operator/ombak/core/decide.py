@@ -75,12 +75,19 @@ def _scene(s: Snapshot, replicas: int, now: datetime) -> Scene:
 
 
 def _with_wait(made: Plan, s: Snapshot, now: datetime) -> Plan:
-    """Keep since when the same thing is waited for."""
+    """Keep since when the same thing is waited for: boxes of the next step, or of the way back, are other ones."""
     wait = None
     if made.waiting is not None:
-        old = s.memory.wait
+        old = s.memory.wait if _stretch(s.memory) == _stretch(made.memory) else None
         wait = old if old is not None and old.key == made.waiting.key else Wait(made.waiting.key, now)
     return dataclasses.replace(made, memory=dataclasses.replace(made.memory, wait=wait))
+
+
+def _stretch(memory: Memory) -> object:
+    """Return the part of a way to which a wait belongs."""
+    release = memory.release
+    step = (release.artifact, release.step.number) if release is not None else None
+    return step, memory.reverting is None
 
 
 def _with_queue(made: Plan, s: Snapshot, now: datetime) -> Plan:
@@ -98,8 +105,9 @@ def _way_back_first(scene: Scene) -> Plan | None:
     reverting, target = scene.s.memory.reverting, scene.heading.stable
     if reverting is None or not target or scene.heading.course is Course.FORWARD:
         return None
-    settled = is_done(scene.s, layout.wants_only(scene.parts, target))
     reverting = dataclasses.replace(reverting, target=target)
+    may_lack = back.is_stuck(scene.s, reverting, scene.now)
+    settled = is_done(scene.s, layout.wants_only(scene.parts, target), may_lack=may_lack)
     return None if settled and back.is_over(scene.s, reverting, scene.replicas, scene.now) else returning.revert(scene)
 
 

@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from ombak.api.rollout import Phase
+from ombak.api.wording import clause
+from ombak.core.commands import Named, edit
 from ombak.core.conditions import condition, stamp
 
 Status = dict[str, Any]
@@ -49,17 +51,18 @@ def waiting_of(failure: Failure, old: Mapping[str, Any], now: datetime) -> dict[
     return filled({"what": failure.message, "since": since, "who": failure.who, "command": failure.command})
 
 
-def unreadable(generation: int, problem: str, old: Mapping[str, Any], now: datetime) -> Status:
+def unreadable(rollout: Named, problem: str, old: Mapping[str, Any], now: datetime) -> Status:
     """Return the status of a Rollout of whose spec nothing can be trusted: what was known stays, and Stalled."""
     invalid = "Invalid"
-    if failure_of(old):
-        old = {name: value for name, value in old.items() if name != "waitingFor"}
     facts = [
         ("Stalled", True, invalid, problem),
         ("Delivered", False, invalid, problem),
         ("SpecValid", False, invalid, problem),
     ]
-    return _amended(old, facts, generation, now) | {"phase": Phase.INVALID.value, "message": problem}
+    what = f"a spec that is right: {clause(problem)}"
+    waiting = waiting_of(Failure(what, invalid, "whoever edits the Rollout", edit(rollout)), old, now)
+    told = {"phase": Phase.INVALID.value, "message": problem, "waitingFor": waiting}
+    return _amended(old, facts, rollout.generation, now) | told
 
 
 def refused(generation: int, failure: Failure, old: Mapping[str, Any], now: datetime) -> Status:

@@ -127,7 +127,7 @@ def _sound(s: Snapshot, old: Mapping[str, Any]) -> list[tuple[str, bool, str, st
 
 def _facts(s: Snapshot, plan: Plan, failure: Failure) -> list[tuple[str, bool, str, str]]:
     """Return the table phase -> conditions: kstatus's three, and whether the wanted version is delivered."""
-    phase, told = plan.phase, plan.message
+    phase, told = plan.phase, failure.message or plan.message
     spec = s.rollout.spec
     wanted = spec.replicas if spec.replicas is not None else sum(o.desired for o in (*s.fleet, *s.one_boxes))
     serves, floor = serving_all(s), floor_of(spec.strategy.rolling.min_available, wanted)
@@ -139,7 +139,7 @@ def _facts(s: Snapshot, plan: Plan, failure: Failure) -> list[tuple[str, bool, s
     return [
         ("Ready", enough, "Serving" if enough else "TooFewBoxes", f"{serves} boxes serve, at least {floor} must."),
         ("Reconciling", phase in IN_FLIGHT, phase.value, told if phase in IN_FLIGHT else ""),
-        ("Stalled", stalled, stalled_by if stalled else "Going", (failure.message or told) if stalled else ""),
+        ("Stalled", stalled, stalled_by if stalled else "Going", told if stalled else ""),
         ("Delivered", delivered, phase.value, _LATER if delivered else told),
         ("SpecValid", not s.rollout.problem, "Invalid" if s.rollout.problem else "Valid", s.rollout.problem),
         *keeping.facts(s),
@@ -148,4 +148,4 @@ def _facts(s: Snapshot, plan: Plan, failure: Failure) -> list[tuple[str, bool, s
 
 def _loud(key: str) -> str:
     """Return why it will not go on by itself, by what it waits for: boxes that are not let in, or something unknown."""
-    return REFUSED if key == "template" else key.capitalize()
+    return {"template": REFUSED, "spec": Phase.INVALID.value}.get(key, key.capitalize())

@@ -12,6 +12,7 @@ from ombak.core.plan import Note, Plan, Waiting
 from ombak.core.scene import Scene
 from ombak.core.snapshot import Snapshot
 
+TAKEN_BACK = "is taken back"
 TROUBLE_AFTER = timedelta(seconds=20)
 """Boxes that are down for so long are asked why, or for half a progressDeadline where that is shorter."""
 
@@ -24,8 +25,9 @@ def trouble_after(scene: Scene) -> timedelta:
 def reject(scene: Scene, release: Release, judgement: advance.Reject) -> Plan:
     """Record the verdict, then go back at once; without a good version to go back to, stay and say so."""
     s, target = scene.s, scene.heading.stable
-    record, note = recorded(release.artifact, judgement)
-    off_hours = _off_hours(scene, release, judgement)
+    fate = TAKEN_BACK if target else "failed"
+    record, note = recorded(release.artifact, judgement, fate)
+    off_hours = _off_hours(scene, release, judgement, fate)
     if not target:
         made = _failed_plan(scene, release.artifact, release.artifact, judgement)
         # Beside boxes of another version a rejected one must not grow, not even for one pass.
@@ -36,18 +38,18 @@ def reject(scene: Scene, release: Release, judgement: advance.Reject) -> Plan:
     return dataclasses.replace(made, actions=(record, *made.actions), notes=(note, *off_hours, *made.notes))
 
 
-def recorded(artifact: str, judgement: advance.Reject) -> tuple[plan.RecordRejected, Note]:
-    """Return the verdict on a version, for the record and for people."""
-    note = Note(judgement.reason, sentence(f"{artifact} is taken back: {judgement.message}"), is_warning=True)
+def recorded(artifact: str, judgement: advance.Reject, fate: str = TAKEN_BACK) -> tuple[plan.RecordRejected, Note]:
+    """Return the verdict on a version, for the record and for people; what failed with nothing before it stays."""
+    note = Note(judgement.reason, sentence(f"{artifact} {fate}: {judgement.message}"), is_warning=True)
     return plan.RecordRejected(artifact, judgement.reason, judgement.message), note
 
 
-def _off_hours(scene: Scene, release: Release, judgement: advance.Reject) -> tuple[Note, ...]:
+def _off_hours(scene: Scene, release: Release, judgement: advance.Reject, fate: str) -> tuple[Note, ...]:
     """Tell of trouble at a time without people: a Window that lets changes start too late makes many of it (R90)."""
     names = scene.s.gates.off_hours(scene.now)
     if not names or judgement.reason == "Aborted":
         return ()
-    told = f"{release.artifact} is taken back outside of the hours of Window {' and '.join(names)}."
+    told = f"{release.artifact} {fate} outside of the hours of Window {' and '.join(names)}."
     return (Note("OffHours", told, is_warning=True),)
 
 
@@ -81,7 +83,8 @@ def _go_back(scene: Scene, reverting: Reverting, why: str) -> Plan:
             notes = (Note("FloorYields", told.strip(), is_warning=True),)
     what = f"boxes of {target} to serve ({have} of {scene.replicas})"
     command = commands.look_at_boxes(s.rollout, target) if s.boxes_trouble else ""
-    waiting = Waiting("boxes", advance.with_trouble(s, what), "nobody, it goes by itself", command)
+    who = "whoever mends what keeps them" if s.boxes_trouble else "nobody, it goes by itself"
+    waiting = Waiting("boxes", advance.with_trouble(s, what), who, command)
     return Plan(
         phase=Phase.REVERTING,
         memory=Memory(reverting=reverting),
@@ -112,9 +115,7 @@ def reverted(scene: Scene) -> Plan:
     view = s.artifact(wanted)
     assert view is not None
     assert view.rejection is not None
-    notes = (
-        () if s.memory.reverting is None else (Note("Reverted", f"Every box is back on {stable}.", is_warning=True),)
-    )
+    notes = () if s.memory.reverting is None else (Note("Reverted", _ended(scene, stable), is_warning=True),)
     return Plan(
         phase=Phase.REVERTED,
         memory=Memory(),
@@ -126,6 +127,13 @@ def reverted(scene: Scene) -> Plan:
         rejected=wanted,
         boxes=scene.boxes(stable),
     )
+
+
+def _ended(scene: Scene, stable: str) -> str:
+    have = serving_of(scene.s, stable)
+    if have >= scene.replicas:
+        return f"Every box is back on {stable}."
+    return f"No box runs anything but {stable} any more; {have} of {scene.replicas} serve, and no more came up in time."
 
 
 def _for_a_change(s: Snapshot, wanted: str, retried: str) -> Waiting:

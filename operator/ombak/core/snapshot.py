@@ -158,6 +158,11 @@ class OneBoxSet(Owned):
         return self.is_current and self.updated == self.desired == self.replicas
 
     @property
+    def is_ours_alone(self) -> bool:
+        """It has no box of another version, though it may lack its own: nobody lets it be made."""
+        return self.is_current and self.updated == self.replicas <= self.desired
+
+    @property
     def serving(self) -> int:
         """While it replaces its box without surge, nothing of it is sure to serve."""
         if self.surges or self.is_settled:

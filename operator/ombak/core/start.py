@@ -146,7 +146,8 @@ def unrecorded(s: Snapshot) -> Waiting | None:
     if lost is None:
         return None
     what = f"the Artifact of {lost.artifact}, which runs in {lost.name} though nothing is recorded of it any more"
-    return Waiting("records", what, "whoever deleted it; or delete that object, to give its boxes up")
+    who = "whoever owns the Rollout, by asking for that version first; or by deleting that object, boxes and all"
+    return Waiting("records", what, who)
 
 
 def invalid(rollout: RolloutView) -> Waiting:

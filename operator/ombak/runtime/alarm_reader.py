@@ -48,7 +48,7 @@ class WatchName:
     guard: str = ""
 
     def __str__(self) -> str:
-        return f"{self.part}/{self.signal}/{self.guard}"
+        return f"{self.part}/{self.signal}/{self.guard}".rstrip("/")
 
 
 @dataclasses.dataclass(slots=True)

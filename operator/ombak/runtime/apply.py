@@ -271,6 +271,25 @@ async def read_live(client: KubeClient, stores: Stores, s: Snapshot) -> None:
             store.discard((s.rollout.namespace, name), uid)
 
 
+_TOLD = {
+    "Prepare": "The finalizer of the Rollout, or its absent replicas,",
+    "ClearCommand": "Taking a command off the Rollout",
+    "Adopt": "Taking over an object that nobody owns",
+    "Delete": "Deleting an object that is needed no more",
+    "CreateArtifact": "The record of the version",
+    "KeepConfig": "A version's copy of a ConfigMap",
+    "OwnConfig": "The owners of a version's copy of a ConfigMap",
+    "RecordStable": "The verdict on the version",
+    "RecordRejected": "The verdict on the version",
+    "RecordRetry": "The verdict on the version",
+    "WriteOneBox": "The one box",
+    "CreateFleet": "A set of boxes",
+    "ScaleFleet": "The new size of a set of boxes",
+    "RepairFleet": "A set of boxes that somebody edited",
+}
+"""What each action is, for people who never saw our code."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Refused:
     """An action that the API server refuses, for people."""
@@ -295,7 +314,7 @@ class Refused:
             return self.error.failure
         if isinstance(self.error, VersionLostError):
             return Failure(f"{self.error.message}.")
-        return Failure(f"{self.action} was refused by the API server: {self.error.message}")
+        return Failure(f"{_TOLD[self.action]} was refused by the API server: {self.error.message}")
 
 
 def _in_the_way(rollout: RolloutView, kind: Kind, meta: Meta) -> Failure:

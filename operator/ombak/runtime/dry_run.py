@@ -7,7 +7,11 @@ from ombak.core.snapshot import Snapshot, TemplateCheck
 from ombak.runtime import kinds
 from ombak.runtime.kube_port import ApiError, Forbidden, Invalid, KubeClient
 
-_UNREADABLE = re.compile(r'ReplicaSet in version "[^"]*" cannot be handled as a ReplicaSet: ')
+_UNREADABLE = re.compile(r'\w+ in version "[^"]*" cannot be handled as a \w+: ')
+_UNKNOWN = re.compile(r'strict decoding error: (unknown field "[^"]*"(?:, unknown field "[^"]*")*)$')
+_QUANTITY = re.compile(r"\bquantities must match\b")
+"""It does not say where: only these fields take one."""
+_POD_METADATA = re.compile(r"\bspec\.template\.(labels|annotations)\b")
 _GO_FIELD = re.compile(r"json: cannot unmarshal (\w+) into Go struct field \w+\.(spec\.[\w.]+) of type ([\w.*\[\]]+)")
 """What the API server says of a value of the wrong type, in the words of its own sources."""
 _NOT_THE_TEMPLATE = {
@@ -46,11 +50,20 @@ def _who_else(error: ApiError) -> str:
     return next((who for words, who in _NOT_THE_TEMPLATE.items() if words in error.message), "")
 
 
+def _told(found: re.Match[str]) -> str:
+    kind, field, wanted = found.groups()
+    quotes = "; put it in quotes" if wanted == "string" and kind in ("number", "bool") else ""
+    return f"{field} is a {kind}, {wanted} is wanted{quotes}"
+
+
 def in_users_words(message: str, probe: str, rollout: str) -> str:
     """Return what the API server has against the object of a dry run as said of the Rollout, which the user wrote.
 
     Fields need no change: the pod template lies at `spec.template` in both.
     """
-    message = _UNREADABLE.sub("spec.template cannot be read: ", _GO_FIELD.sub(r"\2 is a \1, \3 is wanted", message))
+    message = _UNREADABLE.sub("spec.template cannot be read: ", _GO_FIELD.sub(_told, message))
+    message = _UNKNOWN.sub(r"\1; remove it, or correct its name", message)
+    message = _QUANTITY.sub("quantities (of resources, of a sizeLimit) must match", message)
+    message = _POD_METADATA.sub(r"spec.template.metadata.\1", message)
     message = re.sub(rf'\b[A-Za-z]+\.apps "{re.escape(probe)}"', f'Rollout "{rollout}"', message)
     return message.replace(probe, rollout)

@@ -2,10 +2,11 @@
 
 One Event for one edit, however often putting it back has to be tried. Where the same object is changed again and again
 (another controller wants it otherwise) it is put back more and more seldom: two programs that answer each other would
-load the API server for nothing.
+load the API server for nothing. Sizes are put back at once, always; a row of them is told more and more seldom.
 """
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Set
 from datetime import timedelta
 
@@ -34,11 +35,28 @@ class _Edited:
     """The last edit that counts for the row."""
     count: int = 0
     at: float = 0.0
+    sizes: int = 0
+    """Sizes in a row; the last one was set `sized_at`, and the last one that was told `told_at`."""
+    sized_at: float = 0.0
+    told_at: float = -math.inf
 
     @property
     def rest(self) -> timedelta:
         """How long after the last edit the next one is left as it is."""
-        return min(LONGEST_REST, FIRST_REST * 2 ** min(self.count - AT_ONCE, 16)) if self.count >= AT_ONCE else _NONE
+        return _rest_after(self.count)
+
+    def is_told_anew(self, mono: float) -> bool:
+        """Whether there is an Event for another size: a row of them is told more and more seldom, and put back."""
+        is_row = mono - self.sized_at <= FORGOTTEN_AFTER.total_seconds()
+        self.sizes, self.sized_at = self.sizes + 1 if is_row else 1, mono
+        if mono - self.told_at < _rest_after(self.sizes - 1).total_seconds():
+            return False
+        self.told_at = mono
+        return True
+
+
+def _rest_after(count: int) -> timedelta:
+    return min(LONGEST_REST, FIRST_REST * 2 ** min(count - AT_ONCE, 16)) if count >= AT_ONCE else _NONE
 
 
 _NONE = timedelta(0)
@@ -66,9 +84,16 @@ class PutBacks:
             name = name_of(s, action)
             have = there.get(name)
             why = _why(have, action, is_lost=name in seen) if name else ""
-            if why and self._is_new(key, name, why, counts=have is not None and bool(have.drift)):
-                found.append(Note(REASON, f"{name}: {why}; {self._fate(key, name, why)}.", is_warning=True))
+            is_size = have is not None and not have.drift
+            if why and self._is_worth_telling(key, name, why, have, is_size=is_size):
+                fate = self._fate(key, name, why) + (f"; scale Rollout {s.rollout.name} instead" if is_size else "")
+                found.append(Note(REASON, f"{name}: {why}; {fate}.", is_warning=True))
         return tuple(found)
+
+    def _is_worth_telling(self, key: Key, name: str, why: str, have: Owned | None, *, is_size: bool) -> bool:
+        if not self._is_new(key, name, why, counts=have is not None and bool(have.drift)):
+            return False
+        return not is_size or self._edited[key][name].is_told_anew(self._clock.monotonic())
 
     def _is_new(self, key: Key, name: str, why: str, *, counts: bool) -> bool:
         edited = self._edited.setdefault(key, {}).setdefault(name, _Edited())
@@ -126,7 +151,7 @@ def name_of(s: Snapshot, action: Action) -> str:
 
 def _why(have: Owned | None, action: Action, *, is_lost: bool) -> str:
     if have is None:
-        return "somebody deleted it" if is_lost else ""
+        return "somebody deleted it, or took its labels off" if is_lost else ""
     if have.drift:
         return have.drift
     is_same = not isinstance(action, plan.WriteOneBox) or action.artifact == have.artifact

@@ -101,7 +101,7 @@ class Reconciler:
         known = self._remember(key, record)
         if record.spec is None:
             # Nothing of such a spec can be trusted, so nothing that runs is touched.
-            status = unreadable(record.meta.generation, record.problem, record.status, self._clock.now())
+            status = unreadable(record.meta, record.problem, record.status, self._clock.now())
             known.failure = NO_FAILURE
             await self._status.tell(record, known, status, record.meta.resource_version)
             return None
