@@ -95,46 +95,42 @@ def go_on(
     scene: Scene, item: Item, target: Target, state: State, facts: RolloutFacts | None, *, with_tests: bool
 ) -> Outcome:
     """Return what a region that is not to be started came to, and say what it waits for."""
-    stage = target.stage.name
     match state:
         case State.LATER:
             return Outcome.FINISHED
         case State.UNREACHED:
             return _unreached(scene, item, target, at_rest=not with_tests)
-        case State.FOREIGN:
-            assert facts is not None
-            return _foreign(scene, item, target, facts)
-        case State.RENUMBERED:
-            assert facts is not None
-            return _renumbered(scene, item, target, facts)
-        case State.OVERRIDDEN:
-            assert facts is not None
-            return _overridden(scene, item, target, facts)
-        case State.EDITED:
-            assert facts is not None
-            return _edited(scene, item, target, facts)
-        case State.BACK:
-            assert facts is not None
-            waits.of_item(scene, item, stage, "TakenBack", waits.taken_back(scene, target, facts), target.region.name)
-            return Outcome.UNDER_WAY
         case State.BUSY:
-            is_gone = facts is None or scene.order(item, target) is None
-            told = _gone(item) if facts is None or is_gone else waits.moving(scene, target, facts, facts.version)
-            waits.of_item(scene, item, stage, "Artifact" if is_gone else "Busy", told, target.region.name)
-            return Outcome.NOT_BEGUN
-        case State.STABLE:
-            assert facts is not None
-            return _finish(scene, item, target, facts, with_tests=with_tests)
-        case _:
-            assert facts is not None
-            reason = facts.phase.value if facts.phase and facts.is_told else "Starting"
-            waits.of_item(
-                scene, item, stage, reason, waits.moving(scene, target, facts, item.version), target.region.name
-            )
-            _brought(scene, item, target)
-            if facts.is_told:
-                tests.while_mixed(scene, item, target, facts, with_tests=with_tests)
-            return Outcome.NOT_BEGUN if state is State.HELD else Outcome.UNDER_WAY
+            return _busy(scene, item, target, facts)
+    assert facts is not None
+    if state is State.STABLE:
+        return _finish(scene, item, target, facts, with_tests=with_tests)
+    if state in _ANSWERS:
+        return _ANSWERS[state](scene, item, target, facts)
+    _moves(scene, item, target, facts, with_tests=with_tests)
+    return Outcome.NOT_BEGUN if state is State.HELD else Outcome.UNDER_WAY
+
+
+def _busy(scene: Scene, item: Item, target: Target, facts: RolloutFacts | None) -> Outcome:
+    is_gone = facts is None or scene.order(item, target) is None
+    told = _gone(item) if facts is None or is_gone else waits.moving(scene, target, facts, facts.version)
+    waits.of_item(scene, item, target.stage.name, "Artifact" if is_gone else "Busy", told, target.region.name)
+    return Outcome.NOT_BEGUN
+
+
+def _moves(scene: Scene, item: Item, target: Target, facts: RolloutFacts, *, with_tests: bool) -> None:
+    reason = facts.phase.value if facts.phase and facts.is_told else "Starting"
+    told = waits.moving(scene, target, facts, item.version)
+    waits.of_item(scene, item, target.stage.name, reason, told, target.region.name)
+    _brought(scene, item, target)
+    if facts.is_told:
+        tests.while_mixed(scene, item, target, facts, with_tests=with_tests)
+
+
+def _taken_back(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> Outcome:
+    told = waits.taken_back(scene, target, facts)
+    waits.of_item(scene, item, target.stage.name, "TakenBack", told, target.region.name)
+    return Outcome.UNDER_WAY
 
 
 def _renumbered(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> Outcome:
@@ -279,3 +275,12 @@ def _brought(scene: Scene, item: Item, target: Target) -> bool:
 
 def _rest(item: Item) -> Held:
     return waits.held("objects", f"the objects of {item.version} to be applied", "nobody, it goes by itself")
+
+
+_ANSWERS = {
+    State.FOREIGN: _foreign,
+    State.RENUMBERED: _renumbered,
+    State.OVERRIDDEN: _overridden,
+    State.EDITED: _edited,
+    State.BACK: _taken_back,
+}
