@@ -10,8 +10,6 @@ CODE := operator tests $(wildcard benchmarks)
 RUNS ?= 1000
 WORLDS ?= 200
 SEED ?= 1
-# In how many processes `make test` runs what needs a control plane or a Prometheus; up to 2: one control plane at a time.
-JOBS ?= 2
 
 # Test processes read the same code again and again, and so does every operator that a test starts: bytecode is kept, even
 # where the environment says otherwise. `make clean` removes it.
@@ -51,7 +49,7 @@ demo-regions: $(READY)
 test: $(READY)
 	@$(BIN)/python -c 'from ombak.sandbox import ensure_binaries; ensure_binaries()'
 	$(BIN)/python -m pytest -m 'not cluster' -n 2
-	$(BIN)/python -m pytest -m cluster -n $(JOBS) --dist loadgroup
+	$(BIN)/python -m pytest -m cluster -n 2 --dist loadscope
 
 test-fast: $(READY)
 	$(BIN)/python -m pytest -m 'not cluster and not breadth' -n 2 --hypothesis-profile=quick
