@@ -210,6 +210,31 @@ def test_a_template_that_is_corrected_counts_for_the_change_that_waits() -> None
     assert set(running(w).values()) == {V2}
 
 
+def test_a_change_is_tested_as_it_was_frozen() -> None:
+    """The next one brings tests of its own, which need what only that one has."""
+    w, ran = with_test(), set[tuple[str, str]]()
+
+    def run(job: dict[str, Any]) -> JobState:
+        container = job["spec"]["template"]["spec"]["containers"][0]
+        change = next(found["value"] for found in container["env"] if found["name"] == "OMBAK_SEQUENCE")
+        ran.add((change, container["image"]))
+        return JobState.FAILED if (change, container["image"]) == ("2", "new") else JobState.PASSED
+
+    def tested_by(image: str) -> list[dict[str, Any]]:
+        tests = [smoke_of({"containers": [{"name": "t", "image": image}]})]
+        return [stage("alpha", "a-1", tests=tests), stage("prod", "p-1", "p-2")]
+
+    w.test = run
+    push(w, "v2", stages=tested_by("old"))
+    w.run(w.now + timedelta(minutes=5))
+    assert inside(w) == {"alpha": V2}
+    push(w, "v3", stages=tested_by("new"))
+    w.run(w.now + hours(30))
+
+    assert ran - {("1", "registry.example/test:1")} == {("2", "old"), ("3", "new")}
+    assert not any(found.rejection for found in w.artifacts.values())
+
+
 def test_the_end_of_the_log_is_in_the_verdict() -> None:
     """With the region, so that nobody has to look for it."""
     w = with_test()

@@ -454,6 +454,15 @@ def test_a_calendar_may_reach_to_both_ends_of_time(zone: str, lines: str, opens:
     assert (window(OFFICE, zone=zone, calendars=(text,)).next_open(at("2026-11-23T09:00")) is not None) == opens
 
 
+def test_a_rule_that_began_with_an_epoch_keeps_its_day() -> None:
+    """Exports of some calendars begin recurring days in 1601."""
+    lines = "DTSTART;VALUE=DATE:16011225\nDTEND;VALUE=DATE:16011226\nRRULE:FREQ=YEARLY"
+    text = f"BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:1\nSUMMARY:Christmas\n{lines}\nEND:VEVENT\nEND:VCALENDAR"
+    made = window(OFFICE, calendars=(text,))
+
+    assert made.next_open(at("2025-12-24T18:00")) == at("2025-12-29T09:00")
+
+
 def test_steps_pass_a_closed_window() -> None:
     """Windows say when a deployment may start (R89)."""
     assert held(WindowView("nowhere"), moment=Moment.STEP) is None
@@ -496,7 +505,7 @@ def test_steps_pass_a_closed_window() -> None:
                     "never comes after its start 2026-01-01T00:00",
                 ),
                 ("FREQ=DAILY;UNTIL=20251231", "2026-01-01T00:00", "never comes after its start"),
-                ("FREQ=DAILY;INTERVAL=1", "0001-01-01T00:00", "begins in 1; write a start from 1900"),
+                ("FREQ=DAILY;INTERVAL=1", "0001-01-01T00:00", "begins in 1; write a start from 1600"),
             )
         ),
         pytest.param({"open": [{"cron": "*/14 * * * *", "for": "1m"}]}, "more than 96 times a day", id="too-many"),

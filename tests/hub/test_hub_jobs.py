@@ -186,6 +186,7 @@ async def test_one_that_was_refused_gives_way_to_a_corrected_one(followed: Follo
     assert followed.facts.made_of == content.short_hash(MANIFEST)
     followed.cluster.error = None
     followed.book.follow(KEY, dataclasses.replace(followed.action, manifest=corrected))
+    followed.book.follow(KEY, followed.action)  # of a pass that has no answer about the corrected one yet
     await followed.until(JobState.RUNNING)
     followed.book.follow(KEY, dataclasses.replace(followed.action, manifest=other))
 

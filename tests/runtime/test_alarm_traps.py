@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Hashable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -125,6 +126,41 @@ def test_a_finding_that_is_over_is_heard_of_though_nobody_asks() -> None:
 
     assert run_virtual(main()) == Findings()
     assert told == [frozenset({"w"}), frozenset({"w"})]
+
+
+def test_a_first_look_that_fails_is_made_again_though_nobody_asks() -> None:
+    """Else nothing would be known for an hour."""
+    source = FakeSource(error=QueryError(QueryErrorKind.UNREACHABLE, "gone"), existing={"errors"})
+
+    async def main() -> Findings | None:
+        inspector = TrapInspector({"": source}, LoopClock(), lambda _: None)
+        inspector.known("w", "", "errors", is_empty=False)
+        await asyncio.sleep(59)
+        source.error = None
+        await asyncio.sleep(2)
+        return inspector.known("w", "", "errors", is_empty=False)
+
+    assert run_virtual(main()) == Findings()
+
+
+def test_a_finding_that_stays_is_not_looked_into_unasked_for_ever() -> None:
+    """The query may have been edited since, so that nobody asks any more."""
+    source, looks = FakeSource(), list[str]()
+
+    async def main() -> None:
+        inspector = TrapInspector({"": source}, LoopClock(), lambda _: None)
+        inspector.known("w", "", "errors", is_empty=True)
+        original = inspector._look
+
+        async def counted(*arguments: Any) -> None:
+            looks.append("again")
+            await original(*arguments)
+
+        inspector._look = counted  # type: ignore[method-assign]
+        await asyncio.sleep(86_400)
+
+    run_virtual(main())
+    assert 3 <= len(looks) <= 8
 
 
 async def test_a_failure_is_no_finding() -> None:

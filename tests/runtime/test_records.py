@@ -134,6 +134,9 @@ def test_the_bare_name_of_an_alarm_is_answered_with_what_to_write() -> None:
     """The commonest slip of all; a list of what the grammar takes helps nobody with it."""
     record = decode_rollout({"metadata": _META, "spec": spec(alarms={"revert": "front-end-errors"})})
     assert record.problem.endswith("; of an Alarm say whether it is on: ALARM(front-end-errors)")
+    slip = decode_rollout({"metadata": _META, "spec": spec(alarms={"revert": "ALARM(a) AND AND ALARM(b)"})})
+    assert "found 'AND'" in slip.problem
+    assert "whether it is on" not in slip.problem
 
 
 def test_why_no_boxes_can_be_made_is_kept() -> None:

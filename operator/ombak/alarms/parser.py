@@ -13,6 +13,7 @@ from ombak.alarms.syntax import And, AtLeast, Constant, Expression, Is, Not, Or,
 from ombak.api.health import State
 
 _END = "end of text"
+_OPERATORS = frozenset({"AND", "OR", "NOT"})
 _PIECE = re.compile(r'"(?:[^"\\]|\\.)*"?|[^\s(),"]+|.', re.DOTALL)
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _SHOWN = 40
@@ -117,7 +118,7 @@ def _explain(text: str, error: lark.UnexpectedInput) -> NoReturn:
     problem = f"found {shown}, expected {wanted}"
     if found.startswith('"') and _QUOTED.match(text, position) is None:
         problem = "this quotation mark is never closed"
-    elif "ALARM" in expected and not at_end and found.strip('"')[:1].isalnum():
+    elif "ALARM" in expected and not at_end and found.strip('"')[:1].isalnum() and found.upper() not in _OPERATORS:
         problem += f"; of an Alarm say whether it is on: ALARM({found})"
     raise ExpressionError(text, position, problem, found, expected) from None
 

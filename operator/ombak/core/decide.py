@@ -105,7 +105,7 @@ def _way_back_first(scene: Scene) -> Plan | None:
     reverting, target = scene.s.memory.reverting, scene.heading.stable
     if reverting is None or not target or scene.heading.course is Course.FORWARD:
         return None
-    reverting = dataclasses.replace(reverting, target=target)
+    reverting = back.observe(scene.s, reverting, target, scene.replicas, scene.now)
     may_lack = back.is_stuck(scene.s, reverting, scene.now)
     settled = is_done(scene.s, layout.wants_only(scene.parts, target), may_lack=may_lack)
     return None if settled and back.is_over(scene.s, reverting, scene.replicas, scene.now) else returning.revert(scene)
@@ -115,7 +115,7 @@ def _stable(scene: Scene) -> Plan:
     s, stable = scene.s, scene.heading.stable
     notes: tuple[Note, ...] = ()
     if s.memory.reverting is not None:
-        notes = (Note("Returned", f"Every box is back on {stable}, as the spec asks."),)
+        notes = (Note("Returned", returning.ended(scene, stable, ", as the spec asks")),)
     problem = s.rollout.problem
     return Plan(
         phase=Phase.INVALID if problem else Phase.STABLE,

@@ -115,7 +115,7 @@ def reverted(scene: Scene) -> Plan:
     view = s.artifact(wanted)
     assert view is not None
     assert view.rejection is not None
-    notes = () if s.memory.reverting is None else (Note("Reverted", _ended(scene, stable), is_warning=True),)
+    notes = () if s.memory.reverting is None else (Note("Reverted", ended(scene, stable), is_warning=True),)
     return Plan(
         phase=Phase.REVERTED,
         memory=Memory(),
@@ -129,10 +129,11 @@ def reverted(scene: Scene) -> Plan:
     )
 
 
-def _ended(scene: Scene, stable: str) -> str:
+def ended(scene: Scene, stable: str, as_asked: str = "") -> str:
+    """Return how a way back ended: with every box, or with what nobody let be made."""
     have = serving_of(scene.s, stable)
     if have >= scene.replicas:
-        return f"Every box is back on {stable}."
+        return f"Every box is back on {stable}{as_asked}."
     return f"No box runs anything but {stable} any more; {have} of {scene.replicas} serve, and no more came up in time."
 
 

@@ -28,6 +28,8 @@ from ombak.runtime.metrics_port import MetricsSource, QueryResult
 
 _PAST_AT_ONCE = 4
 """Questions about the past that one Prometheus gets at a time."""
+_MOST_AT_ONCE = 0.05
+"""Seconds for which watchers are bound anew without a pause for anything else."""
 
 
 class AlarmService:
@@ -230,7 +232,11 @@ class AlarmService:
         return None if own is None else own + poll
 
     def _scan(self) -> None:
-        self._renew_all()
+        end = self._clock.monotonic() + _MOST_AT_ONCE
+        for watcher in tuple(self._outdated):
+            if self._clock.monotonic() > end:
+                break  # the next scan goes on; who asks before is bound anew at once
+            self._current(watcher)
         self._end_warm_ups()
 
     def _end_warm_ups(self) -> None:

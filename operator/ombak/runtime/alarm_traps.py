@@ -180,6 +180,11 @@ class TrapInspector:
         task.add_done_callback(self._tasks.discard)
         return looked
 
+    def _doubt_later(self, key: tuple[str, str, bool], looked: _Looked) -> None:
+        """Look again unasked, until so much time has passed that it is no new service any more."""
+        if looked.pause < AGAIN_AFTER:
+            asyncio.get_running_loop().call_later(looked.pause.total_seconds(), self._doubt, key, looked)
+
     def _doubt(self, key: tuple[str, str, bool], looked: _Looked) -> None:
         """Look again, unless somebody did since; whoever waits for nothing else would never ask."""
         if self._looked.get(key) is looked:
@@ -210,6 +215,7 @@ class TrapInspector:
                 found = await inspect(source, query, self._clock, is_empty=is_empty, scrape=scrape)
             except QueryError:
                 if looked.findings is None:
+                    self._doubt_later(key, looked)
                     return
                 found = looked.findings
             except Exception:
@@ -217,7 +223,7 @@ class TrapInspector:
                 log.exception("a query could not be looked into", query=query)
                 found = Findings()
         if found.problems:
-            asyncio.get_running_loop().call_later(looked.pause.total_seconds(), self._doubt, key, looked)
+            self._doubt_later(key, looked)
         if found != looked.findings:
             looked.findings = found
             self._on_found(frozenset(looked.watchers))

@@ -74,9 +74,8 @@ def _look(scene: Scene, item: Item, target: Target, test: StageTest) -> bool:
             scene.replace(current, dataclasses.replace(current, passed=(*current.passed, key)))
             scene.note("TestPassed", f"{test.name} passed on {item.version} in Region {target.region.name}.")
             return True
-        made_of = content.short_hash(_job(scene, item, target, test, attempt))
-        if job.state is JobState.REFUSED and job.made_of not in ("", made_of):
-            _run(scene, item, target, test, attempt)
+        if job.state is JobState.REFUSED and (today := _corrected(scene, item, target, test, attempt)) is not None:
+            _run(scene, item, target, today, attempt)
             return False
         if job.state is not JobState.FAILED:
             told = _going(scene, target, test, job)
@@ -101,16 +100,23 @@ def _has_failed(scene: Scene, item: Item, target: Target, test: StageTest) -> bo
     return all((job := scene.s.jobs.get(name)) is not None and job.state is JobState.FAILED for name in names)
 
 
-def _job(scene: Scene, item: Item, target: Target, test: StageTest, attempt: int) -> manifests.Manifest:
-    """Return the Job of a test, by today's template: whoever corrects it means the change that waits."""
+def _corrected(scene: Scene, item: Item, target: Target, test: StageTest, attempt: int) -> StageTest | None:
+    """Return a refused test as the Pipeline has it today, if it is another: it was corrected for what waits.
+
+    Only of a refused one, which nobody could run: all others are those that the change was frozen with.
+    """
+    job = scene.s.jobs[manifests.job_name(scene.s, item, target, test, attempt)]
     stages = scene.merged.spec.stages if scene.merged.spec is not None else ()
     found = (t for s in stages if s.name == target.stage.name for t in s.tests or () if t.name == test.name)
-    today = next((t for t in found if t.where is test.where), test)
-    return manifests.job(scene.s, item, target, today, attempt)
+    today = next((t for t in found if t.where is test.where), None)
+    if today is None:
+        return None
+    made_of = content.short_hash(manifests.job(scene.s, item, target, today, attempt))
+    return today if job.made_of not in ("", made_of) else None
 
 
 def _run(scene: Scene, item: Item, target: Target, test: StageTest, attempt: int) -> None:
-    made = _job(scene, item, target, test, attempt)
+    made = manifests.job(scene.s, item, target, test, attempt)
     region = "" if test.where is JobPlace.HUB else target.region.name
     scene.late.append(plan.RunTest(region, made["metadata"]["namespace"], made))
     told = waits.held(f"test-{test.name}", f"the test {test.name} to begin", "nobody, it goes by itself")

@@ -5,7 +5,7 @@ from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 MIDNIGHT = time(0)
-FIRST_YEAR, LAST_YEAR = 1900, 2999
+FIRST_YEAR, LAST_YEAR = 1600, 2999
 """Far from both ends of what a `datetime` can be, so that no zone and no length leads out of it."""
 _SECOND = timedelta(seconds=1)
 Day = TypeVar("Day", bound=date)

@@ -66,7 +66,8 @@ class JobBook:
         """Make a Job, unless it is there, and look at it from now on; a refused one gives way to a corrected one."""
         made, known = _Followed(action.region, action.namespace, action.manifest), self._jobs.setdefault(key, {})
         before = known.get(made.name)
-        if before is None or (not before.is_made and before.manifest != made.manifest):
+        is_refused = before is not None and before.facts is not None and not before.is_made
+        if before is None or (is_refused and before.manifest != made.manifest):
             known[made.name] = made
         self._turn.set()
 
