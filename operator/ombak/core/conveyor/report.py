@@ -109,7 +109,7 @@ def _in_front(scene: Scene, own: plan.HubWait) -> str:
     """Say what the change waits for that is in the slot: what stands still first, for that is what keeps both."""
     if own.reason != "Queued":
         return ""
-    found = [w for w in scene.waits if w.stage == own.stage and w.key.partition("/")[0] != own.key.partition("/")[0]]
+    found = [w for w in scene.waits if w.stage == own.stage and w.reason != own.reason]
     still = (w for w in found if w.expected is None and w.reason != "Turn")
     front = next(still, next(iter(found), None))
     return f", and waits for: {front.what}" if front else ""
