@@ -7,7 +7,7 @@ from ombak.core.snapshot import RolloutView
 
 
 class Named(Protocol):
-    """A Rollout of which no more is known than where it is."""
+    """An object of which no more is known than where it is."""
 
     @property
     def namespace(self) -> str:
@@ -17,11 +17,6 @@ class Named(Protocol):
     @property
     def name(self) -> str:
         """What it is called."""
-        ...
-
-    @property
-    def generation(self) -> int:
-        """Of its spec."""
         ...
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from ombak.api.rollout import Phase
 from ombak.api.wording import clause
@@ -51,7 +51,16 @@ def waiting_of(failure: Failure, old: Mapping[str, Any], now: datetime) -> dict[
     return filled({"what": failure.message, "since": since, "who": failure.who, "command": failure.command})
 
 
-def unreadable(rollout: Named, problem: str, old: Mapping[str, Any], now: datetime) -> Status:
+class Written(Named, Protocol):
+    """A Rollout of which no more is known than where it is, and how often its spec was written."""
+
+    @property
+    def generation(self) -> int:
+        """Of its spec."""
+        ...
+
+
+def unreadable(rollout: Written, problem: str, old: Mapping[str, Any], now: datetime) -> Status:
     """Return the status of a Rollout of whose spec nothing can be trusted: what was known stays, and Stalled."""
     invalid = "Invalid"
     facts = [

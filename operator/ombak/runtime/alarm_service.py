@@ -5,6 +5,7 @@ older than two polls and some slack, makes its alarms unknown: an overload shows
 """
 
 import asyncio
+import math
 import random
 from collections import defaultdict
 from collections.abc import Hashable, Mapping
@@ -68,13 +69,13 @@ class AlarmService:
 
     async def poll_due(self) -> None:
         """Ask everything that is due now, and return when all of it is answered (for whoever owns the time)."""
-        self._renew_all()
+        self._renew()
         await self._pool.poll_due()
 
     @property
     def distinct_queries(self) -> int:
         """How many different questions are asked for all watchers together."""
-        self._renew_all()
+        self._renew()
         return len(self._pool)
 
     def set_alarm(self, key: AlarmKey, spec: AlarmSpec | str, warm_at: datetime | None = None) -> str:
@@ -232,11 +233,7 @@ class AlarmService:
         return None if own is None else own + poll
 
     def _scan(self) -> None:
-        end = self._clock.monotonic() + _MOST_AT_ONCE
-        for watcher in tuple(self._outdated):
-            if self._clock.monotonic() > end:
-                break  # the next scan goes on; who asks before is bound anew at once
-            self._current(watcher)
+        self._renew(_MOST_AT_ONCE)
         self._end_warm_ups()
 
     def _end_warm_ups(self) -> None:
@@ -281,8 +278,12 @@ class AlarmService:
             self._keep(watch)
         return watch
 
-    def _renew_all(self) -> None:
+    def _renew(self, most: float = math.inf) -> None:
+        """Bind anew for so many seconds; the next scan goes on, and who asks before is bound anew at once."""
+        end = self._clock.monotonic() + most
         for watcher in tuple(self._outdated):
+            if self._clock.monotonic() > end:
+                return
             self._current(watcher)
 
 

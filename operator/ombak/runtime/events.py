@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import structlog
 
 from ombak.api.common import API_VERSION
+from ombak.core.commands import Named
 from ombak.core.conditions import stamp
 from ombak.core.plan import Note
 from ombak.runtime.clock import Clock
@@ -19,18 +20,8 @@ _MOST_WAITING = 10_000
 _COMPONENT = "ombak"
 
 
-class Subject(Protocol):
+class Subject(Named, Protocol):
     """What an Event is about."""
-
-    @property
-    def namespace(self) -> str:
-        """Where it is."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-        ...
 
     @property
     def uid(self) -> str:

@@ -84,16 +84,13 @@ class PutBacks:
             name = name_of(s, action)
             have = there.get(name)
             why = _why(have, action, is_lost=name in seen) if name else ""
-            is_size = have is not None and not have.drift
-            if why and self._is_worth_telling(key, name, why, have, is_size=is_size):
+            is_edit = have is not None and bool(have.drift)
+            is_size = have is not None and not is_edit
+            is_new = bool(why) and self._is_new(key, name, why, counts=is_edit)
+            if is_new and (not is_size or self._edited[key][name].is_told_anew(self._clock.monotonic())):
                 fate = self._fate(key, name, why) + (f"; scale Rollout {s.rollout.name} instead" if is_size else "")
                 found.append(Note(REASON, f"{name}: {why}; {fate}.", is_warning=True))
         return tuple(found)
-
-    def _is_worth_telling(self, key: Key, name: str, why: str, have: Owned | None, *, is_size: bool) -> bool:
-        if not self._is_new(key, name, why, counts=have is not None and bool(have.drift)):
-            return False
-        return not is_size or self._edited[key][name].is_told_anew(self._clock.monotonic())
 
     def _is_new(self, key: Key, name: str, why: str, *, counts: bool) -> bool:
         edited = self._edited.setdefault(key, {}).setdefault(name, _Edited())

@@ -52,18 +52,17 @@ class RegionFacts:
 
     def is_given_up(self, now: datetime, after: timedelta) -> bool:
         """It has been silent for so long that one may go on without it."""
-        if self.is_reached or self.reachable is None:
-            return False
-        if self.silent_for is not None and self.silent_for < after:
-            return False  # a machine that slept, or whose clock was set, has heard no silence by it
-        return self.last_contact is None or now - self.last_contact >= after
+        moment = self.given_up_at(now, after)
+        return self.reachable is False and (moment is None or moment <= now)
 
     def given_up_at(self, now: datetime, after: timedelta) -> datetime | None:
         """When it will have been silent for so long, if it stays so; None where nobody knows."""
         if self.reachable is not False:
             return None
-        heard = [] if self.last_contact is None else [self.last_contact + after]
-        return max((*heard, now + after - self.silent_for) if self.silent_for is not None else heard, default=None)
+        # A machine that slept, or whose clock was set, has heard no silence by it: so by both.
+        told = [] if self.last_contact is None else [self.last_contact + after]
+        heard = [] if self.silent_for is None else [now + after - self.silent_for]
+        return max([*told, *heard], default=None)
 
     def admits(self, namespace: str) -> bool:
         """Whether Pipelines of that namespace of the hub may deploy there."""
