@@ -114,6 +114,9 @@ def test_samples_are_counted_over_all_that_is_looked_at(made: Signal, count: int
         pytest.param({**QUANTILE, "quantile": {"of": "a offset 5m", "q": 0.5}}, "quantile.of", "selector", id="offset"),
         pytest.param({"query": "a > 5", "above": 1}, "query", "drops every series that is well", id="comparison"),
         pytest.param({"query": "a{$(pod)}", "above": 1}, "query", "$(pods)", id="variable"),
+        pytest.param(
+            {**RATIO, "ratio": {"bad": 'a{z="$(zone)"}', "total": "a"}}, "ratio.bad", "write an Alarm with it", id="zone"
+        ),
     ],
 )
 def test_a_query_that_cannot_work_is_told_by_its_field(made: dict[str, Any], field: str, says: str) -> None:

@@ -12,13 +12,13 @@ from ombak.alarms.errors import TemplateError
 from ombak.alarms.template import Context
 
 MINUTE = timedelta(minutes=1)
-CONTEXT = Context("shop", "front-end", "front-end-onebox-[a-z0-9]+", "eu-1a", "v1-abc")
+CONTEXT = Context("shop", "front-end", "front-end-onebox-[a-z0-9]+", "eu-1", "v1-abc", zone="eu-1a")
 
 
 def test_every_variable_is_filled_in() -> None:
     """One query with all of them."""
-    query = 'rate(x{a="$(namespace)/$(name)", pod=~"$(pods)", region="$(region)", v="$(artifact)"}[$(window)])'
-    expected = 'rate(x{a="shop/front-end", pod=~"front-end-onebox-[a-z0-9]+", region="eu-1a", v="v1-abc"}[60s])'
+    query = 'rate(x{a="$(namespace)/$(name)", pod=~"$(pods)", r="$(region)/$(zone)", v="$(artifact)"}[$(window)])'
+    expected = 'rate(x{a="shop/front-end", pod=~"front-end-onebox-[a-z0-9]+", r="eu-1/eu-1a", v="v1-abc"}[60s])'
     assert expected == template.render(query, CONTEXT, MINUTE)
 
 
@@ -43,19 +43,13 @@ def test_a_variable_without_a_value_is_refused() -> None:
         template.render('x{region="$(region)"}', Context(namespace="shop"), MINUTE)
 
 
-def test_the_zone_is_refused_with_what_to_write_instead() -> None:
-    """It would be unknown for ever."""
-    with pytest.raises(TemplateError, match="group by the label of the zone"):
-        template.variables('x{zone="$(zone)"}')
-
-
 def test_an_unknown_variable_is_named_with_the_known_ones() -> None:
     """The fix is in the sentence."""
     with pytest.raises(TemplateError) as caught:
         template.variables('x{a="$(names)"}')
     assert str(caught.value) == (
         "$(names) is no variable of a query; "
-        "there are $(namespace), $(name), $(pods), $(region), $(artifact), $(window)"
+        "there are $(namespace), $(name), $(pods), $(region), $(zone), $(artifact), $(window)"
     )
 
 

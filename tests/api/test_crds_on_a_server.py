@@ -171,13 +171,6 @@ BAD_ALARMS = [
     pytest.param("spec.metric.period", "often", ["spec.metric.period", "write for example 90s"], id="period"),
     pytest.param("spec.metric.threshold", "1%", ["spec.metric.threshold", "type number"], id="threshold"),
     pytest.param("spec.metric.comparison", ">", ["spec.metric.comparison", "GreaterThan"], id="comparison"),
-    pytest.param("spec.metric.query", 'x{zone="$(zone)"}', ["$(zone) has no value", "group by"], id="by-zone"),
-    pytest.param(
-        "spec.metric.minSamples",
-        {"query": 'x{zone="$(zone)"}', "count": 1},
-        ["$(zone) has no value", "group by"],
-        id="samples-by-zone",
-    ),
     pytest.param("spec.metric.query", "", ["spec.metric.query", "at least 1"], id="empty-query"),
 ]
 

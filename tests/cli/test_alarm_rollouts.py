@@ -55,6 +55,8 @@ ERRORS = {"name": "errors", "ratio": {"bad": 'r{code="500"}', "total": "r"}, "ab
 SIGNALS = _rollout(signals=[ERRORS])
 TEMPLATE = _alarm("bad", metric=_metric('ratio{pod=~"$(pods)"}'))
 BOTH = _rollout(alarms={"revert": 'ALARM("bad")', "oneBox": 'ALARM("bad")'})
+BY_ZONE = _alarm("bad", metric=_metric('ratio{pod=~"$(pods)", zone="$(zone)"}'))
+IN_ZONES = _rollout(zones=["a", "b"], alarms=BOTH["spec"]["alarms"])
 FINE = _alarm("fine", metric=_metric("x"))
 TITLE = "shop/front (Rollout)"
 
@@ -81,6 +83,7 @@ def run(tmp_path: Path, command: str, *documents: dict[str, Any]) -> Result:
     [
         pytest.param([SIGNALS], "signal errors of all boxes", "signal errors of the one box", id="signals"),
         pytest.param([TEMPLATE, BOTH], "spec.alarms.revert", "spec.alarms.oneBox", id="expressions"),
+        pytest.param([BY_ZONE, IN_ZONES], "spec.alarms.revert", "spec.alarms.oneBox", id="zones"),
     ],
 )
 def test_what_a_rollout_watches_is_evaluated_in_its_own_context(
@@ -100,6 +103,7 @@ def test_what_a_rollout_watches_is_evaluated_in_its_own_context(
     [
         pytest.param([SIGNALS], "signal errors of all boxes", "signal errors of the one box", 0, id="signals"),
         pytest.param([TEMPLATE, BOTH], "spec.alarms.revert", "spec.alarms.oneBox", 0, id="expressions"),
+        pytest.param([BY_ZONE, IN_ZONES], "spec.alarms.revert", "spec.alarms.oneBox", 0, id="zones"),
     ],
 )
 def test_what_a_rollout_watches_is_tried_on_the_past(

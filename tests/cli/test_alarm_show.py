@@ -188,10 +188,19 @@ async def test_what_an_alarm_would_do_now_is_said_first(cluster: Cluster, status
     assert "in ALARM: signal errors of all boxes {}" in shown
 
 
-async def test_a_template_in_alarm_is_told_by_what_the_operator_says(cluster: Cluster) -> None:
+@pytest.mark.parametrize(
+    ("query", "zones"),
+    [
+        pytest.param('x{pod=~"$(pods)"}', None, id="its pods"),
+        pytest.param('x{zone="$(zone)"}', ["a", "b"], id="each of its zones"),
+    ],
+)
+async def test_a_template_in_alarm_is_told_by_what_the_operator_says(
+    cluster: Cluster, query: str, zones: list[str] | None
+) -> None:
     """The Alarm object itself has no state."""
-    cluster.alarm("errors", metric('x{pod=~"$(pods)"}'), "INSUFFICIENT_DATA")
-    cluster.rollout({"memory": release(), "alarms": {"revert": view("ALARM", "errors: 0.7")}})
+    cluster.alarm("errors", metric(query), "INSUFFICIENT_DATA")
+    cluster.rollout({"memory": release(), "alarms": {"revert": view("ALARM", "errors: 0.7")}}, zones=zones)
 
     shown = lines(await cluster.show())
 

@@ -52,10 +52,19 @@ class MetricAlarm:
     crowd: Crowd | None = None
 
     @property
+    def queries(self) -> tuple[str, ...]:
+        """What it asks."""
+        return (self.query,) if self.samples is None else (self.query, self.samples.query)
+
+    @property
     def is_context_free(self) -> bool:
         """Whether it means the same for everybody, so that the Alarm has a state of its own."""
-        counted = self.samples is None or template.is_context_free(self.samples.query)
-        return counted and template.is_context_free(self.query)
+        return all(map(template.is_context_free, self.queries))
+
+    @property
+    def is_by_zone(self) -> bool:
+        """Whether it means something else for each zone."""
+        return any("zone" in template.variables(query) for query in self.queries)
 
     @property
     def time_to_alarm(self) -> timedelta:

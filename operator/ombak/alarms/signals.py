@@ -12,7 +12,7 @@ from ombak.alarms.errors import AlarmError
 from ombak.alarms.lookback import check_query
 from ombak.alarms.verdict import Certainty, State, Verdict
 from ombak.api.alarm import Comparison
-from ombak.api.signal import Quantile, Ratio, Signal
+from ombak.api.signal import NO_ZONE, Quantile, Ratio, Signal
 from ombak.api.wording import clause
 
 WINDOW_PERIODS = 4
@@ -29,6 +29,8 @@ def problem_of(signals: Sequence[Signal]) -> str:
                 scope.check_selector(text) if field != "query" else check_query(text)
             except AlarmError as error:
                 return f"spec.signals[{index}].{field}: {error}"
+            if "zone" in template.variables(text):
+                return f"spec.signals[{index}].{field}: {NO_ZONE}"
         if signal.query is not None and (found := traps.find_traps(signal.query)):
             return f"spec.signals[{index}].query: {found[0]}"
     return ""

@@ -1,4 +1,4 @@
-"""Query templates: `$(namespace)`, `$(name)`, `$(pods)`, `$(region)`, `$(artifact)`, `$(window)` (design 1).
+"""Query templates: `$(namespace)`, `$(name)`, `$(pods)`, `$(region)`, `$(zone)`, `$(artifact)`, `$(window)` (design 1).
 
 Values are put into PromQL, so they are made safe there: names may hold only what Kubernetes names and labels
 hold, and patterns are escaped for the string literal in which they stand.
@@ -10,16 +10,19 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from ombak.alarms.errors import TemplateError
-from ombak.api.alarm import NO_ZONE
 
-KNOWN = ("namespace", "name", "pods", "region", "artifact", "window")
+KNOWN = ("namespace", "name", "pods", "region", "zone", "artifact", "window")
 """Every variable there is, in the order in which they are listed to people."""
 
 _VARIABLE = re.compile(r"\$\(([^()]*)\)")
 _PLAIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': "\\x22", "'": "\\x27", "\n": "\\n", "\r": "\\r"})
 _REGEX_SPECIAL = re.compile(r"[.+*?()|\[\]{}^$\\]")
-_NEUTRAL = {"namespace": "n", "name": "n", "pods": "n", "region": "n", "artifact": "n", "window": "1m"}
+_SOURCES = {
+    "region": "; the operator has one with --region NAME",
+    "zone": "; an Alarm has one for each zone of a Rollout that names it, if that has spec.zones",
+}
+_NEUTRAL = {"namespace": "n", "name": "n", "pods": "n", "region": "n", "zone": "n", "artifact": "n", "window": "1m"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -28,7 +31,8 @@ class Context:
 
     An empty value is fine as long as no query uses it. `crowd` is a pattern over the pods of everybody of whom the
     same may be asked, whose first group says to whom a pod belongs, and `member` who this is: a pod matches `pods`
-    exactly if it matches `crowd` with `member` in that group. Empty where nothing is asked together.
+    exactly if it matches `crowd` with `member` in that group. Empty where nothing is asked together. `zones` are all
+    those in which it has boxes: of these `zone` is one at a time (see `zoned`).
     """
 
     namespace: str = ""
@@ -38,13 +42,13 @@ class Context:
     artifact: str = ""
     crowd: str = ""
     member: str = ""
+    zone: str = ""
+    zones: tuple[str, ...] = ()
 
 
 def variables(query: str) -> frozenset[str]:
     """The variables a query uses; raises TemplateError for one that does not exist."""
     found = frozenset(match.group(1) for match in _VARIABLE.finditer(query))
-    if "zone" in found:
-        raise TemplateError(NO_ZONE)
     for name in sorted(found.difference(KNOWN)):
         listed = ", ".join(f"$({known})" for known in KNOWN)
         raise TemplateError(f"$({name}) is no variable of a query; there are {listed}")
@@ -79,8 +83,9 @@ def render(query: str, context: Context, window: timedelta) -> str:
 
     Raises TemplateError for an unknown variable, one without a value here, or a value that does not fit.
     """
-    values = {**dataclasses.asdict(context), "window": promql_duration(window)}
     used = variables(query)
+    values: dict[str, str] = {name: getattr(context, name) for name in used - {"window"}}
+    values["window"] = promql_duration(window)
     for name in sorted(used):
         _check(name, values[name])
     quoted = {name: values[name].translate(_ESCAPES) for name in used}
@@ -99,8 +104,7 @@ def _fill(query: str, values: Mapping[str, str]) -> str:
 
 def _check(name: str, value: str) -> None:
     if not value:
-        fix = "; the operator has one with --region NAME" if name == "region" else ""
-        raise TemplateError(f"$({name}) has no value here{fix}")
+        raise TemplateError(f"$({name}) has no value here{_SOURCES.get(name, '')}")
     if name not in ("pods", "window") and _PLAIN.fullmatch(value) is None:
         raise TemplateError(
             f"$({name}) cannot be {value!r}: only letters, digits, '-', '_' and '.' are safe in a query"

@@ -50,19 +50,6 @@ def _rules(*rules: tuple[str, str]) -> dict[str, Any]:
     return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in rules]}
 
 
-_ZONE = "$(zone)"
-NO_ZONE = (
-    "$(zone) has no value, for the alarms of a Rollout speak of all its zones: group by the label of the zone, since "
-    "each series is judged on its own; or name the zone, in an Alarm for each, and join them by an expression"
-)
-
-
-def _refuse_zone(query: str) -> str:
-    if _ZONE in query:
-        raise ValueError(NO_ZONE)
-    return query
-
-
 class MinSamples(Model):
     """How many samples have to stand behind an evaluation; with fewer the alarm is INSUFFICIENT_DATA.
 
@@ -76,15 +63,13 @@ class MinSamples(Model):
     count: Annotated[int, pydantic.Field(ge=1, le=1_000_000_000)]
     """So many there must be."""
 
-    _zoneless = pydantic.field_validator("query")(_refuse_zone)
-
 
 class Metric(Model):
     """A query whose value is compared with a threshold: in ALARM when M of the last N points breach.
 
-    The query may use `$(namespace)`, `$(name)`, `$(pods)`, `$(region)`, `$(artifact)` and `$(window)`; each
-    series it gives is judged on its own. Do not compare in the query itself: it would be empty, hence
-    unknown, when all is well.
+    The query may use `$(namespace)`, `$(name)`, `$(pods)`, `$(region)`, `$(zone)`, `$(artifact)` and `$(window)`.
+    Each series it gives is judged on its own, and with `$(zone)` each zone of the Rollout. Do not compare in the
+    query itself: it would be empty, hence unknown, when all is well.
 
     A series has to breach for all of `pendingPeriod` before it is in ALARM, and to be well for all of
     `recoveryPeriod` before it is OK again; one gap begins the count anew, and a series that begins, begins OK. For
@@ -97,11 +82,6 @@ class Metric(Model):
                 "!has(self.datapointsToAlarm) || self.datapointsToAlarm <= self.evaluationPeriods",
                 "datapointsToAlarm (M) is more than evaluationPeriods (N): write M of at most N, "
                 "or leave datapointsToAlarm out, it is N then",
-            ),
-            (
-                f"!self.query.contains('{_ZONE}') && "
-                f"(!has(self.minSamples) || !self.minSamples.query.contains('{_ZONE}'))",
-                NO_ZONE,
             ),
             (
                 "!self.period.matches('^(0+([.]0+)?(ms|s|m|h|d)?)+$')",
@@ -130,8 +110,6 @@ class Metric(Model):
     """So long it has to be well before it is OK again, at most 1d."""
     warm_up: Duration = timedelta(0)
     """So long after it was made or changed it stays unknown, at most 2d."""
-
-    _zoneless = pydantic.field_validator("query")(_refuse_zone)
 
     @pydantic.model_validator(mode="after")
     def _m_is_at_most_n(self) -> Self:

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Self
 import pydantic
 from pydantic_core import core_schema
 
-from ombak.api.alarm import NO_ZONE
 from ombak.api.common import Model, rule, rules
 from ombak.api.duration import Duration, parse_duration
 
@@ -26,6 +25,10 @@ _ONE_SIDE = "a signal has one limit: write above (it is bad when more) or below 
 _RATIO_IS_SHARE = "a ratio is at most 1, so a whole number says nothing; write a share such as 1%"
 _M_OF_N = "datapointsToAlarm (M) is more than evaluationPeriods (N): write M of at most N"
 _COUNTED = "minSamples counts what a ratio or a quantile is made of; a query counts its own, leave minSamples out"
+NO_ZONE = (
+    "$(zone) has no value in a signal, which speaks of all zones: write an Alarm with it, which is asked for each of "
+    "them, or group by the label of the zone, since each series is judged on its own"
+)
 
 
 class _ThresholdSchema:

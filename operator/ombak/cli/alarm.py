@@ -196,7 +196,7 @@ def _with_sources(
 
 def _context(variables: Sequence[str]) -> template.Context:
     parts = (text.partition("=") for text in variables)
-    pairs = {name: value for name, _, value in parts}
+    pairs: dict[str, Any] = {name: value for name, _, value in parts}
     if unknown := pairs.keys() - set(template.KNOWN) | ({"window"} & pairs.keys()):
         known = ", ".join(name for name in template.KNOWN if name != "window")
         raise click.UsageError(f"--var {sorted(unknown)[0]} is no variable of a query; there are {known}")

@@ -12,6 +12,7 @@ from ombak.alarms.definition import ExpressionAlarm, LeafAlarm, MetricAlarm, Rul
 from ombak.alarms.errors import AlarmError
 from ombak.alarms.resolve import AlarmKey, Broken, Registry, Resolution, resolve
 from ombak.alarms.verdict import State, Verdict, unknown_verdict
+from ombak.alarms.zoned import context_of, resolve_in_zones
 from ombak.api.alarm import Comparison
 from ombak.api.duration import format_duration
 from ombak.cli.alarm_files import AlarmManifest, RolloutManifest
@@ -142,10 +143,11 @@ async def _watched(one: Watched, registry: Registry, found: Backtest) -> None:
     if isinstance(definition, Broken):
         found.problems[one.key] = definition.why
     elif isinstance(definition, ExpressionAlarm):
-        resolution = resolve(definition.expression, one.wanted.namespace, registry)
+        context = one.wanted.context
+        resolution = resolve_in_zones(definition.expression, one.wanted.namespace, registry, context)
         below = Backtest(found.sources, found.sight, found.span)
         for key, alarm in resolution.leaves.items():
-            await below.leaf(key, alarm, one.wanted.context)
+            await below.leaf(key, alarm, context_of(key, context))
         found.expression(one.key, resolution, below)
         if below.problems:
             found.problems[one.key] = "; ".join(f"{key}: {why}" for key, why in below.problems.items())

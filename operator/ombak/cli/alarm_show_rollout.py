@@ -9,6 +9,7 @@ from ombak.alarms.errors import AlarmError
 from ombak.alarms.resolve import AlarmKey, Resolution
 from ombak.alarms.signals import define_signal
 from ombak.alarms.verdict import Contributor, Verdict
+from ombak.alarms.zoned import origin
 from ombak.api.duration import format_duration
 from ombak.api.signal import Signal
 from ombak.cli.alarm_show_facts import (
@@ -208,7 +209,8 @@ def _told(part: str, resolution: Resolution, scene: _Scene) -> Said | None:
 
     Where all of a part together is OK, so is each.
     """
-    names = [key.seen_from(scene.rollout.namespace) for key in resolution.leaves if _is_template(key, scene)]
+    keys = dict.fromkeys(map(origin, resolution.leaves))
+    names = [key.seen_from(scene.rollout.namespace) for key in keys if _is_template(key, scene)]
     if not names:
         return None
     told = said_by_status(mapping(mapping(scene.status.get("alarms")).get(part)))

@@ -48,6 +48,14 @@ def segments(spec: RolloutSpec, replicas: int) -> tuple[Segment, ...]:
     return _segments({zone: index == 0 or every_zone for index, zone in enumerate(zones)}, replicas)
 
 
+def zones_with_boxes(spec: RolloutSpec, part: Part | None = None) -> tuple[str, ...]:
+    """Return the zones in which a Rollout has boxes, or some of one part; all of them while it has none at all."""
+    zones = spec.zones or []
+    replicas = len(zones) if not spec.replicas else spec.replicas
+    parts = [each for each in segments(spec, replicas) if each.size and part in (None, each.part)]
+    return tuple(zone for zone in zones if any(each.zone == zone for each in parts))
+
+
 def _segments(zones: dict[str, bool], replicas: int) -> tuple[Segment, ...]:
     """Return the parts of zones in their order; each says whether it has a one box."""
     found: list[Segment] = []

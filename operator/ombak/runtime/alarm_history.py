@@ -23,6 +23,7 @@ from ombak.alarms.history import Stretch, clipped, good_stretches
 from ombak.alarms.resolve import AlarmKey
 from ombak.alarms.traps import selectors
 from ombak.alarms.verdict import Certainty, State, Verdict, unknown_verdict
+from ombak.alarms.zoned import origin
 from ombak.runtime.alarm_interest import Bound, MetricLeaf, Watch, guarded
 from ombak.runtime.alarm_queries import QueryKey, align, metric_verdict, name_series
 from ombak.runtime.metrics_port import QueryResult
@@ -215,7 +216,7 @@ def _was_ok(
         return False
     verdicts: dict[AlarmKey, Verdict] = {}
     for key, leaf in bound.leaves.items():
-        known = isinstance(leaf, MetricLeaf) and key not in unsure
+        known = isinstance(leaf, MetricLeaf) and origin(key) not in unsure
         verdicts[key] = (
             pasts[leaf].around(moment, str(key))
             if known and isinstance(leaf, MetricLeaf)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from ombak.alarms import alerting, lookback, metric, parser, resolve, template
+from ombak.alarms import alerting, lookback, metric, parser, resolve, template, zoned
 from ombak.alarms.definition import REGION, Definition, LeafAlarm, MetricAlarm, RuleAlarm
 from ombak.alarms.errors import AlarmError
 from ombak.alarms.resolve import AlarmKey, Registry, Resolution
@@ -156,11 +156,11 @@ def bind(wanted: Wanted, registry: Registry, region: str | None = None) -> Bound
         return Bound(None, {}, {}, str(error))
     if wanted.own is not None:
         registry = {wanted.own.key: _defined(wanted.own, wanted.context)}
-    resolution = resolve.resolve(expression, wanted.namespace, registry)
+    resolution = zoned.resolve_in_zones(expression, wanted.namespace, registry, wanted.context)
     leaves, problems = {}, {}
     for key, alarm in resolution.leaves.items():
         try:
-            leaves[key] = leaf_of(alarm, wanted.context)
+            leaves[key] = leaf_of(alarm, zoned.context_of(key, wanted.context))
         except AlarmError as error:
             problems[key] = str(error)
     return Bound(resolution, leaves, problems)

@@ -15,6 +15,7 @@ from ombak.alarms.syntax import Is, Ref, print_expression
 from ombak.alarms.verdict import State, Verdict
 from ombak.api.rollout import RolloutSpec, SampleQuota
 from ombak.core import naming
+from ombak.core.layout import Part, zones_with_boxes
 from ombak.core.memory import Release
 from ombak.core.snapshot import NO_TRAPS, RolloutView, SignalReading
 from ombak.runtime.alarm_asking import Asker
@@ -211,7 +212,8 @@ class AlarmReader:
 
 
 def _context(rollout: RolloutView, artifact: str, pods: str, region: str) -> template.Context:
-    return template.Context(rollout.namespace, rollout.name, pods, region, artifact)
+    zones = zones_with_boxes(rollout.spec)
+    return template.Context(rollout.namespace, rollout.name, pods, region, artifact, zones=zones)
 
 
 def _named(name: WatchName, verdict: Verdict) -> Verdict:
@@ -242,10 +244,10 @@ def own_wanted(namespace: str, name: str, spec: RolloutSpec, artifact: str, regi
     """Return what a Rollout itself says that its releases depend on: its expressions and its signals."""
     member = naming.base(name)
     everyone, one_box = (
-        template.Context(namespace, name, pods, region, artifact, crowd=crowd, member=member)
-        for pods, crowd in (
-            (naming.all_pods(name), naming.EVERY_POD),
-            (naming.one_box_pods(name), naming.EVERY_ONE_BOX_POD),
+        template.Context(namespace, name, pods, region, artifact, crowd, member, zones=zones_with_boxes(spec, part))
+        for pods, crowd, part in (
+            (naming.all_pods(name), naming.EVERY_POD, None),
+            (naming.one_box_pods(name), naming.EVERY_ONE_BOX_POD, Part.ONE_BOX),
         )
     )
     found = {}

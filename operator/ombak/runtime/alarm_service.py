@@ -18,6 +18,7 @@ from ombak.alarms.errors import AlarmError
 from ombak.alarms.history import Stretch
 from ombak.alarms.resolve import AlarmKey, Broken, Resolution
 from ombak.alarms.verdict import Verdict, unknown_verdict
+from ombak.alarms.zoned import origin
 from ombak.api.alarm import AlarmSpec
 from ombak.runtime.alarm_asking import whole_milliseconds
 from ombak.runtime.alarm_history import ok_stretches
@@ -219,7 +220,7 @@ class AlarmService:
         return None if watch is None else watch.bound.get(name)
 
     def _leaf_verdict(self, key: AlarmKey, leaf: Leaf, name: str) -> Verdict:
-        verdict, warm_at = self._pool.verdict(leaf, name), self._warm_at.get(key)
+        verdict, warm_at = self._pool.verdict(leaf, name), self._warm_at.get(origin(key))
         if warm_at is None or self._clock.now() >= warm_at:
             return verdict
         return held_back(verdict, name, f"is warming up until {warm_at:%Y-%m-%d %H:%M:%S} UTC")
