@@ -59,6 +59,20 @@ async def test_a_bad_release_is_caught_in_the_third_batch(shop: Shop) -> None:
 
 
 @side_by_side
+async def test_a_zone_that_is_ill_is_not_lost_in_the_sum_of_all(shop: Shop) -> None:
+    """A fifth of the one box's requests fail: a fifteenth of its zone's, and a good fiftieth of all nine boxes'."""
+    by_zone = manifests.alarm("zones", manifests.error_ratio('rollout="$(name)", zone="$(zone)"'), 0.05)
+    watched = manifests.alarms("zones")
+    old = await shop.installed(by_zone, manifests.rollout(replicas=9, zones=["a", "b", "c"], alarms=watched))
+
+    new = await shop.release("1.1.0", {"error-rate": "0.2"})
+    at_rest = await taken_back(shop, old, new, replicas=9)
+
+    assert shop.watcher.judgement().most(new) == 1
+    assert "zones in zone a" in at_rest.status["message"]
+
+
+@side_by_side
 async def test_a_slow_burn_is_caught_in_the_bake(shop: Shop) -> None:
     """Good in every batch; once all boxes run it, it begins to fail, and goes before it is called stable."""
     strategy = manifests.strategy(bake="5m")
