@@ -32,8 +32,10 @@ def resolve_in_zones(expression: Expression, namespace: str, registry: Registry,
     """Everything that the expression rests on, with an alarm for each zone of the context where the zone matters."""
     found = resolve(expression, namespace, registry)
     parts = dict(part for key, alarm in found.leaves.items() for part in _parts(key, alarm, context.zones))
+    if not parts:
+        return found
     reached = {key: registry[key] for key in (*found.leaves, *found.expressions, *found.unknown) if key in registry}
-    return resolve(expression, namespace, reached | parts) if parts else found
+    return resolve(expression, namespace, reached | parts)
 
 
 def _parts(key: AlarmKey, alarm: LeafAlarm, zones: Sequence[str]) -> Iterator[tuple[AlarmKey, Definition | Broken]]:
