@@ -85,7 +85,7 @@ async def test_lists_come_in_pages_and_from_any_revision(client: HttpKubeClient,
     assert len({page["metadata"]["resourceVersion"] for page in newest}) == 1
 
     version = newest[0]["metadata"]["resourceVersion"]
-    for asked in ("0", version):
+    for asked in (version, "0"):  # in this order: 0 is any state, also one of before the last creation
         found = await client.list(CONFIG_MAPS, namespace, "ombak=test", limit=3, resource_version=asked)
         assert len(found["items"]) == 7
     with pytest.raises(kube_port.ApiError, match=TOO_LARGE):

@@ -13,7 +13,7 @@ import pytest
 
 from support.hub_planes import Line, World, running, stage
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 SIX = [
     stage("alpha", "region-2", namespace="shop-alpha", phase="PreProd"),

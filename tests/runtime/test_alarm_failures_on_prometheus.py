@@ -23,7 +23,7 @@ from ombak.runtime.alarm_service import AlarmService
 from support.prometheus_history import HistoryPrometheus, Spoiler, running_history, spoiled
 
 pytestmark = pytest.mark.cluster
-PATIENCE = 30.0
+PATIENCE = 60.0
 LASTS = 3.0
 RULES = """
 groups:
@@ -53,20 +53,21 @@ DEFAULTS: dict[str, Any] = {
 
 
 class Boxes:
-    """One box that is well and one that is sick, which tell so twice a second until they are stopped."""
+    """One box that is well and one that is sick, which tell so twice a second until they are stopped.
+
+    Whoever holds `silence` can be sure that they tell nothing, not even the rest of what they were about to.
+    """
 
     def __init__(self, prometheus: HistoryPrometheus) -> None:
         self.prometheus = prometheus
-        self.is_silent, self._is_over = threading.Event(), threading.Event()
+        self.silence, self._is_over = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
     def _run(self) -> None:
         began = time.time()
         while not self._is_over.wait(0.5):
-            if self.is_silent.is_set():
-                continue
-            with suppress(OSError):
+            with self.silence, suppress(OSError):
                 for box, slope in (("well", 0.0), ("sick", 10.0)):
                     self.prometheus.now("level", slope, box=box)
                     self.prometheus.now("count_total", 1e6 + slope * (time.time() - began), box=box)
@@ -165,8 +166,8 @@ async def test_trouble_is_unknown_while_it_lasts(boxes: Boxes, trouble: dict[str
         before = vars(Spoiler())
         for name, value in trouble.items():
             setattr(spoiler, name, value)
-        found = await watched.until(_all_unknown)
-        assert all(says in str(verdict.unknown) for verdict in found.values())
+        # On a busy machine one or the other may be unknown for another reason before.
+        await watched.until(lambda found: all(v.is_unknown and says in str(v.unknown) for v in found.values()))
         await watched.stay_unknown(LASTS)
         for name in trouble:
             setattr(spoiler, name, before[name])
@@ -184,13 +185,13 @@ async def test_a_prometheus_that_is_gone_is_unknown(boxes: Boxes) -> None:
 async def test_an_empty_store_is_unknown_until_there_are_data(boxes: Boxes) -> None:
     """Answers come, and there is nothing in them; an alerting rule is in good health and has nothing to alert about."""
     async with _watching(boxes) as (watched, _):
-        boxes.is_silent.set()
-        await asyncio.get_running_loop().run_in_executor(None, boxes.prometheus.restart_empty)
-        metrics = [name for name in ALARMS if not name.endswith("rule")]
-        await watched.until(lambda found: all("stored nothing" in str(found[name].unknown) for name in metrics))
-        await watched.until(lambda found: "its store may have been empty" in str(found["sick-rule"].unknown))
-        await watched.stay_unknown(LASTS)
-        boxes.is_silent.clear()
+        with boxes.silence:
+            await asyncio.get_running_loop().run_in_executor(None, boxes.prometheus.restart_empty)
+            metrics = [name for name in ALARMS if not name.endswith("rule")]
+            await watched.until(lambda found: all("stored nothing" in str(found[name].unknown) for name in metrics))
+            await watched.until(lambda found: "its store may have been empty" in str(found["sick-rule"].unknown))
+            await watched.until(_all_unknown)
+            await watched.stay_unknown(LASTS)
 
 
 async def test_no_default_answers_for_an_empty_store(boxes: Boxes) -> None:
@@ -200,13 +201,12 @@ async def test_no_default_answers_for_an_empty_store(boxes: Boxes) -> None:
     """
     alarms = {name: {"metric": spec} for name, spec in DEFAULTS.items()}
     async with _watching(boxes, alarms) as (watched, _):
-        boxes.is_silent.set()
-        await asyncio.get_running_loop().run_in_executor(None, boxes.prometheus.restart_empty)
-        await watched.until(lambda found: all("stored nothing" in str(v.unknown) for v in found.values()))
-        await watched.stay_unknown(LASTS)
-        boxes.is_silent.clear()
+        with boxes.silence:
+            await asyncio.get_running_loop().run_in_executor(None, boxes.prometheus.restart_empty)
+            await watched.until(lambda found: all("stored nothing" in str(v.unknown) for v in found.values()))
+            await watched.stay_unknown(LASTS)
+        # From here on it is known sooner or later; nothing wrong may be said before, which `wrong` would tell.
         await watched.until(lambda found: all("has samples since" in str(v.unknown) for v in found.values()))
-        await watched.stay_unknown(LASTS)
 
 
 async def test_a_store_that_was_kept_is_relied_upon_at_once(boxes: Boxes) -> None:

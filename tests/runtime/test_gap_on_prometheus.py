@@ -2,12 +2,11 @@
 
 import asyncio
 import random
-import threading
-import time
+import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from ombak.runtime.alarm_interest import Wanted
 from ombak.runtime.alarm_polling import PollSettings
 from ombak.runtime.alarm_service import AlarmService
 from ombak.sandbox.build import ensure_binaries
+from ombak.sandbox.process import Process, free_ports, wait_for
 from ombak.sandbox.prometheus import Prometheus
 from ombak.sandbox.workdir import Workdir
 
@@ -37,30 +37,37 @@ ALARMS: dict[str, Any] = {
 }
 
 
+BOX = """
+import http.server, sys, time
+began = time.time()
+class Box(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        text = f"count_total {1000 + 10 * (time.time() - began)}\\nlevel 0\\n"
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain; version=0.0.4")
+        self.end_headers()
+        self.wfile.write(text.encode())
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Box).serve_forever()
+"""
+"""A box whose errors grow by ten a second, and whose level is well."""
+
+
 @contextmanager
-def exporting() -> Iterator[str]:
-    """The address of a box whose errors grow by ten a second, and whose level is well."""
-    began = time.time()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            text = f"count_total {1000 + 10 * (time.time() - began)}\nlevel 0\n"
-            self.send_response(200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.end_headers()
-            with suppress(OSError):
-                self.wfile.write(text.encode())
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+def exporting(workdir: Workdir) -> Iterator[str]:
+    """The address of the box, which is a process: scrapes that come to nothing while we are busy would be zeros."""
+    (port,) = free_ports(1)
+    box = Process("box", [sys.executable, "-c", BOX, str(port)], workdir.logs / "box.log")
+    box.start()
     try:
-        yield f"127.0.0.1:{server.server_port}"
+        wait_for("the box", lambda: _answers(port), timedelta(seconds=30), processes=[box])
+        yield f"127.0.0.1:{port}"
     finally:
-        server.shutdown()
-        server.server_close()
+        box.kill()
+
+
+def _answers(port: int) -> bool:
+    socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    return True
 
 
 class Watched:
@@ -100,7 +107,7 @@ async def test_of_the_time_in_which_it_was_away_nothing_is_concluded() -> None:
     """By an operator that was there all the time, and by a new one; and soon everything is known again."""
     workdir = Workdir("gap")
     prometheus = Prometheus("gap", workdir, ensure_binaries(("prometheus",))["prometheus"])
-    with exporting() as address:
+    with exporting(workdir) as address:
         try:
             prometheus.add_target("box", address)
             prometheus.start()

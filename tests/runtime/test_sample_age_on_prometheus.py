@@ -62,6 +62,7 @@ async def test_a_verdict_reaches_back_to_the_oldest_sample(
             await service.poll_due()
     finally:
         source.close()
+    late = time.time() - now
     verdict = service.verdict("r", "w")
     assert verdict.is_ok
-    assert seconds + 1 <= verdict.window.total_seconds() <= seconds + 5
+    assert seconds + 1 <= verdict.window.total_seconds() <= seconds + 5 + late

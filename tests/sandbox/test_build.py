@@ -4,6 +4,8 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +14,7 @@ import pytest
 from ombak.sandbox import build, toolchain
 from ombak.sandbox.build import BuildError, ensure_binaries
 from ombak.sandbox.families import BINARIES, CONTROL_PLANE
+from ombak.sandbox.process import wait_for
 
 FAKE_GO = """#!/bin/sh
 # Notes each build, and writes the program only at its end, as a slow compiler would.
@@ -85,15 +88,23 @@ def test_small_disk_is_refused_before_anything_starts(tmp_path: Path, monkeypatc
 
 
 def test_two_builders_wait_for_each_other(tmp_path: Path) -> None:
-    """Both end well, and the program is built once."""
-    go = fake_go(tmp_path / "go", work="sleep 1")
+    """Both end well, and the program is built once: by the first, however late the second one comes."""
+    may_end = tmp_path / "may-end"
+    go = fake_go(tmp_path / "go", work=f"while [ ! -e {may_end} ]; do sleep 0.05; done")
     command = [sys.executable, "-c", BUILD_IN_A_PROCESS, str(go), str(tmp_path / "cache")]
-    builders = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [builder.communicate()[1] for builder in builders]
+    told = [tmp_path / "one", tmp_path / "two"]
 
-    assert [builder.returncode for builder in builders] == [0, 0]
+    def waiting() -> int:
+        return sum("another process is building" in said.read_text() for said in told)
+
+    with ExitStack() as stack:
+        stack.callback(may_end.touch)
+        said = [stack.enter_context(path.open("w")) for path in told]
+        builders = [subprocess.Popen(command, stderr=file) for file in said]
+        wait_for("one to wait", lambda: waiting() == 1, timedelta(seconds=60))
+    assert [builder.wait() for builder in builders] == [0, 0]
     assert len((go.parent / "notes").read_text().splitlines()) == 1
-    assert sum("another process is building" in words for words in said) == 1
+    assert waiting() == 1
 
 
 def test_every_family_is_pinned() -> None:

@@ -1,6 +1,7 @@
 """Child processes: they die with us, and say why they ended."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ombak.sandbox import process as processes
 from ombak.sandbox.process import PortCollisionError, Process, SandboxError, free_ports, wait_for
 
 MODES = [
@@ -35,9 +37,31 @@ time.sleep(600)
 SOON = timedelta(seconds=10)
 
 
+# Supervises a sleeper, and is told to end before it knows that the sleeper is there; says how that ended.
+TOLD_EARLY = """
+import os, signal, subprocess
+from ombak.sandbox import launch
+class Early(subprocess.Popen):
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        os.kill(os.getpid(), signal.SIGTERM)
+subprocess.Popen = Early
+print(launch.main("supervise", os.getppid(), ["/bin/sleep", "20"]), flush=True)
+"""
+# Hands out most of a small range of ports.
+OTHER = """
+from ombak.sandbox import process
+process._PORTS = range(32000, 32700)
+print(*process.free_ports(400))
+"""
+
+
 def is_gone(pid: int) -> bool:
     """Whether no such process runs; one that waits to be reaped is gone too."""
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 @pytest.mark.parametrize("supervised", MODES)
@@ -99,6 +123,14 @@ def test_stop_lets_the_program_end_in_order(tmp_path: Path, supervised: bool) ->
     assert child.log.read_text() == "up\nin order\n"
 
 
+def test_a_supervisor_passes_on_what_it_was_told_at_once() -> None:
+    """Else it would end alone, and what it started would live on."""
+    command = [sys.executable, "-c", TOLD_EARLY]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as supervisor:
+        assert supervisor.stdout is not None
+        assert supervisor.stdout.readline() == f"{-signal.SIGTERM}\n"
+
+
 def test_check_shows_the_end_of_the_log(tmp_path: Path) -> None:
     """A program that ended by itself is reported with its code and last words."""
     child = Process("shell", ["/bin/sh", "-c", "echo out of luck; exit 3"], tmp_path / "log")
@@ -132,6 +164,16 @@ def test_ports_are_never_handed_out_twice() -> None:
     ports = [port for _ in range(20) for port in free_ports(5)]
 
     assert len(set(ports)) == 100
+
+
+def test_another_process_hands_out_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though it has not used them yet, or has ended for a while what used them."""
+    monkeypatch.setattr(processes, "_PORTS", range(32000, 32700))
+    monkeypatch.setattr(processes, "_left", [])
+    ours = free_ports(50)
+    said = subprocess.run([sys.executable, "-c", OTHER], stdout=subprocess.PIPE, text=True, check=True).stdout
+
+    assert not set(ours) & set(map(int, said.split()))
 
 
 def group_of(leader: int) -> list[int]:

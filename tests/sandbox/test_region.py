@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ombak.sandbox.families import KUBERNETES, PROMETHEUS
 
 pytestmark = pytest.mark.cluster
 
-SOON = timedelta(seconds=30)
+SOON = timedelta(seconds=90)
 VISITOR = "visitor"
 """Not the operator, who may be at work in this region for other tests, with rights of its own."""
 VIEWER = """
@@ -123,9 +123,12 @@ def test_deployment_becomes_ready_and_goes(region: Region, namespace: str) -> No
 def test_slow_start_is_slow(region: Region, namespace: str) -> None:
     """`ready-after` delays readiness."""
     deploy(region, namespace, "slow", 1, ready_after="4s")
-    never("ready", lambda: ready_count(region, namespace, "slow") > 0, timedelta(seconds=2))
-
     wait_for("ready", lambda: ready_count(region, namespace, "slow") == 1, SOON)
+    (pod,) = pods(region, namespace, "slow")
+    ready = next(c["lastTransitionTime"] for c in pod["status"]["conditions"] if c["type"] == "Ready")
+
+    took = datetime.fromisoformat(ready) - datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
+    assert took >= timedelta(seconds=4)
 
 
 def test_never_ready_runs_but_is_never_ready(region: Region, namespace: str) -> None:
@@ -168,7 +171,7 @@ def test_job_ends_as_its_annotation_says(
     pod["spec"]["restartPolicy"] = "Never"
     region.kubectl("apply", "-f", "-", input=json.dumps(content | {"spec": {"backoffLimit": 0, "template": pod}}))
 
-    region.kubectl("wait", f"--for=condition={condition}", "job/job", "-n", namespace, "--timeout=30s")
+    region.kubectl("wait", f"--for=condition={condition}", "job/job", "-n", namespace, "--timeout=90s")
 
 
 def test_logs_are_what_the_sandbox_says(region: Region, namespace: str) -> None:
@@ -188,8 +191,8 @@ def test_pod_that_node_lifecycle_marked_heals(region: Region, namespace: str) ->
     name = pods(region, namespace, "web")[0]["metadata"]["name"]
     mark = {"type": "Ready", "status": "False", "reason": "NodeNotReady"}
     patch = json.dumps({"status": {"conditions": [mark]}})
-    region.kubectl("patch", "pod", name, "-n", namespace, "--subresource=status", "-p", patch)
-    assert ready_count(region, namespace, "web") == 0
+    marked = region.kubectl("patch", "pod", name, "-n", namespace, "--subresource=status", "-p", patch, "-o", "json")
+    assert not is_ready(json.loads(marked))
 
     wait_for("ready again", lambda: ready_count(region, namespace, "web") == 1, SOON)
 
@@ -269,14 +272,20 @@ def test_prometheus_sees_the_traffic(region: Region, namespace: str) -> None:
     wait_for("ready", lambda: ready_count(region, namespace, "web") == 4, SOON)
     of = f'namespace="{namespace}",rollout="web"'
     total = f"sum(rate(http_requests_total{{{of}}}[5s]))"
-    wait_for("the whole rate", lambda: (region.prometheus.value(total) or 0) > 39.5, SOON)
     errors = f'sum(rate(http_requests_total{{{of},code=~"5.."}}[5s]))'
     buckets = f"sum by (le) (rate(http_request_duration_seconds_bucket{{{of}}}[5s]))"
-    labels = dict(next(iter(region.prometheus.query(f'http_requests_total{{{of},code="200"}}'))))
 
-    assert region.prometheus.value(total) == pytest.approx(40, rel=0.02)
-    assert region.prometheus.value(errors) == pytest.approx(10, rel=0.02)
-    assert region.prometheus.value(f"histogram_quantile(0.5, {buckets})") == pytest.approx(0.08, rel=0.1)
+    def sees(expression: str, wanted: float, rel: float) -> None:
+        # A scrape that comes late or not at all bends rates for as long as they reach back to it.
+        expected = pytest.approx(wanted, rel)
+        wait_for(f"{expression} = {wanted}", lambda: region.prometheus.value(expression) == expected, SOON)
+
+    sees(total, 40, 0.02)
+    sees(f"{errors} / {total}", 0.25, 0.001)
+    sees(f"histogram_quantile(0.5, {buckets})", 0.08, 0.1)
+    series = f'last_over_time(http_requests_total{{{of},code="200"}}[1m])'
+    labels = dict(next(iter(region.prometheus.query(series))))
+
     assert labels["pod"].startswith("web-")
     assert (labels["box"], labels["artifact"], labels["job"]) == ("fleet", "v1-x", "traffic")
 

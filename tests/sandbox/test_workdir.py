@@ -33,6 +33,21 @@ def test_only_logs_are_kept_on_request(tmp_path: Path) -> None:
     assert not (workdir.path / "data").exists()
 
 
+def test_logs_that_are_just_being_kept_are_no_litter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process makes its own folder in the moment before these are marked."""
+    workdir, touch = Workdir("one", tmp_path), Path.touch
+
+    def late(path: Path) -> None:
+        monkeypatch.setattr(Path, "touch", touch)
+        Workdir("other", tmp_path).remove()
+        touch(path)
+
+    monkeypatch.setattr(Path, "touch", late)
+    workdir.remove(keep_logs=True)
+
+    assert workdir.logs.exists()
+
+
 def test_folder_of_a_killed_owner_is_removed_by_the_next(tmp_path: Path) -> None:
     """Whoever was killed could not clean up; a folder in use is not touched."""
     script = "import os,sys,pathlib; from ombak.sandbox.workdir import Workdir"

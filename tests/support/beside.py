@@ -32,7 +32,10 @@ def beside(scenario: Scenario) -> Callable[..., None]:
 
 
 def loses_a_region(name: str) -> Callable[[Scenario], Scenario]:
-    """Say of a scenario that it is about the third region's absence; it takes this name out of `busy_there`."""
+    """Say of a scenario that it is about the third region's absence.
+
+    It takes this name out of `busy_there` when the region may go, and out of `missing_it` when it may be back.
+    """
 
     def marked(scenario: Scenario) -> Scenario:
         scenario.busy_there = name  # type: ignore[attr-defined]
@@ -55,6 +58,7 @@ class Outcomes:
             process.start()
         scenarios = list(chosen)
         self.world.busy_there |= {s.busy_there for s in scenarios if hasattr(s, "busy_there")}
+        self.world.missing_it |= self.world.busy_there
         self._away: Future[None] | None = None
         if self.world.busy_there:
             self._away = asyncio.run_coroutine_threadsafe(self.world.take_away(), self._loop)
@@ -64,7 +68,8 @@ class Outcomes:
         try:
             await scenario(self.world)
         finally:
-            self.world.busy_there.discard(getattr(scenario, "busy_there", ""))
+            for names in (self.world.busy_there, self.world.missing_it):
+                names.discard(getattr(scenario, "busy_there", ""))
 
     def of(self, scenario: Scenario) -> None:
         """Wait for one scenario. Raises what it raised."""

@@ -93,6 +93,8 @@ class Shared:
         """The third region's API server is away, is started again, or answers."""
         self.busy_there: set[str] = set()
         """Scenarios that want something in the third region before it goes."""
+        self.missing_it: set[str] = set()
+        """Scenarios that have not seen yet what comes of its absence: before that it is not back."""
         self.hub_process = self.operator("hub", self.hub, "--hub", "--region", "region-1", is_hasty=True)
         own = [self.operator(plane.name, plane, "--region", plane.name) for plane in (self.second, self.third)]
         self.processes = [self.hub_process, *own]
@@ -107,12 +109,14 @@ class Shared:
         return Process(f"operator-{name}", command, self.logs / f"{name}.log")
 
     async def take_away(self) -> None:
-        """Let the third region's API server be away for two minutes, once nobody is busy there any more."""
+        """Let the third region's API server be away for AWAY or longer, once nobody is busy there any more."""
         while self.busy_there:  # noqa: ASYNC110 - scenarios take themselves out
             await asyncio.sleep(0.1)
         await asyncio.to_thread(self.third.plane.kill_apiserver)
         self.is_away.set()
         await asyncio.sleep(AWAY.total_seconds())
+        while self.missing_it:  # noqa: ASYNC110 - scenarios take themselves out
+            await asyncio.sleep(0.1)
         self.is_coming.set()
         await asyncio.to_thread(self.third.plane.restart_apiserver)
         self.is_back.set()

@@ -32,8 +32,13 @@ def _die_with_parent(parent: int) -> None:
 
 
 def _supervise(command: list[str]) -> int:
+    # Heard from before the program is there: it may be told to end as soon as it says its first word.
+    is_to_end: list[bool] = []
+    signal.signal(signal.SIGTERM, lambda *_: is_to_end.append(True))
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    if is_to_end:
+        child.terminate()
     # Nothing is ever written to the pipe: readable means that the parent is gone.
     while child.poll() is None:
         if select.select([sys.stdin], [], [], 0.2)[0]:

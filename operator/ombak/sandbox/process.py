@@ -162,20 +162,39 @@ def _holds(ready: Callable[[], bool]) -> bool:
 # Below the range from which kernels take ports for outgoing connections (32768 on Linux, 49152 elsewhere): a
 # server that is killed and started again on its port must find it free.
 _PORTS = range(20000, 32000)
-_handed_out: set[int] = set()
+_BLOCK = 100
+_left: list[int] = []
 _ports_lock = threading.Lock()
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports on 127.0.0.1 that nothing listens on, each handed out once per process."""
+    """Ports on 127.0.0.1 that nothing listens on, each handed out once, and by no other process while this one lives.
+
+    Raises SandboxError when none is left.
+    """
     found: list[int] = []
     with _ports_lock:
         while len(found) < count:
-            port = random.SystemRandom().choice(_PORTS)
-            if port not in _handed_out and _is_free(port):
-                _handed_out.add(port)
+            if not _left:
+                _left.extend(_own_block())
+            port = _left.pop()
+            if _is_free(port):
                 found.append(port)
     return found
+
+
+def _own_block() -> range:
+    """Some ports for this process alone; a UDP socket on the first one, where nothing else is served, says so."""
+    for first in random.SystemRandom().sample(_PORTS[::_BLOCK], len(_PORTS) // _BLOCK):
+        mark = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            mark.bind(("127.0.0.1", first))
+        except OSError:
+            mark.close()
+            continue
+        mark.detach()  # open until this process ends, however it ends
+        return range(first, first + _BLOCK)
+    raise SandboxError(f"no port between {_PORTS[0]} and {_PORTS[-1]} is left; end some of what was started")
 
 
 def _is_free(port: int) -> bool:

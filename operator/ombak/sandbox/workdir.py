@@ -34,7 +34,13 @@ class Workdir:
 
     def remove(self, *, keep_logs: bool = False) -> None:
         """Removes everything, or everything but `logs/`. May be called twice."""
-        self._lock.close()
+        try:
+            self._empty(keep_logs=keep_logs)
+        finally:
+            # Not sooner: whoever removes orphans at this moment would take the logs.
+            self._lock.close()
+
+    def _empty(self, *, keep_logs: bool) -> None:
         if not self.path.exists():
             return
         if not keep_logs:
