@@ -49,10 +49,18 @@ def watched(replicas: int = 2, **more: object) -> manifests.Manifest:
     return made
 
 
+async def with_an_alarm_on(shop: Shop, rollout: manifests.Manifest) -> None:
+    """Create a Rollout when it is known that one of its two Alarms is on: it was there before any of its boxes."""
+    await shop.create(manifests.switch("a", manifests.FIRING), manifests.switch("b"))
+    await shop.told("ALARM", "a")
+    await shop.told("OK", "b")
+    await shop.create(rollout)
+
+
 @side_by_side
 async def test_an_old_alarm_holds_a_first_version_and_a_new_one_fails_it(shop: Shop) -> None:
     """Held in its bake with a wait that names it; then another alarm fires."""
-    await shop.create(manifests.switch("a", manifests.FIRING), manifests.switch("b"), watched())
+    await with_an_alarm_on(shop, watched())
     held = await shop.until(lambda now: now.phase == "Bake" and BEFORE in now.waits_for, "a hold by the old alarm")
     assert "a: 1 (alarms when > 0.5" in held.waits_for
     assert "ombak.dev/abort=" in held.status["waitingFor"]["command"]
@@ -77,7 +85,7 @@ async def _is_shown(shop: Shop, *more: str) -> bool:
 @side_by_side
 async def test_an_abort_lets_a_newer_version_past_an_old_alarm(shop: Shop) -> None:
     """It waits behind the first one until then, and bakes when the alarm has ended."""
-    await shop.create(manifests.switch("a", manifests.FIRING), manifests.switch("b"), watched(4))
+    await with_an_alarm_on(shop, watched(4))
     held = await shop.until(lambda now: now.phase == "Bake" and BEFORE in now.waits_for, "a hold by the old alarm")
     first = held.artifact("current")
     second = await shop.release("1.1.0")
