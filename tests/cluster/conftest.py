@@ -6,6 +6,7 @@ import contextlib
 import re
 import uuid
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,30 @@ from ombak.sandbox import Region
 from ombak.sandbox.client import ApiStatusError
 from parallel import Outcomes, Scenario
 from timeline import Timeline
+
+LIMIT_S = 600
+"""Of one test, which begins when it is asked for: before that its scenario may have to wait for others."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Ask for scenarios that run alone after all that run side by side, and for what is said of all of them at last.
+
+    Whoever is asked for earlier would spend its time limit on the time of the others.
+    """
+    here = Path(__file__).parent
+    places = [n for n, item in enumerate(items) if here in item.path.parents and _is_of_scenarios(item)]
+    for n, item in zip(places, sorted((items[n] for n in places), key=_turn), strict=True):
+        items[n] = item
+        item.add_marker(pytest.mark.timeout(LIMIT_S))
+
+
+def _is_of_scenarios(item: pytest.Item) -> bool:
+    return "outcomes" in getattr(item, "fixturenames", ())
+
+
+def _turn(item: pytest.Item) -> int:
+    function = getattr(item, "function", None)
+    return int(function.is_alone) if hasattr(function, "is_alone") else 2
 
 
 @pytest.fixture(scope="session")
@@ -45,10 +70,13 @@ def outcomes(request: pytest.FixtureRequest, region: Region, timeline: Timeline)
 
     async def run(name: str, scenario: Scenario, parameters: Mapping[str, Any]) -> str:
         shop = await Shop(region, timeline, namespace_for(name)).open()
-        await scenario(shop, **parameters)
-        shop.watcher.finish()
-        with contextlib.suppress(ApiStatusError):  # a test may have deleted it
-            await shop.call("DELETE", f"/api/v1/namespaces/{shop.namespace}")
+        try:
+            await scenario(shop, **parameters)
+            await shop.watcher.finish()
+        finally:  # what failed must not disturb its neighbours
+            for each in (shop, *shop.others):
+                with contextlib.suppress(ApiStatusError):  # a test may have deleted it
+                    await shop.call("DELETE", f"/api/v1/namespaces/{each.namespace}")
         return "\n".join([shop.watcher.story(), *shop.notes])
 
     started = Outcomes(request.session.items, run)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -22,8 +23,8 @@ from timeline import RolloutSeen, Timeline
 from watcher import Watcher
 
 ROOT = Path(__file__).parents[2]
-START = timedelta(seconds=60)
-PATIENCE = timedelta(seconds=120)
+START = timedelta(seconds=180)
+PATIENCE = timedelta(seconds=240)
 """How long a state may take to come on a slow machine; no test says how fast it must."""
 USER = "ombak"
 PATHS = {
@@ -44,7 +45,7 @@ PATHS = {
 def install(region: Region) -> None:
     """The CRDs, and the rights of `charts/rbac.yaml` for the operator's user and no more."""
     region.kubectl("apply", "-f", str(ROOT / "crds"))
-    region.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "-l", "!none")
+    region.kubectl("wait", "--for=condition=Established", "--timeout=180s", "crd", "-l", "!none")
     region.grant(USER, ROOT / "charts" / "rbac.yaml")
 
 
@@ -123,14 +124,23 @@ class Shop:
         self.watcher = Watcher(timeline, (namespace, name))
         self.generation = 0
         """The newest spec that this test wrote; a status of an older one says nothing."""
+        self._since = 0
+        """The version from which on states of the Rollout count: what was before it, the test has dealt with."""
         self.notes: list[str] = []
         """What the test wants to be read in its log."""
+        self.others: list[Shop] = []
+        """Those beside it that go when it goes."""
 
     async def open(self) -> Shop:
         """Make the namespace."""
         metadata = {"name": self.namespace}
         await self.call("POST", "/api/v1/namespaces", {"kind": "Namespace", "metadata": metadata})
         return self
+
+    async def beside(self, letter: str) -> Shop:
+        """Another one in a namespace of its own."""
+        self.others.append(Shop(self.region, self.timeline, f"{self.namespace}-{letter}"))
+        return await self.others[-1].open()
 
     async def call(self, method: str, path: str, body: Json | None = None, **query: str) -> Json:
         """One request as admin. Raises ApiStatusError, OSError."""
@@ -144,17 +154,24 @@ class Shop:
         """Create objects; the Rollout's generation is remembered."""
         for manifest in made:
             answer = await self.call("POST", self.path(manifest["kind"]), manifest)
-            self._remember(answer)
+            self.wrote(answer)
 
     async def patch(self, kind: str, name: str, body: Json) -> Json:
         """Merge-patch one object."""
         answer = await self.call("PATCH", self.path(kind, name), body)
-        self._remember(answer)
+        self.wrote(answer)
         return answer
 
-    def _remember(self, answer: Json) -> None:
+    def wrote(self, answer: Json) -> None:
+        """Remember a write of this test: what the Rollout was before it does not count any more."""
+        written = int(answer["metadata"]["resourceVersion"])
         if answer.get("kind") == "Rollout" and answer["metadata"]["name"] == self.name:
             self.generation = int(answer["metadata"]["generation"])
+            self._since = written
+            return
+        # Of another object: the state that the Rollout was in then still counts, and none before it.
+        before = (seen.version for seen in self.timeline.history(self.watcher.key) if seen.version <= written)
+        self._since = max(self._since, *before, 0)
 
     async def change(self, **spec: Any) -> Json:
         """Merge-patch the Rollout's spec."""
@@ -173,12 +190,27 @@ class Shop:
     async def scale(self, replicas: int) -> None:
         """Through `/scale`, as an autoscaler does."""
         path = self.path("Rollout", self.name, "scale")
-        await self.call("PATCH", path, {"spec": {"replicas": replicas}})
+        answer = await self.call("PATCH", path, {"spec": {"replicas": replicas}})
+        self._since = int(answer["metadata"]["resourceVersion"])
         self.generation = int((await self.get("Rollout", self.name))["metadata"]["generation"])
 
     async def switch(self, query: str, name: str = "service") -> None:
         """Make an Alarm of `manifests.switch` say something else."""
         await self.patch("Alarm", name, {"spec": {"metric": {"query": query}}})
+
+    async def told(self, state: str, name: str = "service") -> None:
+        """Wait until the operator says this of an Alarm as it is written now; nothing starts on what it said before.
+
+        Without this a change of a Rollout may be heard of before that of the Alarm: they come by different watches.
+        """
+
+        async def is_so() -> bool:
+            alarm = await self.get("Alarm", name)
+            status = alarm.get("status") or {}
+            is_new = status.get("observedGeneration") == alarm["metadata"]["generation"]
+            return is_new and status.get("state") == state
+
+        await self.settled(is_so, f"{state} of Alarm {name}")
 
     async def annotate(self, **annotations: str | None) -> None:
         """Set or remove annotations `ombak.dev/...` on the Rollout."""
@@ -212,14 +244,25 @@ class Shop:
     async def until(
         self, holds: Callable[[RolloutSeen], bool], what: str, patience: timedelta = PATIENCE
     ) -> RolloutSeen:
-        """Wait for a state of the Rollout whose status speaks of the newest spec; returns it."""
+        """Wait for a state of the Rollout whose status speaks of the newest spec; returns the first one.
+
+        It may be over already: all states count since the last one that was waited for, or the last write of this
+        test. So none is missed that was there between two looks, however long they are apart.
+        """
         deadline = time.monotonic() + patience.total_seconds()
         while True:
-            now = self.now
-            if now is not None and now.observed >= self.generation and holds(now):
-                return now
+            found = next(filter(holds, self._states()), None)
+            if found is not None:
+                self._since = max(self._since, found.version)
+                return found
             assert time.monotonic() < deadline, f"{what} did not come\n{await self.diagnosis()}"
             await asyncio.sleep(0.05)
+
+    def _states(self) -> list[RolloutSeen]:
+        """The states that count, oldest first."""
+        heard = self.timeline.history(self.watcher.key)
+        alive = [seen for seen in heard if not seen.is_gone and seen.observed >= self.generation]
+        return [seen for seen in alive if max(seen.version, seen.listed) >= self._since]
 
     async def phase(self, *wanted: str, patience: timedelta = PATIENCE) -> RolloutSeen:
         """Wait for one of some phases."""
@@ -250,13 +293,28 @@ class Shop:
 
         await self.settled(is_so, f"{replicas} boxes that are ready")
 
-    async def owned(self) -> dict[str, str]:
-        """The resource versions of everything that the operator made except Events, by kind and name."""
-        found = {}
-        for kind in ("Deployment", "ReplicaSet", "Artifact", "Pod"):
-            for item in await self.items(kind, labelSelector="ombak.dev/rollout"):
-                found[f"{kind}/{item['metadata']['name']}"] = item["metadata"]["resourceVersion"]
-        return found
+    async def runs(self, boxes: Mapping[str, int]) -> None:
+        """Wait until there are exactly these boxes of each artifact, all of them are ready, and none is on its way."""
+        wanted = {artifact: count for artifact, count in boxes.items() if count}
+
+        async def is_so() -> bool:
+            listed = await self.items("Pod", labelSelector=f"ombak.dev/rollout={self.name}")
+            found = Counter(pod["metadata"]["labels"]["ombak.dev/artifact"] for pod in listed)
+            return found == wanted and all(_is_ready(pod) for pod in listed)
+
+        await self.settled(is_so, f"boxes {wanted}, all of them ready")
+
+    async def event(self, reason: str, *words: str) -> Json:
+        """Wait for an Event, which is sent some time after what it tells of; returns it."""
+        found: list[Json] = []
+
+        async def is_there() -> bool:
+            told = [event for event in await self.items("Event") if event["reason"] == reason]
+            found[:] = [event for event in told if all(word in event["message"] for word in words)]
+            return bool(found)
+
+        await self.settled(is_there, f"an Event {reason} {words}")
+        return found[0]
 
     async def installed(self, *made: Manifest) -> str:
         """Create objects, wait until the Rollout's first version is stable, and return its id."""

@@ -29,7 +29,9 @@ async def test_a_release_costs_no_more_than_was_promised(shop: Shop) -> None:
     found = audit.counts("ombak", mark, shop.namespace)
     shop.notes.append(str(found))
     assert shop.watcher.goals(new) == [1, 4, 7, 10]
-    assert found.writes.total() <= MOST_WRITES, found
+    # A controller may write the same object at the same moment: then a write is refused, and what is there read anew.
+    lost = found.failed[409]
+    assert found.writes.total() - lost <= MOST_WRITES, found
     assert found.events <= MOST_EVENTS, found
-    assert found.gets.total() <= MOST_READS, found
+    assert found.gets.total() - lost <= MOST_READS, found
     assert not audit.counts("ombak", mark).uncached

@@ -18,13 +18,14 @@ async def test_changes_in_the_middle_wait_and_the_latest_wins(shop: Shop) -> Non
     """What is on its way is finished first; of those that wait only the last one is ever delivered."""
     await shop.installed(manifests.rollout(replicas=10))
 
-    second = await shop.release("1.1.0", strategy=manifests.strategy(rolling="4s"))
+    second = await shop.release("1.1.0", strategy=manifests.strategy(rolling="1h"))
     await shop.until(lambda now: (now.release.get("step") or {}).get("goal") == 4, "four boxes approved")
     third = await shop.release("1.2.0")
     await shop.until(lambda now: now.artifact("queued") == third, "the third version in the queue")
     fourth = await shop.release("1.3.0")
     waiting = await shop.until(lambda now: now.artifact("queued") == fourth, "the fourth version in the queue")
     assert waiting.artifact("current") == second
+    await shop.change(strategy=manifests.strategy())
     await shop.until(lambda now: now.artifact("stable") == second, "the second version")
     await shop.until(lambda now: now.phase == "Stable" and now.artifact("stable") == fourth, "the fourth version")
 
@@ -40,7 +41,7 @@ async def test_changes_in_the_middle_wait_and_the_latest_wins(shop: Shop) -> Non
 async def test_a_retry_works_once_and_then_needs_new_words(shop: Shop) -> None:
     """The command that status names takes effect once; the same words again, as Git repeats them, change nothing."""
     old = await shop.installed(manifests.switch(), manifests.rollout(replicas=3, alarms=manifests.alarms()))
-    new = await _rejected(shop, await shop.release("1.1.0"))
+    new = await _rejected(shop, await shop.release("1.1.0", strategy=manifests.strategy(bake="1h")))
 
     await _as_told(shop)
     await shop.until(lambda now: now.release.get("artifact") == new, "another try")
@@ -54,6 +55,7 @@ async def test_a_retry_works_once_and_then_needs_new_words(shop: Shop) -> None:
     await shop.sized(4)
     assert shop.watcher.phases().count("OneBox") == 2
 
+    await shop.change(strategy=manifests.strategy())
     await _as_told(shop)
     await shop.until(lambda now: now.phase == "Stable" and now.artifact("stable") == new, "the third try")
 
@@ -109,13 +111,12 @@ async def test_a_first_version_that_fails_stays_and_its_fix_is_delivered(shop: S
 async def test_scaling_in_the_middle_of_a_batch_keeps_every_promise(shop: Shop) -> None:
     """Growth goes to the stable version; a shrink leaves at most the approved share of the new one."""
     old = await shop.installed(manifests.rollout(replicas=10))
-    new = await shop.release("1.1.0")
+    new = await shop.release("1.1.0", strategy=manifests.strategy(rolling="1h"))
     await shop.until(lambda now: (now.release.get("step") or {}).get("goal") == 4, "four boxes approved")
     await shop.change(paused=True)
 
     await shop.scale(20)
-    await shop.sized(20)
-    assert await shop.boxes() == {old: 16, new: 4}
+    await shop.runs({old: 16, new: 4})
 
     await shop.scale(5)
     await shop.sized(5)
@@ -127,14 +128,14 @@ async def test_scaling_in_the_middle_of_a_batch_keeps_every_promise(shop: Shop) 
     await shop.sized(12)
     assert (await shop.boxes())[new] <= 4
 
-    await shop.change(paused=False)
+    await shop.change(paused=False, strategy=manifests.strategy())
     await shop.until(lambda now: now.phase == "Stable" and now.artifact("stable") == new, "the new version")
     assert await shop.boxes() == {new: 12}
 
 
 @side_by_side
 async def test_an_autoscaler_that_moves_all_the_time_disturbs_no_release(shop: Shop) -> None:
-    """Replicas change every second during the whole release, up and down; the watcher looks at every moment."""
+    """Replicas change again and again in the middle of it, up and down; the watcher looks at every moment."""
     await shop.installed(manifests.rollout(replicas=10))
     new = await shop.release("1.1.0")
 
@@ -144,15 +145,15 @@ async def test_an_autoscaler_that_moves_all_the_time_disturbs_no_release(shop: S
         await shop.until(lambda now: True, "a status of this size")
 
     await shop.until(lambda now: now.phase == "Stable" and now.artifact("stable") == new, "the new version")
-    assert await shop.boxes() == {new: 10}
+    await shop.runs({new: 10})  # what the last change of the size took away may still be going
 
 
 @side_by_side
 async def test_a_revert_survives_an_autoscaler(shop: Shop) -> None:
     """Scaled up and down while going back, it still ends at the stable version with every box."""
     old = await shop.installed(manifests.switch(), manifests.rollout(replicas=10, alarms=manifests.alarms()))
-    new = await shop.release("1.1.0", {"ready-after": "1s"})
-    await shop.until(lambda now: (now.release.get("step") or {}).get("goal") == 7, "seven boxes approved")
+    new = await shop.release("1.1.0", {"ready-after": "1s"}, strategy=manifests.strategy(bake="1h"))
+    await shop.until(lambda now: (now.release.get("step") or {}).get("goal", 0) >= 7, "seven boxes approved")
 
     await shop.switch(manifests.FIRING)
     await shop.phase("Reverting", "Reverted")
@@ -162,5 +163,4 @@ async def test_a_revert_survives_an_autoscaler(shop: Shop) -> None:
 
     at_rest = await shop.phase("Reverted")
     assert at_rest.artifact("rejected") == new
-    await shop.sized(12)
-    assert await shop.boxes() == {old: 12}
+    await shop.runs({old: 12})

@@ -51,21 +51,26 @@ async def deleted(shop: Shop, kind: str, name: str, **query: Any) -> None:
 @side_by_side
 async def test_a_change_of_a_config_map_alone_is_delivered(shop: Shop) -> None:
     """One box first, then batches, each baked; the boxes of each version read the copy of their version."""
-    old = await shop.installed(manifests.config_map(flag="off"), manifests.configured(replicas=5))
+    held = manifests.strategy("1h")
+    old = await shop.installed(manifests.config_map(flag="off"), manifests.configured(replicas=5, strategy=held))
     assert await read_by(shop, old) == {"off"}
 
     await configure(shop, flag="on")
     new = await on_its_way(shop, old)
     assert await read_by(shop, old) == {"off"}
+    await shop.change(strategy=manifests.strategy())
     stable = await shop.until(lambda now: now.phase == "Stable" and now.artifact("stable") == new, "the new config")
 
     assert await shop.boxes() == {new: 5}
     assert await read_by(shop, new) == {"on"}
     assert shop.watcher.goals(new) == [1, 2, 3, 4, 5]
     assert stable.condition("ConfigReady")["status"] == "True"
-    for made in (await copies(shop)).values():
-        kinds = {owner["kind"] for owner in made["metadata"]["ownerReferences"]}
-        assert {"Artifact", "ReplicaSet"} <= kinds
+
+    async def are_owned() -> bool:
+        made = [copy["metadata"]["ownerReferences"] for copy in (await copies(shop)).values()]
+        return all({"Artifact", "ReplicaSet"} <= {owner["kind"] for owner in owners} for owners in made)
+
+    await shop.settled(are_owned, "copies that belong to their version and to its boxes")
 
 
 @side_by_side
@@ -117,8 +122,7 @@ async def test_the_only_copy_of_a_good_config_is_put_back(shop: Shop) -> None:
 
     await shop.settled(is_back, "the copy again")
     assert await read_by(shop, old) == {"off"}
-    events = await shop.items("Event")
-    assert any(event["reason"] == "PutBack" and name in event["message"] for event in events)
+    await shop.event("PutBack", name)
 
 
 @side_by_side

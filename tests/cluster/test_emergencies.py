@@ -18,6 +18,7 @@ async def _burning(shop: Shop) -> tuple[str, str]:
     new = await shop.release("1.1.0")
     await shop.until(lambda now: now.phase == "Stable" and now.artifact("stable") == new, "the second version")
     await shop.switch(manifests.FIRING)
+    await shop.told("ALARM")
     return old, new
 
 
@@ -65,7 +66,7 @@ async def test_deleted_artifacts_do_not_stop_a_revert(shop: Shop) -> None:
     await shop.switch(manifests.FIRING)
     await shop.phase("Reverted")
     assert await shop.boxes() == {old: 6}
-    assert any(event["reason"] == "RecordRestored" for event in await shop.items("Event"))
+    await shop.event("RecordRestored")
 
 
 @side_by_side
@@ -73,7 +74,7 @@ async def test_a_rollout_deleted_and_created_again_starts_anew(shop: Shop) -> No
     """Nothing of the old one, status, verdicts or boxes, is taken for its own by the new one of the same name."""
     made = manifests.rollout(replicas=3)
     await shop.installed(made)
-    with shop.watcher.excused("the test deletes the Rollout and all its boxes"):
+    async with shop.watcher.excused("the test deletes the Rollout and all its boxes"):
         await shop.kubectl("delete", "rollouts.ombak.dev", shop.name, "--cascade=foreground")
         await shop.create(made | {"metadata": {"name": shop.name}})
         second = await shop.phase("Stable")
@@ -90,7 +91,7 @@ async def test_a_namespace_that_goes_takes_all_of_it_along(shop: Shop) -> None:
     await shop.installed(manifests.rollout(replicas=3))
     await shop.release("1.1.0", strategy=LONG)
     await shop.phase("Rolling")
-    with shop.watcher.excused("the test deletes the namespace"):
+    async with shop.watcher.excused("the test deletes the namespace"):
         await shop.call("DELETE", f"/api/v1/namespaces/{shop.namespace}")
 
         async def is_empty() -> bool:

@@ -8,6 +8,7 @@ import re
 import pytest
 
 import manifests
+from boxes import HELD, let_serve
 from harness import OperatorProcess, Shop
 from ombak.api.rollout import Phase
 from ombak.sandbox import Region
@@ -21,22 +22,25 @@ COLUMNS = ["NAME", "PHASE", "STABLE", "CURRENT", "BOXES", "BAKE", "BAKE-ENDS", "
 
 @side_by_side
 async def test_kubectl_get_tells_a_person_where_it_stands_in_every_phase(shop: Shop) -> None:
-    """A Rollout goes through every phase, slowly enough to be looked at; in each one the table says what goes on."""
+    """A Rollout goes through every phase, and stays in each until it was looked at; the table says what goes on."""
     seen: dict[str, str] = {}
-    slow = {"ready-after": "4s"}
-    await shop.create(
-        manifests.switch(),
-        manifests.rollout(replicas=4, behaviour=slow, alarms=manifests.alarms()),
-    )
-    await _look(shop, seen, "Installing", "Stable")
+    made = manifests.rollout(replicas=4, behaviour=HELD, alarms=manifests.alarms(), progressDeadline="1h")
+    await shop.create(manifests.switch(), made)
+    await _look(shop, seen, "Installing")
+    await _go_on(shop, seen, "Stable")
     await shop.switch(manifests.FIRING)
-    await shop.release("1.1.0", slow, strategy=manifests.strategy("5s", "5s", "5s"), paused=True)
+    await shop.release("1.1.0", HELD, strategy=manifests.strategy("1h", "1s", "1h"), paused=True)
     await _look(shop, seen, "Blocked")
     await shop.switch(manifests.OK)
     await shop.change(paused=False)
-    await _look(shop, seen, "OneBox", "OneBoxBake", "Rolling", "Bake")
+    await _look(shop, seen, "OneBox")
+    await _go_on(shop, seen, "OneBoxBake")
+    await shop.change(strategy=manifests.strategy("1s", "1s", "1h"))
+    await _look(shop, seen, "Rolling")
+    await _go_on(shop, seen, "Bake")
     await shop.switch(manifests.FIRING)
-    await _look(shop, seen, "Reverting", "Reverted")
+    await _look(shop, seen, "Reverting")
+    await _go_on(shop, seen, "Reverted")
     await shop.switch(manifests.OK)
     broken = manifests.template("1.2.0")
     broken["spec"]["containers"][0]["image"] = ""
@@ -44,20 +48,27 @@ async def test_kubectl_get_tells_a_person_where_it_stands_in_every_phase(shop: S
     await _look(shop, seen, "Invalid")
 
     shop.notes += seen.values()
-    assert seen.keys() >= {phase.value for phase in Phase} - {"Failed"}
-    for phase, table in seen.items():
+    assert seen.keys() == {phase.value for phase in Phase} - {"Failed"}
+    for table in seen.values():
         assert re.split(r"  +", table.splitlines()[0].strip()) == COLUMNS
-        assert phase in table
 
 
-async def _look(shop: Shop, seen: dict[str, str], *phases: str) -> None:
-    """Print the table in each of some phases that follow each other."""
-    for phase in phases:
-        await shop.phase(phase)
-        table = await shop.note_table()
-        # Under load a phase may end while kubectl starts; what was printed then belongs to the next one.
-        printed = table.splitlines()[1].split()[1]
-        seen[printed] = table
+async def _look(shop: Shop, seen: dict[str, str], phase: str) -> None:
+    """Print the table in a phase that lasts until the test lets it end."""
+    await shop.phase(phase)
+    seen[phase] = await shop.note_table()
+    assert seen[phase].splitlines()[1].split()[1] == phase
+
+
+async def _go_on(shop: Shop, seen: dict[str, str], phase: str) -> None:
+    """Let boxes serve until that brings it into a phase, and look."""
+
+    async def is_there() -> bool:
+        await let_serve(shop)
+        return shop.now is not None and shop.now.phase == phase
+
+    await shop.settled(is_there, f"phase {phase}")
+    await _look(shop, seen, phase)
 
 
 @side_by_side
@@ -76,19 +87,40 @@ async def test_a_first_version_that_failed_is_told_in_the_table(shop: Shop) -> N
 
 @alone
 async def test_an_idle_operator_writes_nothing(shop: Shop) -> None:
-    """Rollouts at rest, good and taken back, cost no write; their Alarms are still looked at."""
-    await shop.installed(manifests.service_errors(), manifests.rollout(replicas=4, alarms=manifests.alarms()))
-    bad = await shop.release("1.1.0", {"error-rate": "0.5"})
+    """A Rollout at rest costs no write; its Alarm is still looked at, and says another number each time."""
+    await shop.installed(manifests.switch(), manifests.rollout(replicas=4, alarms=manifests.alarms()))
+    bad = await shop.release("1.1.0", strategy=manifests.strategy(bake="1h"))
+    await shop.until(lambda now: now.release.get("artifact") == bad, "its start")
+    await shop.switch(manifests.FIRING)
     await shop.until(lambda now: now.phase == "Reverted" and now.artifact("rejected") == bad, "the revert")
-    # Counts are told within half a minute after the last write.
-    await asyncio.sleep(32)
+    await shop.switch("vector(time() % 60) / 1000")
+    await shop.told("OK")
+    await shop.until(_is_all_told, "counts that are true")
+    await shop.settled(lambda: _is_alone(shop), "the end of all other Rollouts")
+    await shop.settled(lambda: _is_quiet(shop, 5), "the last word on all that was done")
 
+    assert await _is_quiet(shop, 35), "counts are told half a minute after the last write"
+
+
+async def _is_quiet(shop: Shop, seconds: int) -> bool:
+    """The operator wrote nothing for so long."""
     mark = shop.region.audit.mark()
-    await asyncio.sleep(20)
-    counts = shop.region.audit.counts("ombak", since=mark)
+    await asyncio.sleep(seconds)
+    found = shop.region.audit.counts("ombak", since=mark)
+    shop.notes.append(f"in {seconds} s: {found.writes}, {found.events} events")
+    return not found.writes and not found.events
 
-    assert counts.writes.total() == 0
-    assert counts.events == 0
+
+def _is_all_told(seen: RolloutSeen) -> bool:
+    """Of four boxes that serve, none of which is of the wanted version."""
+    names = ("replicas", "readyReplicas", "availableReplicas", "updatedReplicas")
+    return [seen.status.get(name) for name in names] == [4, 4, 4, 0]
+
+
+async def _is_alone(shop: Shop) -> bool:
+    """What scenarios leave goes some time after their end, and the operator may write meanwhile."""
+    found = (await shop.call("GET", "/apis/ombak.dev/v1alpha1/rollouts"))["items"]
+    return {item["metadata"]["namespace"] for item in found} == {shop.namespace}
 
 
 @side_by_side

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from datetime import timedelta
 
 import pytest
 
 import manifests
+from boxes import served
 from harness import Shop
 from parallel import side_by_side
 from timeline import PodSeen
@@ -111,13 +113,13 @@ async def test_a_revert_goes_zone_by_zone_too(shop: Shop) -> None:
     zones = ["a", "b", "c"]
     old = await shop.installed(manifests.rollout(replicas=9, zones=zones))
 
-    new = await shop.release("1.1.0")
-    await shop.until(lambda now: (now.release.get("step") or {}).get("goal") == 6, "six boxes approved")
+    new = await shop.release("1.1.0", strategy=manifests.strategy(bake="1h"))
+    await shop.until(lambda now: (now.release.get("step") or {}).get("goal", 0) >= 5, "boxes of the second zone")
     await shop.annotate(abort=new)
     await shop.phase("Reverted")
 
     assert await shop.boxes() == {old: 9}
-    assert shop.watcher.judgement().most(new) <= 6
+    assert shop.watcher.judgement().most(new) <= shop.watcher.goals(new)[-1]
 
 
 @side_by_side
@@ -146,11 +148,10 @@ async def test_boxes_count_only_after_min_ready_seconds(shop: Shop) -> None:
     new = await shop.release("1.1.0")
     await shop.phase("Stable")
 
-    steps = [seen for seen in shop.watcher.judgement().exposures if seen.artifact == new]
-    for count in (1, 2):
-        served = next(seen.at for seen in steps if seen.serving == count)
-        grew = next(seen.at for seen in steps if seen.boxes == count + 1)
-        assert grew - served >= 3  # the condition's time, from which controllers count, is in whole seconds
+    boxes = await served(shop, new)
+    assert len(boxes) == 3
+    for (_, ready), (made, _) in itertools.pairwise(boxes):
+        assert made - ready >= timedelta(seconds=4)
 
 
 @side_by_side

@@ -108,10 +108,11 @@ async def test_boxes_that_never_serve_are_taken_back_by_the_deadline(shop: Shop,
 
 @side_by_side
 async def test_a_ready_count_that_flaps_cannot_move_the_deadline(shop: Shop) -> None:
-    """The box comes and goes for ever: it is no progress, and no good moment is long enough for evidence of 7 s."""
+    """The box comes and goes for ever: it is no progress, and its good moments do not end its bake either."""
     old = await shop.installed(manifests.service_errors(), manifests.rollout(replicas=10, alarms=manifests.alarms()))
 
-    new = await shop.release("1.1.0", {"behaviour": "flap", "flap-every": "2s"}, progressDeadline="6s")
+    bake = manifests.strategy("1h")
+    new = await shop.release("1.1.0", {"behaviour": "flap", "flap-every": "2s"}, progressDeadline="6s", strategy=bake)
     await taken_back(shop, old, new)
 
     assert shop.watcher.judgement().most(new) == 1
@@ -124,7 +125,7 @@ async def test_an_alarm_takes_back_a_release_that_a_person_paused(shop: Shop) ->
     """Revert wins over every pause; the pause stays, it is the person's."""
     old = await shop.installed(manifests.switch(), manifests.rollout(alarms=manifests.alarms()))
 
-    new = await shop.release("1.1.0")
+    new = await shop.release("1.1.0", strategy=manifests.strategy(rolling="1h"))
     await shop.until(lambda now: (now.release.get("step") or {}).get("goal") == 4, "four boxes approved")
     await shop.change(paused=True)
     await shop.until(lambda now: "paused" in now.waits_for, "the pause")

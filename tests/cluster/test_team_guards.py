@@ -29,8 +29,8 @@ def guarded(name: str = manifests.NAME, tier: str = "web") -> manifests.Manifest
 @side_by_side
 async def test_a_teams_nested_alarm_reverts_all_that_it_guards(shop: Shop) -> None:
     """Three releases in flight in two namespaces go back; a stranger's and one of another tier go on baking."""
-    elsewhere = await Shop(shop.region, shop.timeline, f"{shop.namespace}-b").open()
-    strangers = await Shop(shop.region, shop.timeline, f"{shop.namespace}-c").open()
+    elsewhere = await shop.beside("b")
+    strangers = await shop.beside("c")
     second = Shop(shop.region, shop.timeline, shop.namespace, "second")
     other_tier = Shop(shop.region, shop.timeline, shop.namespace, "batch")
     for place, team in ((shop, "red"), (elsewhere, "red"), (strangers, "blue")):
@@ -68,14 +68,12 @@ async def test_a_teams_nested_alarm_reverts_all_that_it_guards(shop: Shop) -> No
     await second.until(lambda now: "an alarm to end" in now.waits_for, "a wait for the team's alarm")
     await shop.patch("Alarm", "x", {"spec": {"metric": {"query": manifests.OK}}})
     await second.phase("Stable")
-    for place in (elsewhere, strangers):
-        await shop.call("DELETE", f"/api/v1/namespaces/{place.namespace}")
 
 
 @side_by_side
 async def test_who_leaves_the_team_is_not_guarded_any_more(shop: Shop) -> None:
     """A namespace's label decides, at once: first it holds the change, then it does not."""
-    theirs = await Shop(shop.region, shop.timeline, f"{shop.namespace}-b").open()
+    theirs = await shop.beside("b")
     team = f"red-{shop.namespace[-6:]}"
     await labelled(shop, team)
     await labelled(theirs, team)
@@ -83,9 +81,9 @@ async def test_who_leaves_the_team_is_not_guarded_any_more(shop: Shop) -> None:
     firing["spec"]["guards"] = {}
     await theirs.installed(guarded())
     await shop.create(firing)
+    await shop.told("ALARM", "high")
     await theirs.release("1.1.0")
     await theirs.until(lambda now: f"{shop.namespace}/high" in now.waits_for, "a wait for the team's alarm")
 
     await labelled(theirs, "somebody-else")
     await theirs.phase("Stable")
-    await shop.call("DELETE", f"/api/v1/namespaces/{theirs.namespace}")

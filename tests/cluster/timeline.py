@@ -56,6 +56,8 @@ class RolloutSeen:
     status: Mapping[str, Any]
     annotations: Mapping[str, str]
     is_gone: bool
+    listed: int = 0
+    """The version as it is stored, where a list brought it and `version` is the earliest that it can have had."""
 
     @property
     def phase(self) -> str:
@@ -223,6 +225,9 @@ class Timeline:
                 self._note(stream, item, is_gone=True)
         for name, item in there.items():
             known = stream.present.get(name)
+            if known is not None and known["metadata"]["uid"] != item["metadata"]["uid"]:
+                self._note(stream, known, is_gone=True)
+                known = None
             if known is None or known["metadata"]["resourceVersion"] != item["metadata"]["resourceVersion"]:
                 self._note(stream, item, is_gone=False, after=known)
 
@@ -233,7 +238,7 @@ class Timeline:
         """
         key, seen = stream.read(item, time.monotonic(), is_gone=is_gone)
         if after is not None and isinstance(seen, RolloutSeen):
-            seen = replace(seen, version=int(after["metadata"]["resourceVersion"]) + 1)
+            seen = replace(seen, version=int(after["metadata"]["resourceVersion"]) + 1, listed=seen.version)
         name = (item["metadata"]["namespace"], item["metadata"]["name"])
         with self._lock:
             self._seen[key].append(seen)

@@ -7,14 +7,17 @@ never more of a new version exist than the status had approved before.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from timeline import Key, PodSeen, RolloutSeen, Seen, Timeline
 
+PATIENCE_S = 60.0
+"""How long a watch may need to hear of everything on a slow machine."""
 BLINK_S = 3.0
 """A box that stopped being ready by itself counts as serving for so long: nobody can have known of it earlier."""
 
@@ -260,15 +263,17 @@ class Watcher:
         self.key = key
         self._excuses: list[tuple[float, float]] = []
 
-    @contextlib.contextmanager
-    def excused(self, why: str) -> Iterator[None]:
-        """The test itself takes boxes away: what goes in this block is not the operator's doing."""
+    @contextlib.asynccontextmanager
+    async def excused(self, why: str) -> AsyncIterator[None]:
+        """The test itself takes boxes away: what goes in this block is not the operator's doing.
+
+        It ends when all of that was heard of: moments are those of hearing.
+        """
         assert why
         start = time.monotonic()
-        try:
-            yield
-        finally:
-            self._excuses.append((start, time.monotonic()))
+        yield
+        await self._catch_up(PATIENCE_S)
+        self._excuses.append((start, time.monotonic()))
 
     def judgement(self) -> Judgement:
         """What is known so far."""
@@ -301,15 +306,18 @@ class Watcher:
                     found.append(goal)
         return found
 
-    def finish(self, patience_s: float = 30.0) -> Judgement:
+    async def finish(self, patience_s: float = PATIENCE_S) -> Judgement:
         """Return the judgement once everything was heard of; raises AssertionError for a broken promise."""
-        until = time.monotonic() + patience_s
-        while not self.timeline.is_caught_up(self.key):
-            assert time.monotonic() < until, f"the watch of {self.key} does not catch up"
-            time.sleep(0.1)
+        await self._catch_up(patience_s)
         found = self.judgement()
         assert not found.violations, "broken promises:\n  " + "\n  ".join(found.violations)
         return found
+
+    async def _catch_up(self, patience_s: float) -> None:
+        until = time.monotonic() + patience_s
+        while not await asyncio.to_thread(self.timeline.is_caught_up, self.key):
+            assert time.monotonic() < until, f"the watch of {self.key} does not catch up"
+            await asyncio.sleep(0.1)
 
 
 def _step(seen: RolloutSeen) -> Mapping[str, Any]:

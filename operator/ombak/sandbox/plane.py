@@ -21,7 +21,7 @@ from ombak.sandbox.toolchain import find_kubectl
 from ombak.sandbox.workdir import Workdir
 
 COMPONENT_USERS = ("kube-controller-manager", "kube-scheduler", "kwok", "traffic")
-START_TIMEOUT = timedelta(seconds=60)
+START_TIMEOUT = timedelta(minutes=3)
 
 
 class KubectlError(Exception):

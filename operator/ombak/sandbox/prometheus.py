@@ -62,7 +62,7 @@ class Prometheus:
 
     def wait_ready(self) -> None:
         """Returns when queries are answered. Raises SandboxError after 30 s."""
-        wait_for("prometheus ready", self._is_ready, timedelta(seconds=30), processes=[self.process])
+        wait_for("prometheus ready", self._is_ready, timedelta(minutes=2), processes=[self.process])
 
     def stop(self) -> None:
         """Ends it in order, for good or until `restart`."""

@@ -21,7 +21,7 @@ from ombak.sandbox.workdir import Workdir
 
 OPERATOR_USER = "ombak"
 START_ATTEMPTS = 3
-GRANTED_WITHIN = timedelta(seconds=30)
+GRANTED_WITHIN = timedelta(minutes=2)
 
 
 class Region:

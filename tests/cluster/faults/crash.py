@@ -120,7 +120,7 @@ class CrashRuns:
         await variant.shop.phase(self._story.ends_in)
         await eventually(lambda: _is_quiet(variant.shop), "an end without a memory of the way")
         variant.end = await end_state(variant.shop)
-        variant.shop.watcher.finish()
+        await variant.shop.watcher.finish()
 
 
 def _is_quiet(shop: Shop) -> bool:

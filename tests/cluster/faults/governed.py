@@ -23,7 +23,7 @@ GUARDS = ("validatingadmissionpolicies", "validatingadmissionpolicybindings")
 NAMESPACE = "governed"
 USERS = ("ombak", "alice", "bob", "mallory")
 """alice may ask, bob may approve, and mallory may write Overrides as she likes, but has not the verb `approve`."""
-WITHIN = timedelta(seconds=60)
+WITHIN = timedelta(seconds=180)
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from timeline import Timeline
 
 T = TypeVar("T")
 
-PATIENCE = timedelta(seconds=120)
+PATIENCE = timedelta(seconds=240)
 KINDS = ("rollouts", "artifacts", "alarms")
 
 

@@ -85,7 +85,7 @@ async def a_stray_deployment_adopts_nothing(lab: Lab) -> None:
     new = await shop.release("1.1.0")
     await shop.phase("Stable")
     assert (await shop.boxes())[new] == 3
-    shop.watcher.finish()
+    await shop.watcher.finish()
 
 
 async def a_replica_set_with_the_users_labels_is_adopted(lab: Lab) -> None:
@@ -194,7 +194,9 @@ async def a_zone_in_a_selector_orphans_pods(lab: Lab) -> None:
     quota: dict[str, Any] = {"metadata": {"name": "few"}, "spec": {"hard": {"pods": str(limit)}}}
     path = f"/api/v1/namespaces/{shop.namespace}/resourcequotas"
     await shop.call("POST", path, {"apiVersion": "v1", "kind": "ResourceQuota"} | quota)
-    await asyncio.sleep(1)
+    await reads(
+        lambda: shop.call("GET", f"{path}/few"), lambda found: "hard" in found.get("status", {}), "a quota that counts"
+    )
     labels = {"app": "zoned", label: "nowhere"}
     template = {"metadata": {"labels": labels}, "spec": stray("zoned", 1)["spec"]["template"]["spec"]}
     spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
@@ -238,7 +240,6 @@ async def install(lab: Lab, name: str) -> Shop:
     return shop
 
 
-async def said(process: Any, words: str) -> None:
-    """Wait until an operator has logged something since now."""
-    heard = len(process.lines())
+async def said(process: Any, words: str, heard: int) -> None:
+    """Wait until an operator has logged something after so many lines."""
     await eventually(lambda: any(words in str(line) for line in process.lines()[heard:]), f"{words!r} in the log")

@@ -20,7 +20,7 @@ import manifests
 from harness import Shop
 from support.faultproxy import Faults
 
-PATIENCE = timedelta(seconds=270)
+PATIENCE = timedelta(seconds=540)
 OURS = frozenset({"deployments", "replicasets", "rollouts", "artifacts"})
 LATE = Faults(seed=1, plurals=OURS, watch_delay=timedelta(seconds=30))
 LOSSY = Faults(seed=2, plurals=OURS, watch_dropped=0.4, watch_cut_after=timedelta(seconds=6))
@@ -114,7 +114,7 @@ async def _deliver(shop: Shop) -> None:
     await shop.phase("Stable", patience=PATIENCE)
 
     assert await shop.boxes() == {new: 4}
-    judgement = shop.watcher.finish()
+    judgement = await shop.watcher.finish()
     assert judgement.removals >= 4
     assert (await end_state(shop))["verdicts"][new] == (2, "")
 
@@ -122,7 +122,7 @@ async def _deliver(shop: Shop) -> None:
 async def _take_back(shop: Shop) -> None:
     old = shop.now
     assert old is not None
-    bad = await shop.release("1.2.0")
+    bad = await shop.release("1.2.0", strategy=manifests.strategy("0s", "1h", "1h"))
     await shop.until(
         lambda now: int((now.release.get("step") or {}).get("goal", 0)) >= 2, "the second step", patience=PATIENCE
     )
@@ -130,6 +130,6 @@ async def _take_back(shop: Shop) -> None:
     await shop.phase("Reverted", patience=PATIENCE)
 
     assert await shop.boxes() == {old.artifact("stable"): 4}
-    shop.watcher.finish()
+    await shop.watcher.finish()
     assert (await end_state(shop))["verdicts"][bad] == (0, "AlarmFired")
     assert shop.watcher.goals(bad)[-1] < 4

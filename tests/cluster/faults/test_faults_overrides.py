@@ -15,7 +15,7 @@ from lab import Lab
 import manifests
 from harness import ROOT, USER, OperatorProcess, Shop
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 LONG: dict[str, Any] = {"bake": {"for": "1h"}}
 
 
@@ -64,9 +64,8 @@ async def _taken_through(lab: Lab) -> None:
     assert stable.artifact("stable") == new
     seen = stable.status["override"]
     assert (seen["name"], seen["requestedBy"], seen["approvedBy"]) == ("fix", "alice", ["bob"])
-    notes = [event["message"] for event in await shop.items("Event") if event["reason"] == "Overridden"]
-    assert any("passes shop" not in note and "freeze" in note for note in notes), notes
-    assert any("before its bake of 1h is over, by Override fix of alice, approved by bob" in note for note in notes)
+    await shop.event("Overridden", "freeze")
+    await shop.event("Overridden", "before its bake of 1h is over, by Override fix of alice, approved by bob")
     shop.notes.append(await shop.kubectl("get", "overrides", "-o", "wide"))
     await _hold_others(shop)
 
@@ -101,9 +100,8 @@ async def _superseded(lab: Lab) -> None:
     assert stable.artifact("stable") == fix
     assert await shop.boxes() == {fix: 4}
     assert "Reverting" not in shop.watcher.phases()
-    told = [event["message"] for event in await shop.items("Event") if event["reason"] == "Superseded"]
-    assert len(told) == 1
-    assert f"{fix} takes the place of {bad}" in told[0]
+    await shop.event("Superseded", f"{fix} takes the place of {bad}")
+    assert len([event for event in await shop.items("Event") if event["reason"] == "Superseded"]) == 1
     assert shop.watcher.judgement().most(bad) < 4
     assert old not in await shop.boxes()
 
@@ -117,6 +115,7 @@ async def _passed_alarm(lab: Lab) -> None:
     shop = await lab.shop("incident")
     await shop.installed(manifests.switch(), manifests.rollout(replicas=4, alarms=manifests.alarms()))
     await shop.switch(manifests.FIRING)
+    await shop.told("ALARM")
     fix = await shop.release("1.1.0")
     await shop.until(lambda now: "an alarm to end" in now.waits_for, "a hold by the alarm")
     passes = [{"kind": "Alarm", "name": "service"}]
@@ -132,8 +131,7 @@ async def _passed_alarm(lab: Lab) -> None:
     assert held.artifact("stable") != fix
     await shop.switch(manifests.OK)
     await shop.until(lambda now: now.phase == "Stable" and now.artifact("stable") == fix, "the fix")
-    events = [e["message"] for e in await shop.items("Event") if e["reason"] == "Overridden"]
-    assert any("in spite of an alarm" in message and "approved by bob" in message for message in events)
+    await shop.event("Overridden", "in spite of an alarm", "approved by bob")
 
 
 def test_no_other_artifact_starts_while_one_is_active(people: Lab, running: OperatorProcess) -> None:
@@ -181,14 +179,18 @@ async def _on_a_hub(lab: Lab) -> None:
 
     stable = await shop.until(lambda now: now.phase == "Stable" and now.artifact("stable") == new, "the fix")
     assert stable.spec["strategy"]["oneBox"]["bake"]["for"] == "1s"
-    rollout = await shop.get("Rollout", shop.name)
-    assert rollout["metadata"]["annotations"]["ombak.dev/override"] == f"{shop.namespace}/fix"
+    assert stable.annotations["ombak.dev/override"] == f"{shop.namespace}/fix"
     await shop.kubectl("delete", "override", "fix")
-    await shop.until(lambda now: now.spec["strategy"]["oneBox"]["bake"]["for"] == "1h", "the ordinary bake again")
-    rollout = await shop.get("Rollout", shop.name)
-    assert "ombak.dev/override" not in rollout["metadata"]["annotations"]
-    notes = [e for e in await shop.items("Event") if e["involvedObject"]["kind"] == "Pipeline"]
-    assert {"Overridden"} <= {event["reason"] for event in notes}
+    ordinary = await shop.until(
+        lambda now: now.spec["strategy"]["oneBox"]["bake"]["for"] == "1h", "the ordinary bake again"
+    )
+    assert "ombak.dev/override" not in ordinary.annotations
+
+    async def is_told() -> bool:
+        told = [e for e in await shop.items("Event") if e["involvedObject"]["kind"] == "Pipeline"]
+        return "Overridden" in {event["reason"] for event in told}
+
+    await shop.settled(is_told, "an Event about the Pipeline")
 
 
 def _apply_pipeline(lab: Lab, shop: Shop, version: str) -> None:

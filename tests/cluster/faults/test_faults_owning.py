@@ -27,7 +27,7 @@ def runs(lab: Lab, operator: OperatorProcess) -> dict[str, Future[None]]:
 
 async def _within(scenario: object, lab: Lab) -> None:
     assert callable(scenario)
-    async with asyncio.timeout(180):
+    async with asyncio.timeout(400):
         await scenario(lab)
 
 
@@ -84,8 +84,9 @@ def lose(lab: Lab, operator: OperatorProcess, *kinds: str) -> None:
 
 def regain(lab: Lab, operator: OperatorProcess) -> None:
     """Start the operator too early: it waits, says for what, and goes on when the CRDs are applied."""
+    heard = len(operator.lines())
     operator.start(wait=False)
-    lab.run(said(operator, "kubectl apply -f crds/"))
+    lab.run(said(operator, "kubectl apply -f crds/", heard))
     synced = sum(line.get("event") == "synced" for line in operator.lines())
     lab.region.kubectl("apply", "-f", str(ROOT / "crds"))
     lab.run(eventually(lambda: sum(line.get("event") == "synced" for line in operator.lines()) > synced, "a sync"))

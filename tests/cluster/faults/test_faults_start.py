@@ -17,6 +17,7 @@ from lab import Lab, eventually
 import manifests
 from harness import ROOT, OperatorProcess, Shop
 from ombak.sandbox.audit import WRITE_VERBS
+from timeline import RolloutSeen
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -64,13 +65,19 @@ async def without_prometheus(lab: Lab, server: Server) -> None:
     with server() as url:
         async with lab.operator("no-prometheus", [shop.namespace], prometheus=url):
             await shop.create(manifests.switch(), manifests.rollout(replicas=3, alarms=manifests.alarms()))
-            held = await shop.until(lambda now: now.phase == "Bake" and "alarms" in now.waits_for, "a held bake")
-            assert "Prometheus" in (held.status["waitingFor"].get("who") or "")
+            await shop.until(
+                lambda now: now.phase == "Bake" and "alarms" in now.waits_for and "Prometheus" in _who(now),
+                "a held bake",
+            )
             await quiet(lab, "ombak", shop)
             now = shop.now
             assert now is not None
             assert now.phase == "Bake"
-            shop.watcher.finish()
+            await shop.watcher.finish()
+
+
+def _who(now: RolloutSeen) -> str:
+    return str((now.status.get("waitingFor") or {}).get("who", ""))
 
 
 def rights_without(folder: Path, plural: str, verb: str) -> Path:
