@@ -27,7 +27,7 @@ def in_prod(**more: Any) -> World:
     w.run(w.now + hours(12))
     push(w, "v2")
     w.run(w.now + hours(2))
-    assert (inside(w), running(w)["p-2"]) == ({"prod": V2}, V1)
+    assert (set(inside(w)), running(w)["p-2"]) == ({"prod"}, V1)
     return w
 
 
@@ -121,13 +121,16 @@ def test_a_verdict_that_somebody_deletes_is_not_taken_for_a_delivery() -> None:
     assert (found["Delivered"], found["Stalled"]) == ("False", "True")
 
 
-def test_a_pipeline_that_comes_back_with_other_settings_delivers_them() -> None:
+@pytest.mark.parametrize("silent", [set(), {"p-1", "p-2"}], ids=["all answer", "some are silent"])
+def test_a_pipeline_that_comes_back_with_other_settings_delivers_them(silent: set[str]) -> None:
     """Deleted and applied anew with another bake: nobody edited anything in a region."""
     w = in_prod()
     w.run(w.now + hours(12))
     w.memory = HubMemory()
+    w.silent |= silent
     settings(w, "20m")
     w.settle()
+    w.silent.clear()
     last = w.run(w.now + hours(12))
 
     assert (last.reason, last.waits) == ("Delivered", ())
@@ -150,6 +153,39 @@ def test_what_was_retried_is_still_a_retry_when_the_memory_is_lost() -> None:
     w.run(w.now + hours(12))
 
     assert set(running(w).values()) == {V2}
+
+
+def env_of(w: World, name: str) -> list[str]:
+    """What the variable of the values is in a region."""
+    (container,) = w.regions[name].rollouts["shop"].manifest["spec"]["template"]["spec"]["containers"]
+    return [each["value"] for each in container.get("env") or ()]
+
+
+VALUES = [{"regions": {"matchLabels": {"cloud": c}}, "env": {"DB": f"db.{c}"}} for c in ("aws", "gcp")]
+
+
+def test_a_region_whose_labels_change_in_the_middle_of_a_change_gets_its_values_with_it() -> None:
+    """Nobody edited anything there, and nobody has to do anything."""
+    w = in_prod(values=VALUES)
+    w.add(region("p-2", labels={"cloud": "gcp"}))
+    made = w.step()
+    assert [x.reason for x in made.waits if x.region == "p-2"] == ["Values"]
+    last = w.run(w.now + hours(12))
+
+    assert (last.reason, env_of(w, "p-2"), env_of(w, "p-1")) == ("Delivered", ["db.gcp"], [])
+
+
+def test_a_region_whose_labels_change_later_says_so_and_is_given_its_values_where_it_is_asked_for() -> None:
+    """It is no edit; and no box is exchanged without anybody having asked for it."""
+    w = in_prod(values=VALUES)
+    w.run(w.now + hours(12))
+    w.add(region("p-2", labels={"cloud": "gcp"}))
+    last = w.run(w.now + hours(12))
+    assert (last.reason, env_of(w, "p-2")) == ("Values", [])
+    assert "its labels have changed" in last.message
+    w.pipeline = dataclasses.replace(w.pipeline, spec={**w.pipeline.spec, "handEdits": "PutBack"})
+    last = w.run(w.now + hours(12))
+    assert (last.reason, env_of(w, "p-2")) == ("Delivered", ["db.gcp"])
 
 
 def labelled(name: str, wave: str) -> Any:

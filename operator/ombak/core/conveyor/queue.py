@@ -6,7 +6,7 @@ from ombak.core.conveyor import content, manifests, plan, waits
 from ombak.core.conveyor.memory import Item
 from ombak.core.conveyor.scene import Scene, freeze
 from ombak.core.conveyor.snapshot import HubArtifact
-from ombak.core.conveyor.standing import State, standing
+from ombak.core.conveyor.standing import has_other_bakes
 
 
 def wished(scene: Scene) -> HubArtifact | None:
@@ -217,6 +217,14 @@ def rebuild(scene: Scene) -> None:
 
 
 def _has_other_settings(scene: Scene, item: Item) -> bool:
-    """Some region was given a change by another plan than today's: the Pipeline was changed since."""
-    orders = (scene.order(item, target) for target in scene.targets(item, item.stage))
-    return any(standing(scene, order)[0] is State.EDITED for order in orders if order is not None)
+    """Some region, whether it answers now or not, was given a change by another plan than today's."""
+    placed = scene.placement(scene.plan_of(item)).targets.values()
+    targets = {target.key: target for found in placed for target in found}
+    for facts in scene.ours():
+        target = targets.get((facts.region, facts.namespace))
+        order = scene.order(item, target) if target is not None else None
+        if order is None or (facts.sequence, facts.version) != (item.sequence, item.version):
+            continue
+        if not has_other_bakes(facts, order) and manifests.edited(order, facts):
+            return True
+    return False

@@ -231,6 +231,8 @@ def _edited(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> Ou
     order = scene.order(item, target)
     assert order is not None
     fields = manifests.edited(order, facts)
+    if fields == ("spec.template",) and facts.annotations.get(manifests.VALUES, "") != order.delivery.env:
+        return _revalued(scene, item, target, facts)
     told = waits.edited(scene, target, fields)
     waits.of_item(scene, item, target.stage.name, "Edited", told, target.region.name)
     if scene.merged.spec is not None and scene.merged.spec.hand_edits is HandEdits.PUT_BACK:
@@ -239,6 +241,26 @@ def _edited(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> Ou
         if failed := waits.of_write(scene, target, item.version):
             waits.of_item(scene, item, target.stage.name, *failed, target.region.name)
         scene.note("PutBack", f"Region {target.region.name}: {why}, and is put back.", is_warning=True)
+    return Outcome.UNDER_WAY
+
+
+def _revalued(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> Outcome:
+    """Deliver the values that a region has now: its labels changed since it was written, and nobody edited it there.
+
+    A change that is in the stage delivers them with it, as soon as nothing holds it; one that is over has to be asked.
+    """
+    order, is_inside = scene.order(item, target), item.is_inside and item.stage == target.stage.name
+    assert order is not None
+    told = waits.revalued(scene, target, item.version, goes=is_inside)
+    held = (holding.what_holds(scene, item, target) if is_inside else None) or told
+    word = "Values" if held is told else _REASONS.get(held.kind, "Held")
+    waits.of_item(scene, item, target.stage.name, word, held, target.region.name)
+    puts_back = scene.merged.spec is not None and scene.merged.spec.hand_edits is HandEdits.PUT_BACK
+    if (held is told and is_inside) or puts_back:
+        _write(scene, order, facts, "its values are others now", everything=False)
+        if failed := waits.of_write(scene, target, item.version):
+            waits.of_item(scene, item, target.stage.name, *failed, target.region.name)
+        scene.note("Revalued", f"Region {target.region.name}: {told.what}.")
     return Outcome.UNDER_WAY
 
 

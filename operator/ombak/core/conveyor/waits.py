@@ -214,6 +214,13 @@ def edited(scene: Scene, target: Target, fields: tuple[str, ...]) -> Held:
     return held("edited", what, "whoever edited it; or set handEdits: PutBack", _put_back(scene))
 
 
+def revalued(scene: Scene, target: Target, version: str, *, goes: bool) -> Held:
+    """Return the wait for the values that a region has now, by labels that it had not when it was written."""
+    what = f"Region {target.region.name} to get the values that it has now: its labels have changed under {version}"
+    who = "whoever owns the Pipeline, by the next change; or set handEdits: PutBack"
+    return held("values", what, "nobody, it goes by itself" if goes else who, _put_back(scene))
+
+
 def _put_back(scene: Scene) -> str:
     return of_pipeline(scene.s.pipeline, "patch") + """ --type merge -p '{"spec":{"handEdits":"PutBack"}}'"""
 
