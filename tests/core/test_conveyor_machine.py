@@ -324,6 +324,9 @@ class Conveyor(RuleBasedStateMachine):
         image = self.w.pipeline.spec["rollout"]["spec"]["template"]["spec"]["containers"][0]["image"]
         wished = version_of(image.rpartition(":")[2])
         artifact = self.w.artifacts[wished]
+        if last.reason == "Aborted":  # a change of what ran everywhere before: the version is as good as ever
+            assert next(w for w in last.waits if w.reason == "Aborted").command.startswith("kubectl -n shop edit")
+            return
         if artifact.rejection is not None:
             assert last.reason == "Rejected"
             assert "retry" in next(w.command for w in last.waits if w.reason == "Rejected")

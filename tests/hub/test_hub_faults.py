@@ -155,6 +155,22 @@ async def test_what_the_hub_itself_refuses_keeps_no_region_from_going_back(refus
 
 
 @in_virtual_time
+async def test_a_version_that_the_hub_itself_does_not_take_holds_only_itself() -> None:
+    """A quota on Artifacts: it is told, what is on its way goes back all the same, and later all goes by itself."""
+    async with installed() as rig:
+        rig.push("v2")
+        await rig.until(lambda: rig.is_inside("prod", V2))
+        rig.kube.fail("create Artifact", Forbidden(403, "Forbidden", "exceeded quota: artifacts"), times=10**6)
+        rig.push("v3")
+        await rig.until(lambda: any("exceeded quota" in w["what"] for w in rig.waits()))
+        rig["p-1"].becomes_ill(V2)
+        await rig.until(lambda: set(rig.runs().values()) == {"v1"})
+        rig.kube.heal()
+        await rig.delivered("v3")
+        assert rig.condition("Applied")["status"] == "True"
+
+
+@in_virtual_time
 async def test_what_failed_and_is_not_wanted_any_more_is_no_problem_any_more() -> None:
     """The region refuses everything on, and nothing is to be written there."""
     async with installed() as rig:

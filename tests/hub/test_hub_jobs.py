@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ombak.core.conveyor import content, plan
+from ombak.core.conveyor import content, manifests, plan
 from ombak.core.conveyor.snapshot import JobFacts, JobState
 from ombak.runtime.hub.job_facts import LONGEST, read_job
 from ombak.runtime.hub.jobs import JobBook
@@ -142,6 +142,17 @@ async def test_after_a_restart_it_is_found_by_its_name(followed: Followed) -> No
     followed.book.follow(KEY, followed.action)
 
     await followed.until(JobState.FAILED)
+
+
+async def test_jobs_of_a_change_that_is_over_are_forgotten_while_another_one_is_tested(followed: Followed) -> None:
+    """A Pipeline on which something is always on its way would keep every Job that there ever was."""
+    told = {"annotations": {manifests.SEQUENCE: "2"}, "name": "smoke-2", "namespace": "shop"}
+    followed.book.follow(KEY, plan.RunTest(followed.region, "shop", {**MANIFEST, "metadata": told}))
+    await eventually(lambda: len(followed.book.facts(KEY)) == 2)
+    followed.book.keep(KEY, {2})
+    assert set(followed.book.facts(KEY)) == {"smoke-2"}
+    followed.book.keep(KEY, set())
+    assert not followed.book.facts(KEY)
 
 
 async def test_one_that_somebody_deletes_is_made_again_when_it_is_asked_for(followed: Followed) -> None:

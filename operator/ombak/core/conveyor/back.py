@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from ombak.api.rollout import Phase
-from ombak.api.stage import RevertScope
+from ombak.api.stage import RevertScope, Stage
 from ombak.core import naming, unheard
 from ombak.core.conveyor import content, manifests, plan, travel, waits
 from ombak.core.conveyor.memory import Item
@@ -55,7 +55,7 @@ def verdicts(scene: Scene) -> None:
     """Hear what the regions say: one that took a change back, while it is on its way, rejects it for all."""
     for facts in scene.ours():
         item = next((i for i in scene.items if (i.sequence, i.version) == (facts.sequence, facts.version)), None)
-        if item is None or is_done(scene, item) or not is_taken_back(facts):
+        if item is None or scene.is_done(item) or not is_taken_back(facts):
             continue
         artifact, target = scene.artifacts.get(item.version), target_of(scene, facts)
         if target is not None and not runs_what_it_names(scene, facts, target):
@@ -65,24 +65,33 @@ def verdicts(scene: Scene) -> None:
             reject(scene, item, "RegionReverted", why, facts.stage, facts.region)
 
 
-def is_done(scene: Scene, item: Item) -> bool:
-    """It passed its last stage."""
-    stages = scene.stages(item)
-    return bool(stages) and item.stage == stages[-1] and not item.is_inside
-
-
 def abort(scene: Scene) -> None:
     """Carry out `ombak.dev/abort`, which names an artifact: also one that was asked for at this very moment."""
     command = scene.s.pipeline.abort
     if not command:
         return
-    named = [i for i in scene.items if command in (i.version, content.id_of(i.version)) and not is_done(scene, i)]
+    named = [i for i in scene.items if command in (i.version, content.id_of(i.version)) and not scene.is_done(i)]
+    delivered = {i.version for i in scene.items if scene.is_done(i)}
     for item in named:
-        message = "it was aborted by the annotation ombak.dev/abort"
-        reject(scene, item, "Aborted", message, item.stage, "")
+        if item.version in delivered:
+            _give_up(scene, item)
+        else:
+            message = "it was aborted by the annotation ombak.dev/abort"
+            reject(scene, item, "Aborted", message, item.stage, "")
     if not named:
         _unheard(scene, _names_nothing(scene, command))
     scene.late.append(plan.ClearCommand(naming.ABORT))
+
+
+def _give_up(scene: Scene, item: Item) -> None:
+    """Abort a change of a version that an earlier one delivered everywhere: nothing is wrong with the version.
+
+    Regions that have the change come back to what that earlier one says, as those that come late do.
+    """
+    told = f"change {item.sequence} of {item.version} is aborted; the version was delivered before, and stays"
+    scene.note("Aborted", told, is_warning=True)
+    scene.drop(item)
+    scene.changes[item.sequence] = ""
 
 
 def _unheard(scene: Scene, told: str) -> None:
@@ -91,12 +100,21 @@ def _unheard(scene: Scene, told: str) -> None:
         scene.note(unheard.REASON, told, is_warning=True)
 
 
+def refuse(scene: Scene, why: str) -> None:
+    """Take all commands off, for they change nothing here."""
+    commands = {naming.ABORT: scene.s.pipeline.abort, naming.RETRY: scene.s.pipeline.retry}
+    for annotation, command in commands.items():
+        if command:
+            _unheard(scene, f"{annotation}={command} changes nothing: {why}.")
+            scene.late.append(plan.ClearCommand(annotation))
+
+
 def _names_nothing(scene: Scene, command: str) -> str:
     """Say it of an abort, unless what it names was taken back: then it was carried out a moment ago."""
     known = [a for a in scene.artifacts.values() if command in (a.version, a.id)]
     if any(a.rejection is not None for a in known):
         return ""
-    told, flying = unheard.nothing(naming.ABORT, command), [i for i in scene.items if not is_done(scene, i)]
+    told, flying = unheard.nothing(naming.ABORT, command), [i for i in scene.items if not scene.is_done(i)]
     if flying:
         named = ", ".join(f"{i.version} (change {i.sequence})" for i in flying)
         return f"{told}; on its way: {named}. To take back the last one: {waits.abort(scene, flying[-1].version)}"
@@ -146,13 +164,16 @@ def settle(scene: Scene) -> None:
 
 
 def target_of(scene: Scene, facts: RolloutFacts) -> Target | None:
-    """Return a region's Rollout as a place to write to, if some plan still has that place."""
+    """Return a region's Rollout as a place to write to; None if its Region is gone.
+
+    Where no plan has that place any more, because it was moved out in the middle of a change, as it was written.
+    """
     region = scene.regions.get(facts.region)
     if region is None:
         return None
     placed = scene.places((facts.region, facts.namespace))
     found = next((t for t in placed if t.stage.name == facts.stage), placed[0] if placed else None)
-    return Target(found.stage, region, facts.namespace) if found else None
+    return Target(found.stage if found else Stage.model_construct(name=facts.stage), region, facts.namespace)
 
 
 Write = tuple[plan.Manifest, tuple[plan.Action, ...], str, bool]
@@ -165,15 +186,20 @@ def _write_of(scene: Scene, facts: RolloutFacts, target: Target, rejection: HubR
         return None
     if runs_none(facts):
         return _in_line(scene, facts, target) or _named(scene, facts, target)
-    if is_taken_back(facts) or reaches(facts, rejection):
+    if is_taken_back(facts) or reaches(scene, facts, rejection):
         return _named(scene, facts, target)
     return None
 
 
-def reaches(facts: RolloutFacts, rejection: HubRejection) -> bool:
-    """Whether a verdict takes a region back: one that has not finished always, a stable one within the scope."""
+def reaches(scene: Scene, facts: RolloutFacts, rejection: HubRejection) -> bool:
+    """Whether a verdict takes a region back: one that has not finished always, a stable one within the scope.
+
+    One that was moved out of every stage keeps what is stable there: it is no longer this Pipeline's to take back.
+    """
     if facts.phase is not Phase.STABLE or facts.stable != facts.artifact:
         return True
+    if not scene.places((facts.region, facts.namespace)):
+        return False
     if rejection.scope == RevertScope.EVERYWHERE.value:
         return True
     if rejection.scope == RevertScope.STAGE.value and rejection.stage:
@@ -262,7 +288,7 @@ def is_going_back(scene: Scene, target: Target) -> bool:
         return False
     if runs_none(facts):
         return _in_line(scene, facts, target) is not None
-    return reaches(facts, rejection)
+    return reaches(scene, facts, rejection)
 
 
 def tell(scene: Scene) -> None:

@@ -19,10 +19,8 @@ def decide(s: HubSnapshot, now: datetime) -> HubPlan:
         # Whatever runs in the regions stays as it is (deletionPolicy Orphan).
         return HubPlan(s.memory, reason="Deleting", message="It is being deleted; what runs in the regions stays.")
     scene = Scene(s, now)
-    if scene.merged.spec is not None and scene.merged.spec.rollout is None:
-        return HubPlan(
-            s.memory, reason="Base", message="It has no rollout: it is a base for others.", merged=scene.merged.raw
-        )
+    if scene.is_base and not scene.problem:
+        return _base(scene)
     queue.rebuild(scene)
     back.forget(scene)
     back.retry(scene)
@@ -41,6 +39,20 @@ def decide(s: HubSnapshot, now: datetime) -> HubPlan:
     back.tell(scene)
     retention.clear(scene)
     return _planned(scene)
+
+
+def _base(scene: Scene) -> HubPlan:
+    """Nothing is delivered of a base; what a person says to it is taken off, with a word."""
+    back.refuse(scene, "this Pipeline has no rollout, it is a base for others; say it to one that extends it")
+    return HubPlan(
+        scene.s.memory,
+        actions=tuple(scene.late),
+        notes=tuple(scene.notes),
+        reason="Base",
+        message="It has no rollout: it is a base for others.",
+        merged=scene.merged.raw,
+        unheard=" ".join(scene.unheard),
+    )
 
 
 def _current(scene: Scene, sequence: int) -> Item | None:
@@ -95,7 +107,7 @@ def _is_empty(scene: Scene, item: Item, stage: str) -> bool:
 def _is_nowhere(scene: Scene) -> bool:
     """What was delivered everywhere is delivered no more when the last region is gone."""
     newest = scene.items[-1] if scene.items else None
-    return newest is not None and back.is_done(scene, newest) and _is_empty(scene, newest, newest.stage)
+    return newest is not None and scene.is_done(newest) and _is_empty(scene, newest, newest.stage)
 
 
 def _enter(scene: Scene, item: Item) -> bool:
@@ -121,25 +133,21 @@ def _slot(scene: Scene, item: Item, stage: str) -> Held | None:
     """Return what keeps the slot of a stage taken: another change in it, or reverts that have not ended."""
     for other in [i for i in scene.items if i.is_inside and i.stage == stage]:
         if queue.is_kept(scene, other, item):
-            return fastlane.holds(scene, item) or _taken(scene, other)
+            return fastlane.holds(scene, item) or waits.slot(scene, other)
         if other.sequence < item.sequence and not deliver.has_begun(scene, other, stage):
             queue.drop_for(scene, other, item)
             continue
         if not fastlane.takes_over(scene, item, other):
-            return _taken(scene, other)
+            return waits.slot(scene, other)
         if (held := holding.what_holds(scene, item, None, stage)) is not None:
             return held  # the slot is not what it waits for
         fastlane.give_up(scene, other, item)
     for target in scene.targets(item, stage):
         if back.is_going_back(scene, target) and not visit.may_skip(scene, item, target):
-            facts = scene.facts[target.key]
-            return waits.going_back(scene, target, facts)
+            if not target.region.is_reached:
+                return visit.no_answer(scene, item, target)
+            return waits.going_back(scene, target, scene.facts[target.key])
     return None
-
-
-def _taken(scene: Scene, other: Item) -> Held:
-    what = f"stage {other.stage} to be free: {other.version} (change {other.sequence}) is in it"
-    return waits.held("slot", what, "time, as it finishes; or abort it", waits.abort(scene, other.version))
 
 
 def _catch_up(scene: Scene) -> None:

@@ -32,6 +32,20 @@ def what_holds(scene: Scene, item: Item, target: Target | None, stage: str = "")
     return fastlane.holds(scene, item) or together(found)
 
 
+def in_use(scene: Scene, item: Item, target: Target) -> Held | None:
+    """Return why a region is not free though its stage is: an earlier change has it in a stage of another name.
+
+    That comes of stages that were changed, and of labels. Started there, this one would be what the tests of that one
+    judge. An Override's version does not wait for it.
+    """
+    if scene.permit(item.version) is not None:
+        return None
+    for other in (i for i in scene.items if i.is_inside and i.sequence < item.sequence):
+        if other.stage != target.stage.name and any(t.key == target.key for t in scene.targets(other, other.stage)):
+            return waits.slot(scene, other)
+    return None
+
+
 def _is_way_back(scene: Scene, item: Item, target: Target | None, stage: str) -> bool:
     """Every region in question keeps the version as one that was good there: the alarm may be the doing of what runs.
 

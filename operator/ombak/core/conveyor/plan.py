@@ -25,6 +25,14 @@ class EnsureArtifact:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class RetryArtifact:
+    """Try to keep a version that the hub's API server did not take; nothing else waits for that."""
+
+    version: str
+    manifest: Manifest
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class RecordRejected:
     """Write on the hub's Artifact why it is taken back; always before anything else is done about it."""
 
@@ -131,6 +139,7 @@ class DeleteArtifact:
 
 Action = (
     EnsureArtifact
+    | RetryArtifact
     | RecordRejected
     | RecordRetry
     | ClearCommand

@@ -2,10 +2,11 @@
 
 import dataclasses
 
-from ombak.core.conveyor import back, content, manifests, plan, waits
+from ombak.core.conveyor import content, manifests, plan, waits
 from ombak.core.conveyor.memory import Item
 from ombak.core.conveyor.scene import Scene, freeze
 from ombak.core.conveyor.snapshot import HubArtifact
+from ombak.core.conveyor.standing import has_other_bakes
 
 
 def wished(scene: Scene) -> HubArtifact | None:
@@ -50,7 +51,7 @@ def enqueue(scene: Scene) -> None:
         what = f"the Artifact {wish.name} to be out of the way: it is not what its name says, or not this Pipeline's"
         command = f"kubectl -n {scene.s.pipeline.namespace} delete artifact {wish.name}"
         waits.wait(scene, "artifact", "Conflict", what, "whoever made it, by deleting it", command)
-    elif wish.rejection is None:
+    elif wish.rejection is None and _make(scene, wish):
         _append(scene, wish, is_retry=bool(wish.retried))
 
 
@@ -60,15 +61,32 @@ def _is_content(wish: HubArtifact) -> bool:
 
 def _repair(scene: Scene, wish: HubArtifact) -> None:
     """Make the Artifact of what is on its way again, where somebody deleted it."""
-    if wish.version not in scene.artifacts and any(i.version == wish.version for i in scene.items):
+    if any(i.version == wish.version for i in scene.items):
+        _make(scene, wish)
+
+
+def _make(scene: Scene, wish: HubArtifact) -> bool:
+    """Make an Artifact before all else; False where the hub's API server refuses it: then nothing else is to wait."""
+    if wish.version in scene.artifacts:
+        return True
+    made, why = manifests.artifact(scene.s, wish), scene.s.unmade.get(wish.version)
+    if why is None:
         scene.artifacts[wish.version] = wish
-        scene.early.append(plan.EnsureArtifact(wish.version, manifests.artifact(scene.s, wish)))
+        scene.early.append(plan.EnsureArtifact(wish.version, made))
+        return True
+    what = f"the hub's API server to take the Artifact {wish.name}: {why}"
+    who = "whoever set what refuses it there, such as a quota or a policy; it is tried again"
+    waits.wait(scene, "artifact", "WriteFailed", what, who, waits.of_pipeline(scene.s.pipeline, "describe"))
+    scene.late.append(plan.RetryArtifact(wish.version, made))
+    return False
 
 
 def tell(scene: Scene) -> None:
-    """Say that what the Pipeline asks for was taken back, and how it may start again."""
+    """Say that what the Pipeline asks for was taken back or aborted, and how it may start again."""
     wish = wished(scene)
-    if wish is not None and wish.rejection is not None:
+    if wish is None:
+        return
+    if wish.rejection is not None:
         where = f" in Region {wish.rejection.region}" if wish.rejection.region else ""
         what = (
             f"another version, or a retry: {wish.version} was taken back{where} "
@@ -76,12 +94,21 @@ def tell(scene: Scene) -> None:
         )
         command = waits.retry(scene, wish.version)
         waits.wait(scene, f"rejected/{wish.version}", "Rejected", what, "whoever owns the Pipeline", command)
+    elif _is_given_up(scene):
+        why = "was aborted" if wish.version in scene.artifacts else "was taken back, and its Artifact was deleted since"
+        what = f"another change: the one that the spec asks for now ({wish.version}) {why}"
+        command = waits.of_pipeline(scene.s.pipeline, "edit")
+        waits.wait(scene, "aborted", "Aborted", what, "whoever owns the Pipeline, with another spec", command)
+
+
+def _is_given_up(scene: Scene) -> bool:
+    """What the spec asks for was put into the queue, is not the newest there, and no verdict tells why."""
+    if scene.merged.wish != scene.wish or not scene.items:
+        return False
+    return scene.plan_of(scene.items[-1]).wish != scene.wish
 
 
 def _append(scene: Scene, wish: HubArtifact, *, is_retry: bool) -> None:
-    if wish.version not in scene.artifacts:
-        scene.artifacts[wish.version] = wish
-        scene.early.append(plan.EnsureArtifact(wish.version, manifests.artifact(scene.s, wish)))
     frozen = freeze(scene.merged)
     key = content.short_hash(frozen)
     scene.plans[key] = frozen
@@ -112,7 +139,7 @@ def supersede(scene: Scene) -> None:
 
 def drop_for(scene: Scene, old: Item, new: Item) -> None:
     """Let a newer change stand for an older one; one that was done everywhere is not among the newer one's."""
-    if not back.is_done(scene, old):
+    if not scene.is_done(old):
         scene.replace(new, dataclasses.replace(new, batch=new.batch + old.batch))
         scene.note("Superseded", f"{old.version} (change {old.sequence}) goes on as part of change {new.sequence}.")
     scene.drop(old)
@@ -134,7 +161,7 @@ def is_kept(scene: Scene, old: Item, new: Item) -> bool:
 def ended(scene: Scene) -> frozenset[str]:
     """Return the versions that have come to their end: taken back, or delivered everywhere."""
     rejected = (version for version, artifact in scene.artifacts.items() if artifact.rejection is not None)
-    done = (i.version for i in scene.items if back.is_done(scene, i))
+    done = (i.version for i in scene.items if scene.is_done(i))
     return frozenset((*rejected, *done))
 
 
@@ -174,10 +201,30 @@ def rebuild(scene: Scene) -> None:
     for sequence, (place, version) in sorted(where.items()):
         if any(s > sequence and p >= place for s, (p, _) in where.items()):
             continue
-        scene.items.append(Item(sequence, version, key, scene.now, stages[place], True, scene.now))
+        artifact = scene.artifacts[version]
+        item = Item(sequence, version, key, scene.now, stages[place], True, scene.now)
+        item = dataclasses.replace(item, is_retry=bool(artifact.retried), provenance=dict(artifact.provenance))
+        scene.items.append(item)
+    if any(_has_other_settings(scene, item) for item in scene.items):
+        # By today's plan they would seem to be edited there, and never end: all is delivered anew.
+        scene.items.clear()
     if scene.items:
         scene.plans[key] = frozen
         wish = wished(scene)
         if wish is not None and scene.items[-1].version == wish.version:
             scene.wish = scene.merged.wish
         scene.note("Rebuilt", "The memory was lost; what is on its way was told from the regions.", is_warning=True)
+
+
+def _has_other_settings(scene: Scene, item: Item) -> bool:
+    """Some region, whether it answers now or not, was given a change by another plan than today's."""
+    placed = scene.placement(scene.plan_of(item)).targets.values()
+    targets = {target.key: target for found in placed for target in found}
+    for facts in scene.ours():
+        target = targets.get((facts.region, facts.namespace))
+        order = scene.order(item, target) if target is not None else None
+        if order is None or (facts.sequence, facts.version) != (item.sequence, item.version):
+            continue
+        if not has_other_bakes(facts, order) and manifests.edited(order, facts):
+            return True
+    return False

@@ -15,7 +15,7 @@ from ombak.core.conveyor.standing import State, is_taken_back, standing
 
 Status = dict[str, Any]
 _MOST_WAITS = 64
-_UNQUEUED = ("placement", "artifact")
+_UNQUEUED = ("placement", "artifact", "aborted")
 """Waits of the Pipeline for being able to queue what it asks for."""
 _SERVE_NOT = {State.FOREIGN.value: "Conflict", State.BACK.value: "TakenBack", State.ABSENT.value: "Missing"}
 """What somebody else delivered there may serve well, but it is not this Pipeline that tells."""
@@ -96,7 +96,7 @@ def glance(scene: Scene) -> tuple[str, str, str, str]:
             first.what if first else "Nothing was delivered yet.",
         )
     own = next((w for w in scene.waits if w.key.startswith(f"{newest.sequence}/")), None)
-    if back.is_done(scene, newest):
+    if scene.is_done(newest):
         reason = own.reason if own else "Delivered"
         return newest.stage, newest.version, reason, own.what if own else _runs(scene, newest)
     stage = newest.stage if newest.is_inside else queue.next_stage(scene, newest)
@@ -193,7 +193,7 @@ def _facts(made: plan.HubPlan) -> list[tuple[str, str, str, str]]:
     A region that does not answer makes Ready Unknown: silence is never success.
     """
     ready = _ready(made)
-    stalled = bool(made.problem) or made.reason in ("Rejected", "Invalid", "Conflict", "TakenBack")
+    stalled = bool(made.problem) or made.reason in ("Rejected", "Aborted", "Invalid", "Conflict", "TakenBack")
     delivered = made.reason == "Delivered"
     told = "" if delivered else made.message
     return [

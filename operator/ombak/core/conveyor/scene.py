@@ -50,7 +50,19 @@ class Scene:
     @property
     def problem(self) -> str:
         """What is wrong with the Pipeline, with field and fix."""
-        return self.s.pipeline.problem or self.merged.problem
+        return self.s.pipeline.problem or self.merged.problem or self._abandoned
+
+    @property
+    def is_base(self) -> bool:
+        """It has no rollout, and is there for others to extend."""
+        return self.merged.spec is not None and self.merged.spec.rollout is None
+
+    @property
+    def _abandoned(self) -> str:
+        """Somebody took the rollout out while changes are on their way: to stop looking would lose their reverts."""
+        flying = [i.version for i in self.items if not self.is_done(i)] if self.is_base else []
+        told = "write it again, or abort what is on its way"
+        return f"spec.rollout is gone, but {', '.join(flying)} is on its way; {told}" if flying else ""
 
     def plan_of(self, item: Item) -> Merged:
         """Return the frozen Pipeline by which an item travels; today's if that was lost."""
@@ -90,6 +102,11 @@ class Scene:
         """Return the names of the stages on an item's way."""
         spec = self.plan_of(item).spec
         return tuple(stage.name for stage in spec.stages) if spec else ()
+
+    def is_done(self, item: Item) -> bool:
+        """Whether a change passed its last stage."""
+        stages = self.stages(item)
+        return bool(stages) and item.stage == stages[-1] and not item.is_inside
 
     def targets(self, item: Item, stage: str) -> tuple[Target, ...]:
         """Return where an item goes in a stage."""

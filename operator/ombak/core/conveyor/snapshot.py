@@ -288,6 +288,8 @@ class HubSnapshot:
     jobs: Mapping[str, JobFacts] = dataclasses.field(default_factory=dict)
     """By name, of the hub and of the regions alike: a name says the region too."""
     gates: tuple[GateAnswer, ...] = ()
+    unmade: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Versions whose Artifact the hub's own API server did not take, with its words."""
     unwritten: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Regions that did not take the last write, with their words."""
     dropped: frozenset[tuple[str, str, str]] = frozenset()

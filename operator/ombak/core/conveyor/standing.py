@@ -78,7 +78,7 @@ def _asks_for_it(scene: Scene, facts: RolloutFacts, order: manifests.Order) -> b
 def _told(scene: Scene, order: manifests.Order, facts: RolloutFacts) -> State:
     if is_taken_back(facts) and runs_what_it_names(scene, facts, order.target):
         return State.BACK
-    if {n: v for n in _OF_BAKES if (v := facts.annotations.get(n))} != order.bakes:
+    if has_other_bakes(facts, order):
         return State.OVERRIDDEN
     if manifests.edited(order, facts):
         return State.EDITED
@@ -87,6 +87,11 @@ def _told(scene: Scene, order: manifests.Order, facts: RolloutFacts) -> State:
     if facts.phase is Phase.STABLE and runs_exactly(facts, order.delivery):
         return State.STABLE
     return State.HELD if runs_none(facts) else State.MOVING
+
+
+def has_other_bakes(facts: RolloutFacts, order: manifests.Order) -> bool:
+    """It was written while another Override, or none, or other floors counted than now."""
+    return {n: v for n in _OF_BAKES if (v := facts.annotations.get(n))} != order.bakes
 
 
 def runs_what_it_names(scene: Scene, facts: RolloutFacts, target: Target) -> bool:

@@ -25,7 +25,7 @@ class Outcome(StrEnum):
 
 
 _FORWARD = (Phase.INSTALLING, Phase.BLOCKED, Phase.ONE_BOX, Phase.ONE_BOX_BAKE, Phase.ROLLING, Phase.BAKE)
-_REASONS = {"unreachable": "Unreachable", "paused": "Paused", "turn": "Turn"}
+_REASONS = {"unreachable": "Unreachable", "paused": "Paused", "turn": "Turn", "slot": "Queued"}
 
 
 def state_of(scene: Scene, item: Item, target: Target) -> tuple[State, RolloutFacts | None]:
@@ -49,7 +49,7 @@ def _gives_way(scene: Scene, order: manifests.Order, facts: RolloutFacts) -> boo
 
 def start(scene: Scene, item: Item, target: Target, facts: RolloutFacts | None, *, has_room: bool) -> Outcome:
     """Write the change into a region, unless something holds it."""
-    held = holding.what_holds(scene, item, target)
+    held = holding.what_holds(scene, item, target) or holding.in_use(scene, item, target)
     if held is None and not has_room:
         most = target.stage.max_parallel
         what = f"its turn: maxParallel lets {most} of the stage's regions be on their way at once"
@@ -194,6 +194,13 @@ def policy(scene: Scene, item: Item, target: Target) -> OnUnreachable:
     return OnUnreachable.HOLD
 
 
+def no_answer(scene: Scene, item: Item, target: Target) -> Held:
+    """Return the wait for a region that does not answer, as its stage has it."""
+    if policy(scene, item, target) is OnUnreachable.SKIP:
+        return waits.passed_over(target, scene.now, scene.s.skip_after)
+    return waits.unreachable(target)
+
+
 def has_version(scene: Scene, item: Item, facts: RolloutFacts | None) -> bool:
     """What was seen last in a region is this change, written by this hub."""
     return facts is not None and scene.is_ours(facts) and facts.sequence == item.sequence
@@ -205,9 +212,7 @@ def _unreached(scene: Scene, item: Item, target: Target, *, at_rest: bool) -> Ou
         return Outcome.UNDER_WAY
     if may_skip(scene, item, target):
         return Outcome.SKIPPED
-    told = waits.unreachable(target)
-    if policy(scene, item, target) is OnUnreachable.SKIP:
-        told = waits.passed_over(target, scene.now, scene.s.skip_after)
+    told = no_answer(scene, item, target)
     waits.of_item(scene, item, target.stage.name, "Unreachable", told, target.region.name)
     return Outcome.UNDER_WAY if has_it else Outcome.NOT_BEGUN
 
@@ -226,6 +231,8 @@ def _edited(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> Ou
     order = scene.order(item, target)
     assert order is not None
     fields = manifests.edited(order, facts)
+    if fields == ("spec.template",) and facts.annotations.get(manifests.VALUES, "") != order.delivery.env:
+        return _revalued(scene, item, target, facts)
     told = waits.edited(scene, target, fields)
     waits.of_item(scene, item, target.stage.name, "Edited", told, target.region.name)
     if scene.merged.spec is not None and scene.merged.spec.hand_edits is HandEdits.PUT_BACK:
@@ -234,6 +241,26 @@ def _edited(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> Ou
         if failed := waits.of_write(scene, target, item.version):
             waits.of_item(scene, item, target.stage.name, *failed, target.region.name)
         scene.note("PutBack", f"Region {target.region.name}: {why}, and is put back.", is_warning=True)
+    return Outcome.UNDER_WAY
+
+
+def _revalued(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> Outcome:
+    """Deliver the values that a region has now: its labels changed since it was written, and nobody edited it there.
+
+    A change that is in the stage delivers them with it, as soon as nothing holds it; one that is over has to be asked.
+    """
+    order, is_inside = scene.order(item, target), item.is_inside and item.stage == target.stage.name
+    assert order is not None
+    told = waits.revalued(scene, target, item.version, goes=is_inside)
+    held = (holding.what_holds(scene, item, target) if is_inside else None) or told
+    word = "Values" if held is told else _REASONS.get(held.kind, "Held")
+    waits.of_item(scene, item, target.stage.name, word, held, target.region.name)
+    puts_back = scene.merged.spec is not None and scene.merged.spec.hand_edits is HandEdits.PUT_BACK
+    if (held is told and is_inside) or puts_back:
+        _write(scene, order, facts, "its values are others now", everything=False)
+        if failed := waits.of_write(scene, target, item.version):
+            waits.of_item(scene, item, target.stage.name, *failed, target.region.name)
+        scene.note("Revalued", f"Region {target.region.name}: {told.what}.")
     return Outcome.UNDER_WAY
 
 

@@ -50,9 +50,13 @@ def wait(
 
 
 def of_item(scene: Scene, item: Item, stage: str, reason: str, told: Held, region: str = "") -> None:
-    """Say that a change waits, in a stage or in one region of it; where no command helps, that it can be aborted."""
+    """Say that a change waits, in a stage or in one region of it; where no command helps, that it can be aborted.
+
+    What is delivered everywhere, and waits for a region that came late, can not: an abort would name nothing.
+    """
     key = "/".join(part for part in (str(item.sequence), stage, region, told.kind) if part)
-    who = told.who if told.command or "abort" in told.who else f"{told.who}; or abort it"
+    is_final = bool(told.command) or "abort" in told.who or scene.is_done(item)
+    helps = of_pipeline(scene.s.pipeline, "describe") if scene.is_done(item) else abort(scene, item.version)
     _add(
         scene,
         plan.HubWait(
@@ -60,8 +64,8 @@ def of_item(scene: Scene, item: Item, stage: str, reason: str, told: Held, regio
             reason=reason,
             what=told.what,
             since=_from(told.since, item) or _since(scene, key),
-            who=who,
-            command=told.command or abort(scene, item.version),
+            who=told.who if is_final else f"{told.who}; or abort it",
+            command=told.command or helps,
             expected=told.expected,
             stage=stage,
             region=region,
@@ -117,6 +121,12 @@ def _silent(region: RegionFacts) -> str:
     return f"Region {region.name} to answer: it cannot be reached{why}{last}"
 
 
+def slot(scene: Scene, other: Item) -> Held:
+    """Return the wait for an earlier change to leave its stage."""
+    what = f"stage {other.stage} to be free: {other.version} (change {other.sequence}) is in it"
+    return held("slot", what, "time, as it finishes; or abort it", abort(scene, other.version))
+
+
 def unwritten(target: Target, version: str, why: str) -> Held:
     """Return the wait for a region that does not take what is written."""
     name = target.region.name
@@ -129,8 +139,7 @@ def moving(scene: Scene, target: Target, facts: RolloutFacts, version: str) -> H
     told = facts.wait
     where = f"Region {target.region.name}"
     if target.region.silence:
-        what = f"{where} to finish {version}: {target.region.silence}"
-        return held("silent", what, "whoever runs Ombak there", f"kubectl describe omreg {target.region.name}")
+        return _deserted_by_its_operator(target, f"{where} to finish {version}")
     if told is None or not facts.is_told:
         phase = facts.phase.value if facts.phase and facts.is_told else "not begun"
         show = _on_rollout(scene, target, "get", "-o wide")
@@ -139,10 +148,19 @@ def moving(scene: Scene, target: Target, facts: RolloutFacts, version: str) -> H
     return held("moving", f"{where}, which waits for {told.what}", told.who, command, told.expected, told.since)
 
 
+def _deserted_by_its_operator(target: Target, what: str) -> Held:
+    name = target.region.name
+    return held(
+        "silent", f"{what}: {target.region.silence}", "whoever runs Ombak there", f"kubectl describe omreg {name}"
+    )
+
+
 def going_back(scene: Scene, target: Target, facts: RolloutFacts) -> Held:
-    """Return the wait for a region's revert to end."""
+    """Return the wait for a region's revert to end: one that answers, and in which somebody works, needs nobody."""
     told = facts.wait
     what = f"Region {target.region.name} to be back from {facts.version}"
+    if target.region.silence:
+        return _deserted_by_its_operator(target, what)
     show = _on_rollout(scene, target, "describe", "").strip()
     return held("revert", what, "nobody, it goes by itself", show, told.expected if told else None)
 
@@ -194,6 +212,13 @@ def edited(scene: Scene, target: Target, fields: tuple[str, ...]) -> Held:
     """Return the wait for a Rollout that somebody edited in the region."""
     what = f"Region {target.region.name} to run what was delivered: somebody edited {', '.join(fields)} there"
     return held("edited", what, "whoever edited it; or set handEdits: PutBack", _put_back(scene))
+
+
+def revalued(scene: Scene, target: Target, version: str, *, goes: bool) -> Held:
+    """Return the wait for the values that a region has now, by labels that it had not when it was written."""
+    what = f"Region {target.region.name} to get the values that it has now: its labels have changed under {version}"
+    who = "whoever owns the Pipeline, by the next change; or set handEdits: PutBack"
+    return held("values", what, "nobody, it goes by itself" if goes else who, _put_back(scene))
 
 
 def _put_back(scene: Scene) -> str:

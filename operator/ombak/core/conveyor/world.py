@@ -138,7 +138,7 @@ class World:
 
     def _do(self, action: plan.Action) -> None:
         match action:
-            case plan.EnsureArtifact():
+            case plan.EnsureArtifact() | plan.RetryArtifact():
                 self._keep(action)
             case plan.RecordRejected(version=version):
                 rejection = HubRejection(
@@ -166,7 +166,7 @@ class World:
         if name not in self.jobs or self.test(self.jobs[name][1]) is JobState.REFUSED:
             self.jobs[name] = (region, manifest)
 
-    def _keep(self, action: plan.EnsureArtifact) -> None:
+    def _keep(self, action: plan.EnsureArtifact | plan.RetryArtifact) -> None:
         spec = action.manifest["spec"]
         made = HubArtifact(
             version=action.version,

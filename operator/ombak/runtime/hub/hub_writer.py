@@ -20,7 +20,7 @@ class HubWriter:
     async def do(self, pipeline: PipelineView, action: plan.Action, now: datetime) -> None:
         """Do one thing; it may be done already. Raises `ApiError`."""
         match action:
-            case plan.EnsureArtifact(manifest=manifest):
+            case plan.EnsureArtifact(manifest=manifest) | plan.RetryArtifact(manifest=manifest):
                 await self._ensure(pipeline.namespace, manifest)
             case plan.RecordRejected():
                 rejected = {

@@ -3,17 +3,17 @@
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 
 import structlog
 
 from ombak.api.wording import clause
-from ombak.core.conveyor import content, plan
+from ombak.core.conveyor import content, manifests, plan
 from ombak.core.conveyor.snapshot import JobFacts, JobState
 from ombak.runtime import kinds
 from ombak.runtime.hub.job_facts import LONGEST, read_job
-from ombak.runtime.kube_port import AlreadyExists, ApiError, LogReader, NotFound, Object
+from ombak.runtime.kube_port import AlreadyExists, ApiError, LogReader, NotFound, Object, mapping, metadata
 from ombak.runtime.regions import Regions
 from ombak.runtime.store import Key
 
@@ -44,6 +44,11 @@ class _Followed:
         return str(self.manifest["metadata"]["name"])
 
     @property
+    def change(self) -> int:
+        """The number of the change that it tests."""
+        return int(mapping(metadata(self.manifest).get("annotations")).get(manifests.SEQUENCE) or 0)
+
+    @property
     def is_open(self) -> bool:
         """There is something to be done or learned."""
         return self.facts is None or self.facts.state in _OPEN
@@ -72,8 +77,19 @@ class JobBook:
         self._turn.set()
 
     def forget(self, key: Key) -> None:
-        """The Pipeline is gone, or nothing of it is being tested."""
+        """The Pipeline is gone."""
         self._jobs.pop(key, None)
+
+    def keep(self, key: Key, changes: Collection[int]) -> None:
+        """Forget the Jobs of all other changes: they have left their last stage, or were taken back.
+
+        A Pipeline that always has something on its way would keep every Job that there ever was.
+        """
+        kept = {name: job for name, job in self._jobs.get(key, {}).items() if job.change in changes}
+        if kept:
+            self._jobs[key] = kept
+        else:
+            self._jobs.pop(key, None)
 
     async def run(self) -> None:
         """Look until cancelled; each region by itself, so that one that hangs delays no other."""

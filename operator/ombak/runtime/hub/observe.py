@@ -29,6 +29,8 @@ from ombak.runtime.store import Key, Store
 
 LOOKS_FIRST = timedelta(minutes=5)
 """So long a new process looks for a Region before it says that it is silent."""
+_SET = timedelta(seconds=1)
+"""By more than this two clocks differ only where one of them was set, or stood still."""
 _MOST_READ = 16_384
 _NO_KEY: Key = ("", "")
 
@@ -54,8 +56,8 @@ class Observer:
         """What was read of a region's Rollout, as long as it stays the same: most do from one pass to the next."""
         self._unheard_since: dict[str, datetime] = {}
         """Since when this process looks for a Region that it has not heard yet."""
-        self._silent_since: dict[str, float] = {}
-        """When it first saw that a Region does not answer; monotonic seconds."""
+        self._silent_since: dict[str, tuple[float, datetime]] = {}
+        """When it first saw that a Region does not answer: monotonic seconds, and the moment that is told of it."""
 
     def snapshot(self, record: PipelineRecord, jobs: Mapping[str, JobFacts], now: datetime) -> HubSnapshot:
         """Return everything that a decision about a Pipeline may look at."""
@@ -112,16 +114,24 @@ class Observer:
             refusal=contact.reason if contact is not None and contact.reach is Reach.NO else "",
             silence=contact.operator.message if contact is not None and contact.operator.lives is False else "",
             last_contact=_last_contact(record, contact, unheard),
-            silent_for=self._silent_for(name, is_reached=is_reached),
+            silent_for=self._silent_for(name, now, is_reached=is_reached),
         )
 
-    def _silent_for(self, name: str, *, is_reached: bool) -> timedelta | None:
-        """Return for how long it has not answered, as far as this process has seen it; None while it answers."""
+    def _silent_for(self, name: str, now: datetime, *, is_reached: bool) -> timedelta | None:
+        """Return for how long it has not answered, as far as this process has seen it; None while it answers.
+
+        The moment at which that began stays the same until the clock is set: two clocks never tell it to the second.
+        """
         if is_reached:
             self._silent_since.pop(name, None)
             return None
         mono = self._clock.monotonic()
-        return timedelta(seconds=mono - self._silent_since.setdefault(name, mono))
+        began, told = self._silent_since.get(name, (mono, now))
+        since = now - timedelta(seconds=mono - began)
+        if abs(since - told) > _SET:
+            told = since
+        self._silent_since[name] = began, told
+        return now - told
 
     def _unheard(self, name: str, contact: Contact | None, now: datetime) -> datetime | None:
         """Return since when it is looked for and has not answered this process yet; None if it has.

@@ -23,14 +23,25 @@ from ombak.runtime.hub.jobs import JobBook
 from ombak.runtime.hub.observe import HubStores, Observer
 from ombak.runtime.hub.records import PipelineRecord
 from ombak.runtime.hub.region_writer import RegionWriter
-from ombak.runtime.kube_port import ApiError, Conflict, KubeClient, NotFound, listed, mapping
+from ombak.runtime.kube_port import (
+    ApiError,
+    Conflict,
+    KubeClient,
+    NotFound,
+    TooManyRequests,
+    Unreachable,
+    listed,
+    mapping,
+)
 from ombak.runtime.store import Key
 
 log = structlog.get_logger(__name__)
 
 SAID_AGAIN_AFTER = timedelta(minutes=1)
 """The same Event of the same Pipeline comes once in this time: a write that is tried again is no news."""
-_OF_THE_HUB = (plan.ClearCommand, plan.DeleteArtifact)
+_OF_THE_HUB = (plan.ClearCommand, plan.DeleteArtifact, plan.RetryArtifact)
+_NO_REFUSAL = (Conflict, TooManyRequests, Unreachable)
+"""What says nothing against what was to be written."""
 APPLIED = "Applied"
 ByRegion = dict[str, list[plan.Action]]
 """What a plan means for each region, in order."""
@@ -62,6 +73,8 @@ class PipelineReconciler:
         self._told: dict[Key, dict[tuple[Note, int], datetime]] = {}
         self._refused: dict[Key, str] = {}
         """What the hub's own cluster did not take, of the last pass."""
+        self._unmade: dict[Key, tuple[str, str]] = {}
+        """The version whose Artifact it refused, with its words, until it takes it."""
 
     async def reconcile(self, key: Key) -> timedelta | None:
         """Do one pass; returns after which time to look again at the latest. Raises `ApiError` to be tried again."""
@@ -69,6 +82,7 @@ class PipelineReconciler:
         if stored is None:
             self._told.pop(key, None)
             self._refused.pop(key, None)
+            self._unmade.pop(key, None)
             self._hands.regions.forget(key)
             self._hands.jobs.forget(key)
             return None
@@ -76,13 +90,16 @@ class PipelineReconciler:
         s = self._observer.snapshot(record, self._hands.jobs.facts(key), now)
         hands = self._hands.regions
         s = dataclasses.replace(
-            s, unwritten=hands.problems(key), refused=hands.refused(key), dropped=hands.dropped(key)
+            s,
+            unmade=dict([self._unmade[key]]) if key in self._unmade else {},
+            unwritten=hands.problems(key),
+            refused=hands.refused(key),
+            dropped=hands.dropped(key),
         )
         made = decide(s, now)
         was_refused = self._refused.get(key)
         await self._apply(key, record, s, made, now)
-        if not any(item.is_inside for item in made.memory.items):
-            self._hands.jobs.forget(key)
+        self._hands.jobs.keep(key, {item.sequence for item in made.memory.items if item.is_inside})
         _log(made)
         if self._refused.get(key) != was_refused:
             return timedelta(0)  # the condition that told of it is to be mended
@@ -96,7 +113,7 @@ class PipelineReconciler:
         """
         for action in made.actions:
             if isinstance(action, plan.EARLY):
-                await self._hands.hub.do(s.pipeline, action, now)
+                await self._do_first(key, s, action, now)
         on_hub, by_region = _parted(made)
         self._hands.regions.keep(key, by_region)
         is_fresh = await self._tell(key, record, s, made, now)
@@ -108,6 +125,15 @@ class PipelineReconciler:
             if isinstance(action, plan.RunTest):
                 self._hands.jobs.follow(key, action)
         await self._do_on_hub(key, s, on_hub, now)
+
+    async def _do_first(self, key: Key, s: HubSnapshot, action: plan.Action, now: datetime) -> None:
+        """Do what all else waits for. An Artifact that is refused is decided without by the next pass: it says so."""
+        try:
+            await self._hands.hub.do(s.pipeline, action, now)
+        except ApiError as error:
+            if isinstance(action, plan.EnsureArtifact) and not isinstance(error, _NO_REFUSAL):
+                self._unmade[key] = action.version, str(error)
+            raise
 
     async def _ensure_newest(self, key: Key, record: PipelineRecord, by_region: ByRegion) -> None:
         """Raise `Conflict` if another process of this hub wrote the status since: it may have decided otherwise.
@@ -132,6 +158,8 @@ class PipelineReconciler:
         for action in actions:
             try:
                 await self._hands.hub.do(s.pipeline, action, now)
+                if isinstance(action, plan.RetryArtifact):
+                    self._unmade.pop(key, None)
             except ApiError as error:
                 failed.append(error)
         refused = "; ".join(str(error) for error in failed if not isinstance(error, Conflict))
