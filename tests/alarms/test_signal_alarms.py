@@ -115,7 +115,7 @@ def test_samples_are_counted_over_all_that_is_looked_at(made: Signal, count: int
         pytest.param({"query": "a > 5", "above": 1}, "query", "drops every series that is well", id="comparison"),
         pytest.param({"query": "a{$(pod)}", "above": 1}, "query", "$(pods)", id="variable"),
         pytest.param(
-            {**RATIO, "ratio": {"bad": 'a{z="$(zone)"}', "total": "a"}}, "ratio.bad", "write an Alarm with it", id="zone"
+            {**RATIO, "ratio": {"bad": 'a{z="$(zone)"}', "total": "a"}}, "ratio.bad", "an Alarm with it", id="zone"
         ),
     ],
 )

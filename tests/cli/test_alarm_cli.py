@@ -251,4 +251,4 @@ def test_what_cannot_be_understood_is_not_called_ok(tmp_path: Path, spec: str) -
 def test_an_unknown_variable_is_refused() -> None:
     """With those that there are."""
     found = _run("eval", str(DAY), "--prometheus", "http://127.0.0.1:9", "--var", "pod=x")
-    assert "--var pod is no variable of a query; there are namespace, name, pods, region, zone, artifact" in found.stderr
+    assert "pod is no variable of a query; there are namespace, name, pods, region, zone, artifact" in found.stderr
