@@ -185,3 +185,13 @@ async def test_an_override_that_passes_the_alarm_passes_it_in_every_zone(world: 
     assert Evidence((revert,)).unnamed({"errors"}) is None
     assert Evidence((revert,), frozenset({0})).passing({"errors"}).is_ok
     assert Evidence((revert,)).unnamed({"latency"}) is revert
+
+
+async def test_what_lacks_data_is_named_where_that_is_the_alarm(world: World) -> None:
+    """The verdict that takes a version back stands on its record: `always ALARM` would tell nobody why."""
+    metric = METRIC | {"query": "x"}
+    world.service.set_alarm(ERRORS, AlarmSpec.model_validate({"metric": metric}))
+    revert = (await world.read(_view(alarms={"revert": "INSUFFICIENT_DATA(errors)"}))).revert
+    assert revert is not None
+    assert revert.is_alarm
+    assert "no series" in revert.message
