@@ -1,8 +1,10 @@
 """Artifacts deleted by somebody, and the verdicts with them: what runs stays as it is, nothing is promoted for it."""
 
+import dataclasses
+
 import pytest
 
-from ombak.api.rollout import Phase
+from ombak.api.rollout import Phase, RolloutSpec
 from ombak.core import plan
 from ombak.core.advance import new_step
 from ombak.core.decide import decide
@@ -54,3 +56,24 @@ def test_what_runs_as_wanted_is_taken_up_without_a_move() -> None:
 
     assert moves(s) == []
     assert decide(s, NOW).phase is not Phase.BLOCKED
+
+
+@pytest.mark.parametrize(
+    ("s", "expected"),
+    [
+        pytest.param(BACK, 11, id="one version runs"),
+        pytest.param(changed(MIXED, memory=HALFWAY), None, id="two run, and nobody knows which is good"),
+        pytest.param(changed(BACK, one_boxes=()), None, id="its one box is gone, and its content with the record"),
+    ],
+)
+def test_what_runs_alone_is_scaled_all_the_same(s: Snapshot, expected: int | None) -> None:
+    """An autoscaler does not wait for the person who has to say what is good."""
+    s = dataclasses.replace(s, rollout=dataclasses.replace(s.rollout, spec=replicated(s, 12)))
+
+    assert [a.after for a in moves(s) if isinstance(a, plan.ScaleFleet)] == ([] if expected is None else [expected])
+    assert len(moves(s)) == (expected is not None)
+
+
+def replicated(s: Snapshot, replicas: int) -> RolloutSpec:
+    """The same spec with another size."""
+    return s.rollout.spec.model_copy(update={"replicas": replicas})

@@ -1,5 +1,6 @@
 """Configuration that travels with a version, from the change of a ConfigMap to the copy that its boxes read."""
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from ombak.alarms.verdict import State
 from ombak.core import config, naming
 from ombak.core.identity import artifact_id
 from ombak.runtime import kinds
-from ombak.runtime.kube_port import Conflict, Forbidden, Object
+from ombak.runtime.kube_port import ApiError, Conflict, Forbidden, Object
 from ombak.simulation.client import Died, Request
 from ombak.simulation.fields import clone
 from support.rig import KEY, NAME, NAMESPACE, Rig, baking, template
@@ -451,3 +452,93 @@ async def test_a_version_made_anew_takes_its_copy_up_again() -> None:
     assert made["uid"] == before
     assert owner in {o["uid"] for o in made["ownerReferences"]}
     assert [o["spec"]["template"] for o in rig.server.all("ReplicaSet")] == boxes
+
+
+FULL = Forbidden(403, "Forbidden", "exceeded quota: count/configmaps")
+
+
+async def test_a_full_quota_of_config_maps_holds_only_what_needs_one() -> None:
+    """The new version waits, and says for what; what runs is scaled, and one that fits goes its way."""
+    rig = Rig()
+    old = await installed(rig)
+    rig.configure(CONFIG, flag="on")
+    rig.kube.fail("create ConfigMap", FULL, times=1000)
+    await rig.reconcile()
+    rig.change(replicas=6)
+    for _ in range(4):
+        await rig.reconcile()
+        rig.settle()
+        rig.clock.advance(30)
+    assert (rig.boxes(), rig.phase, rig.condition("Stalled")["reason"]) == ({old: 6}, "Blocked", "ApplyFailed")
+    assert "count/configmaps" in rig.status["waitingFor"]["what"]
+    rig.kube.take()
+    await rig.reconcile()
+    assert [told for told in rig.kube.writes if not told.startswith("create ConfigMap")] == []
+
+    rig.kube.heal()
+    await rig.go_on()
+    assert rig.boxes() == {rig.status["artifacts"]["stable"]: 6}
+    assert rig.stable != old
+    assert rig.condition("Stalled")["status"] == "False"
+
+
+@pytest.mark.parametrize("whose", ["of a version that is not needed", "of the version that goes back"])
+async def test_a_way_back_does_not_wait_for_a_copy_that_is_refused(whose: str) -> None:
+    """Unless its own boxes could not start without it (P3)."""
+    rig = Rig()
+    first = await installed(rig)
+    rig.configure(CONFIG, flag="on")
+    await rig.go_on()
+    old = rig.stable
+    rig.change(template=configured("2.0.0"), strategy=baking("1h"))
+    await rig.go_on("Bake")
+    bad = rig.status["artifacts"]["current"]
+    rig.kube.fail("create ConfigMap", FULL, times=1000)
+    delete(rig, copy_of(first if whose == "of a version that is not needed" else bad))
+    rig.alarms.state = State.ALARM
+
+    await rig.go_on("Reverted")
+
+    assert rig.boxes() == {old: 4}
+
+
+async def test_boxes_of_a_version_whose_copy_is_refused_are_not_made() -> None:
+    """They could not start; those that serve stay, and it goes on when the copy is let in."""
+    rig = Rig()
+    old = await installed(rig)
+    rig.change(template=configured("2.0.0"), strategy=baking("1h"))
+    await rig.go_on("Bake")
+    bad = rig.status["artifacts"]["current"]
+    rig.kube.fail("create ConfigMap", FULL, times=1000)
+    delete(rig, copy_of(old))
+    rig.alarms.state = State.ALARM
+    for _ in range(3):
+        await rig.reconcile()
+        rig.clock.advance(30)
+    assert (rig.boxes(), rig.phase) == ({bad: 4}, "Reverting")
+    assert "count/configmaps" in rig.status["message"]
+    rig.kube.heal()
+    await rig.go_on("Reverted")
+    assert rig.boxes() == {old: 4}
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["the same process", "a new one"])
+async def test_a_way_back_does_not_wait_for_config_maps_that_cannot_be_read(restarts: bool) -> None:
+    """Their encryption at rest may be broken, and nothing else (P3)."""
+    rig = Rig()
+    old = await installed(rig)
+    rig.change(template=configured("2.0.0"), strategy=baking("1h"))
+    await rig.go_on("Bake")
+    if restarts:
+        rig.restart()
+    rig.configure(CONFIG, flag="on")
+    broken = ApiError.of(500, "InternalError", "unable to transform key")
+    rig.kube.fail(f"get ConfigMap {CONFIG}", broken, times=1000)
+    rig.alarms.state = State.ALARM
+    for _ in range(12):
+        with contextlib.suppress(ApiError):
+            await rig.reconcile()
+        rig.settle()
+        rig.clock.advance(15)
+    assert rig.boxes() == {old: 4}
+    assert "unable to transform key" in rig.condition("ConfigReady")["message"]

@@ -10,7 +10,7 @@ import pytest
 from test_operator import World, run
 
 from ombak.runtime import kinds, reconcile
-from ombak.runtime.kube_port import ApiError, Unreachable
+from ombak.runtime.kube_port import ApiError, Forbidden, NotFound, Unreachable
 from support.rig import KEY, NAME, Rig, spec, template
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -164,5 +164,38 @@ def test_an_api_server_that_goes_on_failing_is_told_and_taken_back() -> None:
         assert next(c for c in status["conditions"] if c["type"] == "Stalled")["status"] == "False"
         assert status["phase"] == "Stable"
         assert status["artifacts"]["stable"] != ""
+
+    run(body)
+
+
+@pytest.mark.parametrize(
+    ("error", "who"),
+    [
+        pytest.param(
+            Forbidden(403, "Forbidden", "cannot get deployments"), "charts/rbac.yaml", id="a right is missing"
+        ),
+        pytest.param(NotFound(404, "NotFound", "no such resource"), "the API server", id="a kind is gone"),
+        pytest.param(Unreachable("GET: TimeoutError()"), "the API server", id="one kind is not answered"),
+    ],
+)
+def test_whatever_ends_every_pass_is_told(error: ApiError, who: str) -> None:
+    """Also where the first word about it was lost."""
+
+    async def body(world: World) -> None:
+        async def failing(_: Any) -> timedelta | None:
+            raise error
+
+        world.create(kinds.ROLLOUTS, NAME, spec=spec())
+        world.synced.set()
+        await asyncio.sleep(61)
+        world.stub(failing)
+        told = world.kube.told.count(f"replace Rollout/status {NAME}")
+        world.kube.fail("replace Rollout/status", Unreachable("cut"))
+        world.server.patch("kubectl", kinds.ROLLOUTS, *KEY, {"metadata": {"labels": {"x": "y"}}})
+        await asyncio.sleep(600)
+        waiting = world.rollout["status"]["waitingFor"]
+        assert error.message in waiting["what"]
+        assert who in waiting["who"]
+        assert world.kube.told.count(f"replace Rollout/status {NAME}") == told + 2
 
     run(body)

@@ -10,7 +10,7 @@ import pytest
 from ombak.alarms.verdict import State
 from ombak.core import naming
 from ombak.runtime import kinds
-from ombak.runtime.kube_port import ApiError, Conflict, Kind, NotFound, Object, Unreachable
+from ombak.runtime.kube_port import ApiError, Conflict, Kind, NotFound, Object, TooManyRequests, Unreachable
 from ombak.runtime.reconcile import RECHECK_AFTER
 from ombak.simulation.client import Died
 from support.outages import OUTAGES
@@ -79,13 +79,13 @@ async def test_a_rollout_found_gone_is_forgotten(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("error", REFUSALS)
-async def test_a_refused_fact_is_told_and_nothing_is_done(rig: Rig, error: ApiError) -> None:
+async def test_a_refused_fact_is_told_and_nothing_new_is_done(rig: Rig, error: ApiError) -> None:
     """The status does not claim what did not happen; it is tried again, and vanishes when allowed."""
     old = rig.stable
     rig.change(template=template("2.0.0"))
     rig.kube.fail("create Artifact", error, times=3)
     assert await rig.reconcile() == RECHECK_AFTER
-    assert (rig.phase, rig.status["memory"], rig.boxes()) == ("Stable", {}, {old: 4})
+    assert (rig.phase, rig.status["memory"]["wait"]["key"], rig.boxes()) == ("Blocked", "template", {old: 4})
     assert (rig.condition("Stalled")["status"], rig.condition("Stalled")["reason"]) == ("True", "ApplyFailed")
     assert (rig.condition("Delivered")["status"], rig.condition("Ready")["status"]) == ("False", "True")
     assert "exceeded quota: pods" in rig.status["message"]
@@ -297,3 +297,95 @@ async def test_a_version_that_the_api_server_does_not_let_in_goes_back_and_lets_
     rig.kube.heal()
     await rig.go_on()
     assert rig.stable == rig.wanted != bad
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(Unreachable("POST: TimeoutError()"), id="a webhook that hangs"),
+        pytest.param(TooManyRequests(429, "TooManyRequests", "slow down"), id="429"),
+    ],
+)
+async def test_a_way_back_goes_on_around_what_is_not_answered(rig: Rig, error: ApiError) -> None:
+    """A webhook that hangs longer than we wait looks like nobody there, for the one box alone (P3)."""
+    old = rig.stable
+    rig.change(template=template("2.0.0"), strategy=baking())
+    await rig.go_on("Bake")
+    rig.alarms.state = State.ALARM
+    rig.kube.fail("replace Deployment", error, times=1000)
+    for _ in range(40):
+        with contextlib.suppress(ApiError):
+            await rig.reconcile()
+        rig.settle()
+        rig.clock.advance(60)
+    assert rig.boxes() == {old: 3, rig.wanted: 1}
+    rig.kube.heal()
+    await rig.go_on("Reverted")
+    assert rig.boxes() == {old: 4}
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        pytest.param("create Artifact", FORBIDDEN, id="the record is refused"),
+        pytest.param("check Deployment", ApiError.of(500, "InternalError", "failed calling webhook"), id="no dry run"),
+    ],
+)
+async def test_what_runs_is_scaled_while_a_new_version_is_not_let_in(rig: Rig, words: str, error: ApiError) -> None:
+    """An autoscaler does not wait for a quota of records, or for a webhook that is down."""
+    old = rig.stable
+    rig.change(template=template("2.0.0"))
+    rig.kube.fail(words, error, times=1000)
+    with contextlib.suppress(ApiError):
+        await rig.reconcile()
+    rig.change(replicas=7)
+    for _ in range(4):
+        with contextlib.suppress(ApiError):
+            await rig.reconcile()
+        rig.settle()
+        rig.clock.advance(30)
+    assert rig.boxes() == {old: 7}
+    rig.kube.heal()
+    await rig.go_on()
+    assert rig.boxes() == {rig.wanted: 7}
+    assert rig.wanted != old
+
+
+async def test_a_rollout_made_anew_under_its_name_begins_with_nothing(rig: Rig) -> None:
+    """Deleted and made again between two looks: no box of it was taken away by anybody."""
+    rig.is_watching = False
+    rig.server.patch("kubectl", kinds.ROLLOUTS, *KEY, {"metadata": {"finalizers": None}})
+    for kind in (kinds.REPLICA_SETS, kinds.DEPLOYMENTS, kinds.ARTIFACTS):
+        for obj in list(rig.server.all(kind.kind)):
+            rig.server.delete("kubectl", kind, NAMESPACE, obj["metadata"]["name"])
+    rig.server.delete("kubectl", kinds.ROLLOUTS, *KEY)
+    rig.apply(template=template("2.0.0"))
+    rig.is_watching = True
+    rig.relist()
+    await rig.go_on()
+    assert set(rig.recorder.reasons) == {"Started", "Stable"}
+
+
+@pytest.mark.parametrize("code", [403, 422, 429, 500])
+async def test_a_way_back_does_not_wait_for_a_status_that_is_refused(rig: Rig, code: int) -> None:
+    """A CRD older than the operator may refuse it; the verdict is on record all the same, and tells of the way (P3)."""
+    old = rig.stable
+    rig.change(template=template("2.0.0"), strategy=baking())
+    await rig.go_on("Bake")
+    bad = rig.wanted
+    rig.alarms.state = State.ALARM
+    for restarts in (False, True, False):
+        if restarts:
+            rig.restart()
+            rig.alarms.state = State.ALARM
+        rig.kube.fail("replace Rollout/status", ApiError.of(code, "No", "not so"), times=1000)
+        for _ in range(4):
+            with contextlib.suppress(ApiError):
+                await rig.reconcile()
+            rig.settle()
+            rig.clock.advance(15)
+    assert rig.boxes() == {old: 4}
+    assert rig.recorder.reasons.count("AlarmFired") == 1
+    rig.kube.heal()
+    await rig.go_on("Reverted")
+    assert (rig.boxes(), rig.status["artifacts"]["rejected"]) == ({old: 4}, bad)

@@ -14,7 +14,7 @@ from ombak.runtime.alarm_traps import TrapInspector
 from ombak.runtime.reconcile import Reconciler
 from ombak.runtime.rollout_traps import RolloutTraps
 from support.fake_metrics import FakeSource
-from support.rig import KEY, NAMESPACE, Rig
+from support.rig import KEY, NAMESPACE, Rig, template
 
 SIGNAL = {"name": "errors", "ratio": {"bad": 'r{status=~"5.."}', "total": "r"}, "above": "1%"}
 FIX = "no series of r has a label status, so this never matches anything: correct the name of the label."
@@ -109,3 +109,16 @@ async def test_a_rollout_that_is_gone_is_not_looked_after() -> None:
     assert reader._traps._inspector._looked
     reader.forget(KEY)
     assert reader._traps._inspector._looked == {}
+
+
+async def test_queries_of_earlier_versions_are_not_kept() -> None:
+    """With `$(artifact)` in an Alarm each version asks for its own; an operator lives through thousands."""
+    made = await world()
+    spec = {"query": 'sum(r{code="500", version="$(artifact)"}) or vector(0)', "threshold": 1, "period": "30s"}
+    metric = {"metric": spec | {"comparison": "GreaterThanThreshold", "evaluationPeriods": 1}}
+    made.service.set_alarm(AlarmKey(NAMESPACE, "errors"), AlarmSpec.model_validate(metric))
+    reader: Any = made.rig.reconciler._alarms
+    for version in ("2.0.0", "3.0.0", "4.0.0"):
+        made.rig.change(template=template(version))
+        await made.look()
+        assert len(reader._traps._inspector._looked) == 1

@@ -10,6 +10,7 @@ import pytest
 from ombak.alarms.resolve import AlarmKey
 from ombak.alarms.verdict import State
 from ombak.api.alarm import AlarmSpec
+from ombak.core.evidence import Evidence
 from ombak.core.snapshot import RolloutView
 from ombak.runtime.alarm_book import Reading
 from ombak.runtime.alarm_reader import AlarmReader
@@ -152,3 +153,45 @@ async def test_a_change_of_the_alarm_reaches_whoever_rests_on_its_zones(world: W
     assert (await world.read(_view())).revert.state is State.ALARM  # type: ignore[union-attr]
     world.service.set_alarm(ERRORS, AlarmSpec.model_validate({"metric": METRIC | {"threshold": 7}}))
     assert (await world.read(_view())).revert.state is State.OK  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("zones", "expression", "expected"),
+    [
+        pytest.param({"a": 0.0, "b": 0.0}, "INSUFFICIENT_DATA(errors)", "alarm", id="a zone is silent"),
+        pytest.param({}, "INSUFFICIENT_DATA(errors)", "alarm", id="all are silent"),
+        pytest.param({"a": 0.0, "b": 0.0, "c": 0.0}, "INSUFFICIENT_DATA(errors)", "ok", id="none is silent"),
+        pytest.param({"a": 0.0, "b": 9.0}, "INSUFFICIENT_DATA(errors)", "ok", id="it is in ALARM for sure"),
+        pytest.param({"a": 0.0, "b": 0.0}, "NOT INSUFFICIENT_DATA(errors)", "ok", id="whoever asks for data has none"),
+    ],
+)
+async def test_it_lacks_data_where_a_zone_does(
+    world: World, zones: dict[str, float], expression: str, expected: str
+) -> None:
+    """As an Alarm without zones would: else a silent zone would count as OK for sure."""
+    world.says(**zones)
+    revert = (await world.read(_view(alarms={"revert": expression}))).revert
+    assert revert is not None
+    found = {"alarm": revert.is_alarm, "ok": revert.is_ok, "unknown": revert.is_unknown}
+    assert [name for name, holds in found.items() if holds] == [expected], revert
+
+
+async def test_an_override_that_passes_the_alarm_passes_it_in_every_zone(world: World) -> None:
+    """People name the object, for its zones have none."""
+    world.says(a=9.0, b=9.0, c=0.0)
+    revert = (await world.read(_view())).revert
+    assert revert is not None
+    assert {cause.alarm for cause in revert.causes} == {"errors in zone a", "errors in zone b"}
+    assert Evidence((revert,)).unnamed({"errors"}) is None
+    assert Evidence((revert,), frozenset({0})).passing({"errors"}).is_ok
+    assert Evidence((revert,)).unnamed({"latency"}) is revert
+
+
+async def test_what_lacks_data_is_named_where_that_is_the_alarm(world: World) -> None:
+    """The verdict that takes a version back stands on its record: `always ALARM` would tell nobody why."""
+    metric = METRIC | {"query": "x"}
+    world.service.set_alarm(ERRORS, AlarmSpec.model_validate({"metric": metric}))
+    revert = (await world.read(_view(alarms={"revert": "INSUFFICIENT_DATA(errors)"}))).revert
+    assert revert is not None
+    assert revert.is_alarm
+    assert "no series" in revert.message

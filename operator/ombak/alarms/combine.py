@@ -122,7 +122,7 @@ def _first(part: Part) -> tuple[str, ...]:
 def _message(value: truth.Truth, known: Mapping[Ref, truth.Child], children: Mapping[Ref, Part]) -> str:
     if value.certainty is Certainty.Uncertain:
         return f"not certain, because {_some(_unknown(value, known, children))}"
-    parts = [children[ref] for ref in value.contributors]
+    parts = [children[ref] for ref in value.contributors or value.causes]
     if value.state is State.OK:
         parts = [part for ref, part in children.items() if ref not in value.unknown]
     messages = [part.verdict.message or part.name for part in parts]

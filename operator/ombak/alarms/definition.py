@@ -86,6 +86,8 @@ class ExpressionAlarm:
 
     expression: syntax.Expression
     warnings: tuple[str, ...] = ()
+    is_by_zone: bool = False
+    """It stands for one metric alarm, asked for each zone (see `zoned`), and so can lack data as that can."""
 
 
 LeafAlarm: TypeAlias = MetricAlarm | RuleAlarm

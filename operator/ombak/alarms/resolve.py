@@ -1,14 +1,14 @@
 """From an expression to the alarms of a Prometheus that it rests on, through nesting, missing alarms and cycles."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TypeAlias
 
 from ombak.alarms.combine import Part, combine
 from ombak.alarms.definition import Definition, ExpressionAlarm, LeafAlarm, MetricAlarm, RuleAlarm
 from ombak.alarms.syntax import Expression, Ref, references
-from ombak.alarms.verdict import Verdict, unknown_verdict
+from ombak.alarms.verdict import Certainty, State, Verdict, unknown_verdict
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -81,6 +81,9 @@ class Resolution:
             parts[key] = Part(key.seen_from(self.namespace), verdict_of(key))
         for key, alarm in self.expressions.items():
             verdict = self._combine(alarm.expression, key.namespace, parts, now)
+            if alarm.is_by_zone:
+                zones = (key_of(ref, key.namespace) for ref in references(alarm.expression))
+                verdict = _of_zones(verdict, [parts[zone].verdict for zone in zones if zone is not None])
             parts[key] = Part(key.seen_from(self.namespace), verdict, is_expression=True)
         return self._combine(self.expression, self.namespace, parts, now)
 
@@ -95,6 +98,25 @@ class Resolution:
             else:
                 children[ref] = parts[key]
         return combine(expression, children, now)
+
+
+def _of_zones(verdict: Verdict, zones: Sequence[Verdict]) -> Verdict:
+    """The verdict on an alarm asked for each zone: one that lacks data lacks it, which an expression never does.
+
+    Else `INSUFFICIENT_DATA(x)` would be false for sure while nothing is heard of a zone.
+    """
+    if not verdict.is_unknown:
+        return verdict
+    times = [zone.evaluated_at for zone in zones if zone.certainty is Certainty.Certain]
+    known = [at for at in times if at is not None]
+    is_sure = len(known) == len(zones)
+    return dataclasses.replace(
+        verdict,
+        state=State.INSUFFICIENT_DATA,
+        certainty=Certainty.Certain if is_sure else Certainty.Uncertain,
+        evaluated_at=min(known) if is_sure else None,
+        window=max(zone.window for zone in zones),
+    )
 
 
 _MISSING = "does not exist"

@@ -19,7 +19,12 @@ _IN = " in zone "
 
 def origin(key: AlarmKey) -> AlarmKey:
     """The Alarm object of which this is the part of one zone, or itself."""
-    return AlarmKey(key.namespace, key.name.partition(_IN)[0])
+    return AlarmKey(key.namespace, object_of(key.name))
+
+
+def object_of(name: str) -> str:
+    """The name of the Alarm object of which this is the part of one zone, or the name itself."""
+    return name.partition(_IN)[0]
 
 
 def context_of(key: AlarmKey, context: Context) -> Context:
@@ -43,6 +48,6 @@ def _parts(key: AlarmKey, alarm: LeafAlarm, zones: Sequence[str]) -> Iterator[tu
         return
     names = [f"{key.name}{_IN}{zone}" for zone in zones]
     each = tuple(Is(State.ALARM, Ref(name)) for name in names)
-    yield key, ExpressionAlarm(Or(each) if len(each) > 1 else each[0])
+    yield key, ExpressionAlarm(Or(each) if len(each) > 1 else each[0], is_by_zone=True)
     for name in names:
         yield AlarmKey(key.namespace, name), alarm

@@ -8,7 +8,7 @@ from ombak.api.rollout import Phase
 from ombak.api.wording import sentence
 from ombak.core import advance, baseline, layout, plan, retention, start
 from ombak.core import bake as bakes
-from ombak.core.converge import serving_of
+from ombak.core.converge import artifacts_with_boxes, serving_of
 from ombak.core.course import Course, stays
 from ombak.core.evidence import NO_EVIDENCE, Evidence, evidence_of
 from ombak.core.layout import Part
@@ -140,7 +140,7 @@ def install(scene: Scene) -> Plan:
     s, wanted = scene.s, scene.heading.artifact
     unrecorded = start.unrecorded(s)
     if unrecorded is not None:
-        return _blocked(scene, unrecorded, (), stays(s))
+        return _blocked(scene, unrecorded, _scaled_alone(scene), stays(s))
     release = s.memory.release
     if release is not None and release.artifact == wanted and s.artifact(wanted) is not None:
         return _go_on(scene, release, wanted)
@@ -150,6 +150,13 @@ def install(scene: Scene) -> Plan:
         held = stays(s)
         return _blocked(scene, blocked, scene.stay(held) if held and running else (), held)
     return _launch(scene, Mode.INSTALL, layout.last_position(scene.parts), "")
+
+
+def _scaled_alone(scene: Scene) -> tuple[plan.Action, ...]:
+    """Scale the one version that runs, of which nothing is recorded: an autoscaler does not wait for a person."""
+    runs = artifacts_with_boxes(scene.s)
+    actions = scene.stay(*runs) if len(runs) == 1 else ()
+    return actions if all(isinstance(action, plan.ScaleFleet) for action in actions) else ()
 
 
 def forward(scene: Scene) -> Plan:

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from ombak.alarms.verdict import Contributor, Verdict
+from ombak.alarms.zoned import object_of
 from ombak.core.baseline import MOST, news_in, parts_of
 from ombak.core.memory import Release
 from ombak.core.snapshot import Snapshot
@@ -67,7 +68,7 @@ class Evidence:
 
 
 def _is_named(verdict: Verdict, names: Collection[str]) -> bool:
-    return bool(verdict.causes) and all(cause.alarm in names for cause in verdict.causes)
+    return bool(verdict.causes) and all(object_of(cause.alarm) in names for cause in verdict.causes)
 
 
 NO_EVIDENCE = Evidence(())

@@ -16,6 +16,7 @@ REFUSED = "ApplyFailed"
 CONFLICT = "Conflict"
 DEFECT = "Defect"
 TROUBLE = "ApiError"
+_RIGHTS = "whoever gives Ombak its rights (charts/rbac.yaml), or owns the policy that says no"
 _FAILURES = (REFUSED, CONFLICT, DEFECT, TROUBLE)
 
 
@@ -80,14 +81,15 @@ def refused(generation: int, failure: Failure, old: Mapping[str, Any], now: date
     return _failed(generation, failure, old, now, delivered)
 
 
-def trouble(error: Exception, at_most: str) -> Failure:
+def trouble(error: Exception, at_most: str, *, is_about_rights: bool = False) -> Failure:
     """Return what people are told of an API server that again and again fails to do what is asked."""
     told = str(error) or "it takes too long"
     message = (
         f"The API server does not do what is asked: {told[:600]}. Nothing that runs is touched by that; "
         f"it is tried again by itself, {at_most} later at most."
     )
-    return Failure(message, TROUBLE, "whoever runs the API server, or the webhook that it asks")
+    who = "whoever runs the API server, or the webhook that it asks"
+    return Failure(message, TROUBLE, _RIGHTS if is_about_rights else who)
 
 
 def defective(generation: int, failure: Failure, old: Mapping[str, Any], now: datetime) -> Status:

@@ -13,7 +13,7 @@ from ombak.core.snapshot import ArtifactView, ConfigCopy, CopyState, Snapshot
 
 RECHECK = timedelta(minutes=1)
 """A copy that somebody put back by hand may be none that is watched."""
-_SPOILT = (CopyState.LOST, CopyState.FORGED)
+_SPOILT = (CopyState.LOST, CopyState.REFUSED, CopyState.FORGED)
 _BOXES = (plan.WriteOneBox, plan.CreateFleet, plan.ScaleFleet, plan.RepairFleet)
 
 
@@ -53,6 +53,9 @@ def _spoilt(s: Snapshot, view: ArtifactView) -> Waiting | None:
     if copy.state is CopyState.FORGED:
         what = f"ConfigMap {copy.snapshot} to be deleted: its content is not what {view.id} was made with"
         return Waiting("config", what, "whoever made it", commands.delete(s.rollout, "ConfigMap", copy.snapshot))
+    if copy.state is CopyState.REFUSED:
+        what = f"the API server to take ConfigMap {copy.snapshot} again, to which {view.id} refers"
+        return Waiting("config", what, "whoever may change what the API server refuses")
     return Waiting("config", _loss(view, copy), f"whoever can put that content into ConfigMap {copy.name} again")
 
 
@@ -119,6 +122,8 @@ def notes(s: Snapshot) -> tuple[Note, ...]:
 def _told(view: ArtifactView, copy: ConfigCopy) -> str:
     if copy.state is CopyState.FORGED:
         return f"ConfigMap {copy.snapshot} is not what {view.id} was made with, so no box of it is made."
+    if copy.state is CopyState.REFUSED:
+        return f"No box of {view.id} can start: ConfigMap {copy.snapshot} is gone, and the API server refuses it."
     return f"No box of {view.id} can start: lost is {_loss(view, copy)}."
 
 

@@ -33,6 +33,8 @@ class CopyState(StrEnum):
     """It is not there, and can be put back."""
     LOST = "Lost"
     """It is not there, and nobody has its content."""
+    REFUSED = "Refused"
+    """It is not there, and the API server does not let it be put back now."""
     FORGED = "Forged"
     """What is there under its name is not what the version was made with."""
 

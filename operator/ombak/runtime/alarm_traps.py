@@ -6,7 +6,7 @@ and no verdict ever waits for it. What cannot be found out is no complaint.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -156,6 +156,8 @@ class TrapInspector:
         self._on_found = on_found
         self._looked: dict[tuple[str, str, bool], _Looked] = {}
         """By endpoint, query, and whether it gave nothing: an Alarm and a Rollout may ask differently of one query."""
+        self._asked: dict[Hashable, frozenset[tuple[str, str, bool]]] = {}
+        """By watcher, of those who say it (`keep_only`)."""
         self._scrapes: dict[str, tuple[float, timedelta | None]] = {}
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -192,7 +194,19 @@ class TrapInspector:
 
     def forget(self, watcher: Hashable) -> None:
         """The watcher is gone, and what only it asked about."""
-        for key, looked in list(self._looked.items()):
+        self._asked.pop(watcher, None)
+        for key in list(self._looked):
+            self._leave(watcher, key)
+
+    def keep_only(self, watcher: Hashable, asked: Collection[tuple[str, str, bool]]) -> None:
+        """Forget what the watcher asks about no more: with `$(artifact)` every version has queries of its own."""
+        for key in self._asked.get(watcher, frozenset()).difference(asked):
+            self._leave(watcher, key)
+        self._asked[watcher] = frozenset(asked)
+
+    def _leave(self, watcher: Hashable, key: tuple[str, str, bool]) -> None:
+        looked = self._looked.get(key)
+        if looked is not None:
             looked.watchers.discard(watcher)
             if not looked.watchers:
                 del self._looked[key]

@@ -22,6 +22,7 @@ from ombak.runtime.kube_port import (
     KubeClient,
     NotFound,
     Object,
+    TooManyRequests,
 )
 from ombak.runtime.observe import Stores
 from ombak.runtime.records import Meta, RolloutRecord, meta_of
@@ -304,8 +305,11 @@ class Refused:
 
     @property
     def is_only_its_own(self) -> bool:
-        """It says nothing about other actions of the plan: not that the plan is outdated, or nobody there."""
-        return self.is_for_people or self.error.status >= 500
+        """It says nothing about other actions of the plan, as that the plan is outdated would.
+
+        Nor does silence: a webhook that hangs for one kind looks like nobody there, and others are answered.
+        """
+        return self.is_for_people or self.error.outcome_unknown or isinstance(self.error, TooManyRequests)
 
     @property
     def failure(self) -> Failure:

@@ -13,7 +13,7 @@ from ombak.core.plan import OwnConfig, Plan
 from ombak.core.snapshot import ConfigCopy, CopyState, Snapshot
 from ombak.runtime import kinds
 from ombak.runtime.config_maps import Copies, LiveConfig
-from ombak.runtime.kube_port import Forbidden, KubeClient, NotFound
+from ombak.runtime.kube_port import ApiError, Forbidden, KubeClient, NotFound
 from ombak.runtime.records import ArtifactRecord, RolloutRecord
 from ombak.runtime.store import Key
 
@@ -164,13 +164,18 @@ class ConfigBook:
             return CopyState.UNCHECKED
         return CopyState.KEPT if digest == copy.digest else CopyState.FORGED
 
-    async def _look(self, key: Key, name: str) -> None:
-        """Read a copy; where that is forbidden it stays unchecked, for a way back must not wait for a right."""
+    async def _look(self, key: Key, name: str, *, is_back: bool = False) -> None:
+        """Read a copy; where that is forbidden it stays unchecked, for a way back must not wait for a right.
+
+        Nor does it wait for an API server that cannot read ConfigMaps and nothing else (P3).
+        """
         try:
             self._copies.learn(await self._client.get(kinds.CONFIG_MAPS, key[0], name))
         except NotFound:
             self._copies.miss(key, name)
-        except Forbidden as error:
+        except ApiError as error:
+            if not (is_back or isinstance(error, Forbidden)):
+                raise
             log.warning("a copy was not checked", config_map=name, error=str(error))
 
     async def check(self, s: Snapshot, plan: Plan) -> bool:
@@ -184,6 +189,7 @@ class ConfigBook:
             view = s.artifact(artifact)
             for copy in view.copies if view is not None else ():
                 if copy.state is CopyState.UNCHECKED:
-                    await self._look((s.rollout.namespace, s.rollout.name), copy.snapshot)
+                    key, is_back = (s.rollout.namespace, s.rollout.name), plan.memory.reverting is not None
+                    await self._look(key, copy.snapshot, is_back=is_back)
                     is_read = True
         return is_read

@@ -29,6 +29,8 @@ class Known:
     memory: Memory
     recorded: object
     """The memory as the status had it when this one was taken up: another one there wins."""
+    uid: str = ""
+    """Of the Rollout: one of the same name that was made since is another one."""
     seen_at: float | None = None
     seen_now: datetime | None = None
     """What the wall clock said then."""
@@ -37,6 +39,8 @@ class Known:
     check: TemplateCheck | None = None
     checked_at: float = 0.0
     failure: Failure = NO_FAILURE
+    is_unrecorded: bool = False
+    """The failure is that of a record without which all else goes on: it says nothing of boxes."""
     refused: frozenset[type] = frozenset()
     """Actions that the API server did not carry out when they were asked for last."""
     written_at: float | None = None
@@ -64,7 +68,7 @@ class Known:
     def begin(cls, record: RolloutRecord, now: datetime) -> Self:
         """What the status says, when the process sees a Rollout for the first time."""
         raw = record.status.get("memory") or {}
-        known = cls(load_memory(raw), raw)
+        known = cls(load_memory(raw), raw, record.meta.uid)
         known.gaps.take_up(known.memory, record, now)
         known.failure = failure_of(record.status)
         return known

@@ -45,14 +45,9 @@ PATIENCE = Backoff(cap=timedelta(seconds=30))
 """Pauses after failed passes; short enough that a revert does not stand still long after an outage."""
 _GATES = {kind.kind: kind for kind in (kinds.WINDOWS, kinds.BLOCKERS, kinds.CLUSTER_BLOCKERS)}
 TELL_AFTER = 6
-"""Failed passes in a row (about fifteen seconds) until the status says so."""
+"""Failed passes in a row (about fifteen seconds) until the status says so; where that fails too, after as many more."""
 PASS_WITHIN = timedelta(minutes=2)
 """A pass that takes longer hangs: it is given up and tried again."""
-
-
-def _is_trouble(error: Exception) -> bool:
-    """It does not go by itself, and an API server that can still write a status says it."""
-    return isinstance(error, TimeoutError) or (isinstance(error, ApiError) and error.status >= 500)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -201,7 +196,7 @@ class Operator:
                 least = error.retry_after if isinstance(error, TooManyRequests) and error.retry_after else timedelta(0)
                 delay = self._queue.retry(work, least)
                 log.info("will try again", error=str(error) or "it took too long", after=str(delay))
-                if self._queue.failures(work) >= TELL_AFTER and _is_trouble(error):
+                if self._queue.failures(work) % TELL_AFTER == 0:
                     await self._tell(work, error, self._rollouts.tell_trouble)
                 return
             except Exception as error:

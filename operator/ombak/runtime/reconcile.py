@@ -1,7 +1,6 @@
 """The five steps of a reconcile: observe, decide, apply, report, wait (design 5)."""
 
 import dataclasses
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -9,14 +8,15 @@ from ombak.core import keeping
 from ombak.core import plan as plan_of
 from ombak.core.advance import DEADLINE
 from ombak.core.decide import decide
-from ombak.core.failures import NO_FAILURE, REFUSED, TROUBLE, Failure, defective, refused, trouble, unreadable
+from ombak.core.failures import NO_FAILURE, REFUSED, TROUBLE, Failure, refused, trouble, unreadable
 from ombak.core.plan import Note, Plan
 from ombak.core.snapshot import RolloutView, Snapshot
 from ombak.runtime import kinds, putback
 from ombak.runtime.ailments import Ailments
 from ombak.runtime.alarm_book import AlarmBook
-from ombak.runtime.apply import EARLY, VERDICTS, Applier, Refused, read_live
+from ombak.runtime.apply import EARLY, VERDICTS, Applier, read_live
 from ombak.runtime.backfill import Backfill
+from ombak.runtime.carrying import carry_out, confirm, moves_boxes, without
 from ombak.runtime.clock import Clock
 from ombak.runtime.config_book import ConfigBook, ConfigReading
 from ombak.runtime.contact import Contact
@@ -24,7 +24,7 @@ from ombak.runtime.defects import Defects
 from ombak.runtime.dry_run import dry_run
 from ombak.runtime.gate_book import GateReader, NoGates
 from ombak.runtime.known import Known
-from ombak.runtime.kube_port import ApiError, Conflict, KubeClient, NotFound
+from ombak.runtime.kube_port import ApiError, Conflict, Forbidden, KubeClient, NotFound
 from ombak.runtime.lost_records import LostRecords
 from ombak.runtime.observe import Extras, Stores, observe, view_of
 from ombak.runtime.putback import PutBacks
@@ -86,13 +86,7 @@ class Reconciler:
     async def _pass(self, key: Key) -> timedelta | None:
         stored = self._stores.rollouts.get(key)
         if stored is None:
-            self._known.pop(key, None)
-            self._putbacks.forget(key)
-            self._removals.forget(key)
-            self._records.forget(key)
-            self._alarms.forget(key)
-            self._ailments.forget(key)
-            self.config.forget(key)
+            self._forget(key)
             return None
         record = stored.value
         if record.meta.is_deleting:
@@ -115,10 +109,16 @@ class Reconciler:
         finally:
             log_pass(made.plan, applier)
 
+    def _forget(self, key: Key) -> None:
+        """The Rollout is gone."""
+        self._known.pop(key, None)
+        for part in (self._putbacks, self._removals, self._records, self._alarms, self._ailments, self.config):
+            part.forget(key)
+
     async def _carry_out(self, made: Decision, known: Known, applier: Applier, now: datetime) -> timedelta | None:
         key = applier.key
         try:
-            failure, is_told = await self._act(made, known, applier)
+            failure, is_told = await self._act(made, known, applier, now)
         except ApiError as error:
             await self._refresh(key, error)
             raise
@@ -130,14 +130,19 @@ class Reconciler:
         if known.proof is None:
             known.proof = await self._backfill.prove(known.gaps, made.s, known.memory, now)
         # Last of all, so that a defect on the way here is not taken back before it is mended.
-        if failure != known.failure and not is_told:
+        if failure != known.failure and not is_told and made.error is None:
             known.failure = failure
             await self._report(made, known, applier)
+        if made.error is not None:
+            raise made.error
         return self._wake(key, made, known, failure)
 
     def _remember(self, key: Key, record: RolloutRecord) -> Known:
         """Take up what is known: the status where the process is new to it, else the memory."""
         known = self._known.get(key)
+        if known is not None and known.uid != record.meta.uid:
+            self._forget(key)  # nobody saw it without one of that name
+            known = None
         if known is None:
             known = self._known[key] = Known.begin(record, self._clock.now())
             known.cut_off = self.contact.lost
@@ -148,7 +153,7 @@ class Reconciler:
     async def _decide(self, key: Key, record: RolloutRecord, known: Known, mono: float) -> Decision:
         now = self._clock.now()
         await self._restore_records(key, record, known)
-        known.config = await self._read_config(key, record)
+        error = await self._update_config(key, record, known)
         known.removed = await self._removals.find(view_of(record, known.config), self._stores, key)
 
         def look() -> tuple[Snapshot, Plan]:
@@ -157,9 +162,11 @@ class Reconciler:
 
         s, plan = look()
         if plan.asks:
-            known.check = await dry_run(self._client, s, plan.asks)
-            known.checked_at = mono
-            s, plan = look()
+            try:
+                known.check, known.checked_at = await dry_run(self._client, s, plan.asks), mono
+                s, plan = look()
+            except ApiError as silent:
+                error = error or silent  # the new version waits, and what runs is scaled all the same
         if plan.is_watched != known.is_watched:
             known.is_watched = plan.is_watched
             s, plan = look()
@@ -170,15 +177,30 @@ class Reconciler:
             await read_live(self._client, self._stores, s)
             s, plan = look()
         if await self.config.check(s, plan):
-            known.config = await self._read_config(key, record)
+            error = await self._update_config(key, record, known) or error
             s, plan = look()
-        return Decision(record, s, plan)
+        return Decision(record, s, plan, error)
 
     async def _restore_records(self, key: Key, record: RolloutRecord, known: Known) -> None:
         release, view = known.memory.release, view_of(record, known.config)
         flying = release.artifact if release is not None else ""
         for note in await self._records.restore(key, view, flying, self._clock.now()):
             self._recorder.record(view, note)
+
+    async def _update_config(self, key: Key, record: RolloutRecord, known: Known) -> ApiError | None:
+        """Read the configuration; what cannot be read now holds what is new, and returns why. Raises `ApiError`.
+
+        What is on its way, or goes back, does not wait for it (P3), and what runs is scaled.
+        """
+        try:
+            known.config = await self._read_config(key, record)
+        except ApiError as error:
+            if known.seen_at is None and known.memory.release is None and known.memory.reverting is None:
+                raise  # a process that has just begun says nothing that may not be true (P7)
+            lacks = f"the API server to tell what ConfigMaps hold: {error.message or error}"
+            known.config = ConfigReading(lacks=lacks, copies=known.config.copies)
+            return error
+        return None
 
     async def _read_config(self, key: Key, record: RolloutRecord) -> ConfigReading:
         return await self.config.read(record, [r.value for _, r in self._stores.artifacts.owned_by(key)])
@@ -199,7 +221,7 @@ class Reconciler:
             reading=reading,
             template_check=check,
             boxes_trouble=self._ailments.told(key),
-            refusal=known.failure.message if known.failure.reason == REFUSED else "",
+            refusal=known.failure.message if known.failure.reason == REFUSED and not known.is_unrecorded else "",
             refused=known.refused,
             proof=known.proof,
             gates=gates,
@@ -211,25 +233,42 @@ class Reconciler:
         )
         return observe(self._stores, key, record, extras)
 
-    async def _act(self, made: Decision, known: Known, applier: Applier) -> tuple[Failure, bool]:
+    async def _act(
+        self, made: Decision, known: Known, applier: Applier, now: datetime, before: Failure = NO_FAILURE
+    ) -> tuple[Failure, bool]:
         """Facts on record first, then the status that says what is meant, then what moves boxes.
 
-        Returns what the API server refuses for good, and whether the status says so already.
+        Returns what the API server refuses for good, and whether the status says so already; `before` is what it has
+        refused in this pass.
         """
         early = [a for a in made.plan.actions if isinstance(a, EARLY)]
         late = [a for a in made.plan.actions if not isinstance(a, EARLY)]
-        failure = await self._apply(applier, early)
+        failure = await carry_out(applier, early, self._defects.changes)
         self._records.look(applier.key, made.s.rollout)
+        instead = without(made, early, applier, failure, now) if failure else None
+        if instead is not None:
+            known.failure, known.is_unrecorded = before or failure, True
+            later, is_told = await self._act(instead, known, applier, now, known.failure)
+            return (later, True) if is_told else (known.failure, False)
         if failure:
             # A fact could not be put on record, so nothing was done: the rest of the status stands.
             status = refused(made.s.rollout.generation, failure, made.record.status, self._clock.now())
             known.failure = NO_FAILURE
             applier.has_told = await self._status.tell(made.record, known, status, applier.version)
             return failure, True
+        if known.is_unrecorded and not before:
+            known.failure, known.is_unrecorded = NO_FAILURE, False
         is_verdict = any(isinstance(a, VERDICTS) for a in early)
         if is_verdict:  # it is on record, so no later pass would tell of it
             self._record(made)
-        wrote = await self._report(made, known, applier)
+        is_back = made.plan.memory.reverting is not None
+        untold: ApiError | None = None
+        try:
+            wrote = await self._report(made, known, applier)
+        except ApiError as error:
+            if not is_back or isinstance(error, Conflict | NotFound):
+                raise
+            wrote, untold = False, error  # the verdict and the wish tell of a way back, so no box waits for this (P3)
         known.memory, known.proof, known.cut_off = made.plan.memory, None, self.contact.lost
         if not is_verdict:
             self._record(made)
@@ -238,10 +277,10 @@ class Reconciler:
         for note in (*told, *(n for n in lost if n not in known.told)):
             self._recorder.record(made.s.rollout, note)
         known.told = lost
-        if not wrote and made.plan.memory.release is not None and _moves_boxes(late):
-            await self._confirm(made.record, applier.version)
+        if not wrote and made.plan.memory.release is not None and moves_boxes(late):
+            await confirm(self._client, self._stores, made.record, applier.version)
         try:
-            failure = await self._apply(applier, late, is_back=made.plan.memory.reverting is not None)
+            failure = await carry_out(applier, late, self._defects.changes, is_back=is_back)
         finally:
             known.refused = (known.refused - set(map(type, applier.applied))) | applier.refused
             self._putbacks.done(applier.key, (putback.name_of(made.s, action) for action in applier.applied))
@@ -250,6 +289,8 @@ class Reconciler:
         self._records.took_away(applier.key, (a.name for a in gone if a.kind == kinds.ARTIFACTS.kind))
         known.children = (known.children | putback.children(made.s)) - deleted
         known.repaired |= applier.repaired
+        if untold is not None:
+            raise untold
         return failure, False
 
     async def _report(self, made: Decision, known: Known, applier: Applier) -> bool:
@@ -260,60 +301,19 @@ class Reconciler:
             applier.has_told = True
         return answer is not None
 
-    async def _confirm(self, record: RolloutRecord, version: str) -> None:
-        """Raise `Conflict` unless the release is still on record: another operator may have taken it back."""
-        meta = record.meta
-        live = await self._client.get(kinds.ROLLOUTS, meta.namespace, meta.name)
-        if live["metadata"]["resourceVersion"] != version:
-            self._stores.rollouts.upsert(live)
-            raise Conflict(409, "Conflict", "the Rollout is not the one that was decided upon")
-
-    async def _apply(self, applier: Applier, actions: Sequence[plan_of.Action], *, is_back: bool = False) -> Failure:
-        """Carry out actions; returns what the API server refuses for good.
-
-        The first refusal ends a plan, but that of a way back: there each box that can go back does (P3). What is left
-        out can only leave more boxes than planned, for what is taken away keeps to the floor by itself (P1).
-        """
-        first: Refused | None = None
-        for action in actions:
-            self._defects.changes(applier.key)
-            try:
-                await applier.apply(action)
-            except ApiError as error:
-                refusal = Refused(type(action).__name__, error)
-                if refusal.is_only_its_own:
-                    applier.refused.add(type(action))
-                if not (is_back and refusal.is_only_its_own):
-                    if refusal.is_for_people:
-                        return refusal.failure
-                    raise
-                first = first or refusal
-        if first is not None and not first.is_for_people:
-            raise first.error
-        return NO_FAILURE if first is None else first.failure
-
     async def tell_defect(self, key: Key, error: Exception, at_most: str) -> None:
         """Say, once, that a pass ended in a mistake of ours. Raises `ApiError`."""
-        stored, known = self._stores.rollouts.get(key), self._known.get(key)
-        if stored is None or known is None or stored.value.meta.is_deleting:
+        known, failure = self._known.get(key), self._defects.failure(key, error, at_most)
+        if known is None or self._defects.is_told(key, failure):
             return
-        record, failure = stored.value, self._defects.failure(key, error, at_most)
-        if self._defects.is_told(key, failure):
-            return
-        status = defective(record.meta.generation, failure, record.status, self._clock.now())
-        known.failure = failure
-        await self._status.tell(record, known, status, record.meta.resource_version)
+        await self._status.tell_failure(key, known, failure)
         self._defects.told(key, failure)
 
     async def tell_trouble(self, key: Key, error: Exception, at_most: str) -> None:
         """Say, once, that the API server has failed again and again to do what is asked. Raises `ApiError`."""
-        stored, known = self._stores.rollouts.get(key), self._known.get(key)
-        if stored is None or known is None or stored.value.meta.is_deleting or known.failure.reason == TROUBLE:
-            return
-        record, failure = stored.value, trouble(error, at_most)
-        status = defective(record.meta.generation, failure, record.status, self._clock.now())
-        known.failure = failure
-        await self._status.tell(record, known, status, record.meta.resource_version)
+        known, is_right = self._known.get(key), isinstance(error, Forbidden)
+        if known is not None and known.failure.reason != TROUBLE:
+            await self._status.tell_failure(key, known, trouble(error, at_most, is_about_rights=is_right))
 
     def _record(self, made: Decision) -> None:
         """An Event for each transition."""
@@ -347,7 +347,3 @@ def _lacks_cause(s: Snapshot, plan: Plan) -> bool:
     """A verdict on boxes that did not come up would stand for good without a word on why."""
     late = any(isinstance(a, plan_of.RecordRejected) and a.reason == DEADLINE for a in plan.actions)
     return late and not (s.boxes_trouble or s.refusal)
-
-
-def _moves_boxes(actions: Sequence[plan_of.Action]) -> bool:
-    return any(not isinstance(a, plan_of.ClearCommand | plan_of.OwnConfig) for a in actions)

@@ -24,7 +24,9 @@ class RolloutTraps:
         """Return what was found for a Rollout. Of values that no series has nobody is told: they may come."""
         problems: dict[str, str] = {}
         is_open = False
-        for name, query in dict.fromkeys(self._queries(key)):
+        queries = dict.fromkeys(self._queries(key))
+        self._inspector.keep_only(key, {(query.endpoint, query.text, False) for _, query in queries})
+        for name, query in queries:
             findings = self._inspector.known(key, query.endpoint, query.text, is_empty=False)
             is_open = is_open or findings is None
             for problem in findings.problems if findings is not None else ():

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import structlog
 
-from ombak.core.failures import Status
+from ombak.core.failures import Failure, Status, defective
 from ombak.core.news import is_stale, is_urgent
 from ombak.core.plan import Plan
 from ombak.core.report import report
@@ -15,9 +15,10 @@ from ombak.runtime import kinds
 from ombak.runtime.apply import Applier
 from ombak.runtime.clock import Clock
 from ombak.runtime.known import Known
-from ombak.runtime.kube_port import KubeClient, Object
+from ombak.runtime.kube_port import ApiError, KubeClient, Object
 from ombak.runtime.observe import Stores
 from ombak.runtime.records import RolloutRecord
+from ombak.runtime.store import Key
 
 log = structlog.get_logger()
 
@@ -38,6 +39,8 @@ class Decision:
     record: RolloutRecord
     s: Snapshot
     plan: Plan
+    error: ApiError | None = None
+    """What could not be asked on the way to it: the pass is tried again, after what can be done without."""
 
 
 class StatusWriter:
@@ -68,6 +71,16 @@ class StatusWriter:
             return False
         self._stores.rollouts.upsert(await self._write(record, known, version, status))
         return True
+
+    async def tell_failure(self, key: Key, known: Known, failure: Failure) -> None:
+        """Say that a pass came to no end; whatever else was told stays. Raises `ApiError`."""
+        stored = self._stores.rollouts.get(key)
+        if stored is None or stored.value.meta.is_deleting:
+            return
+        record = stored.value
+        status = defective(record.meta.generation, failure, record.status, self._clock.now())
+        await self.tell(record, known, status, record.meta.resource_version)
+        known.failure = failure
 
     def counts_wait(self, known: Known) -> timedelta:
         """Return how long counts alone still wait for a write; once they are due they get a turn, and keep it."""
