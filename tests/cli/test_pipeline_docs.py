@@ -12,7 +12,7 @@ def test_every_wait_is_explained() -> None:
     """All kinds of waits that the conveyor makes, and no others; a test's has the test's name."""
     rows = set(re.findall(r"^\| `(\w+)` \|", PAGE.split("## What it waits for")[1], re.MULTILINE))
 
-    assert rows == set(re.findall(r'\bheld\(\s*"(\w+)"', CODE))
+    assert rows == set(re.findall(r'\b(?:held|wait)\(\s*(?:scene, )?"(\w+)"', CODE))
 
 
 def test_every_variable_of_a_test_is_named() -> None:
