@@ -14,15 +14,23 @@ from ombak.core.conveyor.snapshot import HubArtifact, HubRejection, RolloutFacts
 from ombak.core.conveyor.standing import is_taken_back, runs_none, runs_what_it_names
 
 
-def reject(scene: Scene, item: Item, reason: str, message: str, stage: str, region: str) -> None:
-    """Take a version back: recorded first, then it goes no further anywhere."""
+def reject(
+    scene: Scene,
+    item: Item,
+    reason: str,
+    message: str,
+    stage: str,
+    region: str,
+    scope: RevertScope | None = None,
+) -> None:
+    """Take a version back: recorded first, then it goes no further anywhere; as far as the stage says, or less."""
     artifact = scene.artifacts.get(item.version)
     if artifact is None:
         scene.drop(item)  # there is nowhere to write a verdict, and nothing to deliver
         return
     if artifact.rejection is not None:
         return
-    scope = scope_of(scene, item, stage)
+    scope = scope or scope_of(scene, item, stage)
     rejection = HubRejection(reason, message[:1024], scene.now, stage, region, scope.value)
     scene.artifacts[item.version] = dataclasses.replace(artifact, rejection=rejection)
     scene.early.append(
@@ -71,16 +79,27 @@ def abort(scene: Scene) -> None:
     if not command:
         return
     named = [i for i in scene.items if command in (i.version, content.id_of(i.version)) and not scene.is_done(i)]
-    delivered = {i.version for i in scene.items if scene.is_done(i)}
+    before = {i.version: i for i in scene.items if scene.is_done(i)}
+    message = "it was aborted by the annotation ombak.dev/abort"
     for item in named:
-        if item.version in delivered:
-            _give_up(scene, item)
-        else:
-            message = "it was aborted by the annotation ombak.dev/abort"
+        done = before.get(item.version)
+        is_new = done is None or (item.is_inside and item.stage not in scene.stages(done))
+        if is_new:
             reject(scene, item, "Aborted", message, item.stage, "")
+        elif _is_on_its_way(scene, item):
+            # Where it was delivered before it stays: one region that gets it late says nothing of all others.
+            reject(scene, item, "Aborted", message, item.stage, "", RevertScope.REGION)
+        else:
+            _give_up(scene, item)
     if not named:
         _unheard(scene, _names_nothing(scene, command))
     scene.late.append(plan.ClearCommand(naming.ABORT))
+
+
+def _is_on_its_way(scene: Scene, item: Item) -> bool:
+    """Some region is in the middle of a version that it never finished, and has another one to go back to."""
+    told = (f for f in scene.ours() if (f.sequence, f.version) == (item.sequence, item.version))
+    return any(f.stable and f.artifact != f.stable and f.artifact not in f.good for f in told)
 
 
 def _give_up(scene: Scene, item: Item) -> None:

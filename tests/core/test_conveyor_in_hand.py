@@ -1,0 +1,60 @@
+"""What is on its way stays in hand: an abort stops it, a revert ends, and nobody's edit or pause is written over."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import Any
+
+from ombak.core.conveyor import plan
+from ombak.core.conveyor.memory import HubMemory
+from ombak.core.conveyor.snapshot import GateAnswer
+from ombak.core.conveyor.world import World, no_gates
+from ombak.core.gates.gate import Held
+from support.conveyor import hours, inside, push, region, running, spec, stage, version_of, world
+
+V1, V2 = (version_of(tag) for tag in ("v1", "v2"))
+STAGES = [stage("alpha", "a-1"), stage("prod", "p-1", "p-2")]
+VALUES = [{"regions": {"matchLabels": {"cloud": "gcp"}}, "env": {"DB": "db.gcp"}}]
+
+
+def test_to_abort_a_version_in_a_stage_that_is_new_to_it_stops_it_there() -> None:
+    """It was delivered by a plan that had fewer stages: where it never ran before, it is no change of settings."""
+    alpha, beta, prod = stage("alpha", "a-1"), stage("beta", "b-1"), stage("prod", "p-1")
+    w = world(spec("v1", [alpha, beta, prod]), [region(n) for n in ("a-1", "b-1", "p-1")])
+    w.run(w.now + hours(12))
+    push(w, "v2", stages=[alpha, prod])
+    w.run(w.now + hours(12))
+    push(w, "v2", stages=[alpha, beta, prod])
+    w.settle()
+    assert inside(w) == {"beta": V2}
+    w.pipeline = dataclasses.replace(w.pipeline, abort=V2)
+    last = w.run(w.now + hours(12))
+
+    assert (last.reason, running(w)) == ("Rejected", {"a-1": V2, "b-1": V1, "p-1": V2})
+
+
+def test_to_abort_a_change_of_settings_stops_a_region_that_gets_the_version_late_and_no_other() -> None:
+    """It was passed over when the version was delivered; where that runs, it stays."""
+    stages = [stage("alpha", "a-1"), stage("prod", "p-1", "p-2", onRegionUnreachable="Skip")]
+    w = world(spec("v1", stages), [region(n) for n in ("a-1", "p-1", "p-2")])
+    w.run(w.now + hours(12))
+    push(w, "v2")
+    w.silent.add("p-2")
+    w.run(w.now + hours(12))
+    made = w.pipeline.spec["rollout"]["spec"]
+    rollout = {"spec": {**made, "progressDeadline": "20m"}}
+    w.pipeline = dataclasses.replace(w.pipeline, spec={**w.pipeline.spec, "rollout": rollout})
+    held = Held("window", "Window office-hours to open", "its owner", "kubectl get windows")
+    w.set_gates(lambda _now: (GateAnswer("prod", held, region="p-2"),))
+    w.silent.clear()
+    w.settle()
+    w.set_gates(no_gates)
+    w.settle()
+    assert (inside(w), w.regions["p-2"].rollouts["shop"].flying) == ({"prod": V2}, V2)
+    w.pipeline = dataclasses.replace(w.pipeline, abort=V2)
+    w.run(w.now + hours(12))
+
+    assert running(w) == {"a-1": V2, "p-1": V2, "p-2": V1}
+
+
