@@ -58,3 +58,24 @@ def test_to_abort_a_change_of_settings_stops_a_region_that_gets_the_version_late
     assert running(w) == {"a-1": V2, "p-1": V2, "p-2": V1}
 
 
+def test_a_base_brings_back_what_was_on_its_way_however_late_a_region_answers() -> None:
+    """The verdict was heard while a region was silent."""
+    w = world(spec("v1", STAGES), [region(n) for n in ("a-1", "p-1", "p-2")])
+    w.run(w.now + hours(12))
+    push(w, "v2")
+    w.run(w.now + hours(2))
+    assert inside(w) == {"prod": V2}
+    w.pipeline = dataclasses.replace(w.pipeline, spec={k: v for k, v in w.pipeline.spec.items() if k != "rollout"})
+    w.silent.add("p-2")
+    w.regions["p-1"].becomes_ill(V2)
+    last = w.run(w.now + hours(1))
+    assert last.reason == "Invalid"
+    assert f"spec.rollout is gone, but on its way back is Region p-2 from {V2}" in last.message
+    assert any("cannot be reached" in wait.what for wait in last.waits if wait.region == "p-2")
+    w.silent.clear()
+    last = w.run(w.now + hours(12))
+
+    assert (last.reason, running(w)["p-1"], running(w)["p-2"]) == ("Base", V1, V1)
+    assert w.regions["p-2"].rollouts["shop"].wanted == V1
+
+

@@ -119,6 +119,20 @@ def _unheard(scene: Scene, told: str) -> None:
         scene.note(unheard.REASON, told, is_warning=True)
 
 
+def abandoned(scene: Scene) -> str:
+    """Why nobody may stop looking though the rollout was taken out: something is on its way, there or back."""
+    if not scene.is_base:
+        return ""
+    flying = dict.fromkeys(i.version for i in scene.items if not scene.is_done(i))
+    if flying:
+        told = "write it again, or abort what is on its way"
+        return f"spec.rollout is gone, but {', '.join(flying)} is on its way; {told}"
+    targets = ((facts, target_of(scene, facts)) for facts in scene.ours() if scene.rejection(facts.version) is not None)
+    back = [facts for facts, target in targets if target is not None and is_going_back(scene, target)]
+    named = ", ".join(f"Region {facts.region} from {facts.version}" for facts in back)
+    return f"spec.rollout is gone, but on its way back is {named}; write it again, or let that end" if back else ""
+
+
 def refuse(scene: Scene, why: str) -> None:
     """Take all commands off, for they change nothing here."""
     commands = {naming.ABORT: scene.s.pipeline.abort, naming.RETRY: scene.s.pipeline.retry}
