@@ -18,6 +18,14 @@ STAGES = [stage("alpha", "a-1"), stage("prod", "p-1", "p-2")]
 VALUES = [{"regions": {"matchLabels": {"cloud": "gcp"}}, "env": {"DB": "db.gcp"}}]
 
 
+def edit(w: World, name: str, change: dict[str, Any]) -> None:
+    """Somebody edits the Rollout in a region by hand."""
+    r = w.regions[name].rollouts["shop"]
+    r.manifest = copy.deepcopy(r.manifest)
+    r.manifest["spec"] |= change
+    r.generation, r.version = r.generation + 1, r.version + 1
+
+
 def test_to_abort_a_version_in_a_stage_that_is_new_to_it_stops_it_there() -> None:
     """It was delivered by a plan that had fewer stages: where it never ran before, it is no change of settings."""
     alpha, beta, prod = stage("alpha", "a-1"), stage("beta", "b-1"), stage("prod", "p-1")
@@ -77,5 +85,53 @@ def test_a_base_brings_back_what_was_on_its_way_however_late_a_region_answers() 
 
     assert (last.reason, running(w)["p-1"], running(w)["p-2"]) == ("Base", V1, V1)
     assert w.regions["p-2"].rollouts["shop"].wanted == V1
+
+
+def test_new_values_start_where_nothing_holds_them_with_put_back_too() -> None:
+    """A paused Pipeline starts nothing."""
+    w = world(spec("v1", STAGES, values=VALUES, handEdits="PutBack"), [region(n) for n in ("a-1", "p-1", "p-2")])
+    w.run(w.now + hours(24))
+    w.pipeline = dataclasses.replace(w.pipeline, spec={**w.pipeline.spec, "paused": True})
+    w.add(region("p-2", labels={"cloud": "gcp"}))
+    made = w.step()
+    assert ([x.reason for x in made.waits], made.actions) == (["Paused"], ())
+    w.pipeline = dataclasses.replace(w.pipeline, spec={**w.pipeline.spec, "paused": False})
+    made = w.step()
+    assert {a.region for a in made.actions if isinstance(a, plan.ApplyRollout)} == {"p-2"}
+
+
+def test_new_values_go_to_no_more_regions_at_once_than_the_stage_allows() -> None:
+    """maxParallel holds for them as for any start."""
+    stages = [stage("prod", *(f"p-{n}" for n in range(4)), maxParallel=1)]
+    w = world(spec("v1", stages, values=VALUES), [region(f"p-{n}") for n in range(4)])
+    w.run(w.now + hours(24))
+    push(w, "v2")
+    w.run(w.now + hours(3.9))
+    assert list(running(w).values()).count(V2) == 3
+    for n in range(4):
+        w.add(region(f"p-{n}", labels={"cloud": "gcp"}))
+    most = 0
+    for _ in range(60):
+        w.step()
+        w.tick(hours(0.1))
+        most = max(most, sum(bool(m.rollouts["shop"].flying) for m in w.regions.values()))
+    last = w.run(w.now + hours(12))
+    given = [m.rollouts["shop"].manifest["spec"]["template"] for m in w.regions.values()]
+    assert (most, last.reason) == (1, "Delivered")
+    assert all(t["spec"]["containers"][0]["env"] == [{"name": "DB", "value": "db.gcp"}] for t in given)
+
+
+def test_a_hand_edit_is_not_written_over_with_new_values() -> None:
+    """Somebody edited the template, and labels changed as well: that is told, and not undone."""
+    w = world(spec("v1", STAGES, values=VALUES), [region(n) for n in ("a-1", "p-1", "p-2")])
+    w.run(w.now + hours(12))
+    push(w, "v2")
+    w.run(w.now + hours(2))
+    made = copy.deepcopy(w.regions["p-2"].rollouts["shop"].manifest["spec"]["template"])
+    made["spec"]["containers"][0]["image"] = "registry.example/app:by-hand"
+    edit(w, "p-2", {"template": made})
+    w.add(region("p-2", labels={"cloud": "gcp"}))
+    w.run(w.now + hours(12))
+    assert w.regions["p-2"].rollouts["shop"].manifest["spec"]["template"] == made
 
 

@@ -28,6 +28,8 @@ class State(StrEnum):
     """It is asked for exactly what is to be delivered, but as a change that this hub never gave out."""
     OVERRIDDEN = "Overridden"
     """Its bakes are to be written anew: another Override counts than when it was, or none, or the floors are others."""
+    REVALUED = "Revalued"
+    """It was written while it had other values, by other labels, and nobody edited it."""
     EDITED = "Edited"
     """Somebody changed what was delivered."""
     MOVING = "Moving"
@@ -80,6 +82,8 @@ def _told(scene: Scene, order: manifests.Order, facts: RolloutFacts) -> State:
         return State.BACK
     if has_other_bakes(facts, order):
         return State.OVERRIDDEN
+    if manifests.is_revalued(order, facts):
+        return State.REVALUED
     if manifests.edited(order, facts):
         return State.EDITED
     if not facts.is_told or facts.has_retry:
