@@ -18,6 +18,16 @@ STAGES = [stage("alpha", "a-1"), stage("prod", "p-1", "p-2")]
 VALUES = [{"regions": {"matchLabels": {"cloud": "gcp"}}, "env": {"DB": "db.gcp"}}]
 
 
+def delivered(**more: Any) -> World:
+    """V2 runs everywhere, where v1 ran before."""
+    w = world(spec("v1", STAGES, **more), [region(n) for n in ("a-1", "p-1", "p-2")])
+    w.run(w.now + hours(12))
+    push(w, "v2")
+    w.run(w.now + hours(12))
+    assert set(running(w).values()) == {V2}
+    return w
+
+
 def edit(w: World, name: str, change: dict[str, Any]) -> None:
     """Somebody edits the Rollout in a region by hand."""
     r = w.regions[name].rollouts["shop"]
@@ -64,6 +74,32 @@ def test_to_abort_a_change_of_settings_stops_a_region_that_gets_the_version_late
     w.run(w.now + hours(12))
 
     assert running(w) == {"a-1": V2, "p-1": V2, "p-2": V1}
+
+
+def test_a_hand_edit_is_not_written_over_because_the_memory_was_lost() -> None:
+    """With handEdits: Report it is told, as before."""
+    w = delivered()
+    made = w.regions["p-2"].rollouts["shop"].manifest["spec"]["strategy"]
+    edit(w, "p-2", {"strategy": {**made, "oneBox": {"bake": {"for": "77m"}}}})
+    last = w.run(w.now + hours(1))
+    assert last.reason == "Edited"
+    w.memory = HubMemory()
+    last = w.run(w.now + hours(12))
+    assert last.reason == "Edited"
+    assert w.regions["p-2"].rollouts["shop"].manifest["spec"]["strategy"]["oneBox"] == {"bake": {"for": "77m"}}
+
+
+def test_a_template_that_was_edited_by_hand_is_no_other_setting() -> None:
+    """The memory is lost, and it is the only region of its stage."""
+    w = delivered()
+    made = copy.deepcopy(w.regions["a-1"].rollouts["shop"].manifest["spec"]["template"])
+    made["spec"]["containers"][0]["image"] = "registry.example/app:by-hand"
+    edit(w, "a-1", {"template": made})
+    w.run(w.now + hours(12))
+    w.memory = HubMemory()
+    last = w.run(w.now + hours(12))
+    assert last.reason == "Edited"
+    assert w.regions["a-1"].rollouts["shop"].manifest["spec"]["template"] == made
 
 
 def test_a_base_brings_back_what_was_on_its_way_however_late_a_region_answers() -> None:
@@ -135,3 +171,14 @@ def test_a_hand_edit_is_not_written_over_with_new_values() -> None:
     assert w.regions["p-2"].rollouts["shop"].manifest["spec"]["template"] == made
 
 
+def test_a_retry_that_waits_for_a_placement_is_not_called_aborted() -> None:
+    """What it waits for is told, and nothing that is not true."""
+    w = world(spec("v1", STAGES), [region(n) for n in ("a-1", "p-1", "p-2")])
+    w.run(w.now + hours(12))
+    push(w, "v2")
+    w.regions["a-1"].becomes_ill(V2)
+    w.run(w.now + hours(2))
+    del w.regions["p-2"], w.views["p-2"]
+    w.pipeline = dataclasses.replace(w.pipeline, retry=V2)
+    w.step()
+    assert [x.reason for x in w.step().waits] == ["Invalid"]
