@@ -76,6 +76,22 @@ def test_to_abort_a_change_of_settings_stops_a_region_that_gets_the_version_late
     assert running(w) == {"a-1": V2, "p-1": V2, "p-2": V1}
 
 
+def test_a_change_that_has_begun_nothing_keeps_no_region_from_a_newer_one() -> None:
+    """Its stage has another name by now, and what holds it there may never end."""
+    w = world(spec("v1", STAGES), [region(n) for n in ("a-1", "p-1", "p-2")])
+    w.run(w.now + hours(12))
+    push(w, "v2")
+    w.run(w.now + hours(1))
+    held = Held("window", "Window office-hours to open", "its owner", "kubectl get windows")
+    w.set_gates(lambda _now: tuple(GateAnswer("prod", held, region=name) for name in ("p-1", "p-2")))
+    w.run(w.now + hours(1))
+    assert inside(w) == {"prod": V2}
+    push(w, "v3", stages=[STAGES[0], {**STAGES[1], "name": "production"}])
+    last = w.run(w.now + hours(12))
+
+    assert (last.reason, set(running(w).values())) == ("Delivered", {version_of("v3")})
+
+
 def test_a_hand_edit_is_not_written_over_because_the_memory_was_lost() -> None:
     """With handEdits: Report it is told, as before."""
     w = delivered()
