@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ombak.api.common import API_VERSION, GROUP
@@ -336,24 +336,6 @@ def job(s: HubSnapshot, item: Item, target: Target, test: StageTest, attempt: in
         },
         "spec": spec,
     }
-
-
-def is_revalued(order: Order, seen: RolloutFacts) -> bool:
-    """Only the values of a region are not what they are to be, and it was written while it had others."""
-    if seen.annotations.get(VALUES, "") == order.delivery.env or edited(order, seen) != ("spec.template",):
-        return False
-    names = {str(name) for each in order.artifact.values for name in each.get("env") or {}}
-    return _without_env(order.delivery.template, names) == _without_env(seen.spec.get("template"), names)
-
-
-def _without_env(template: Any, names: Collection[str]) -> Manifest:
-    """Return a template without some variables. Total: reads what a region says, too."""
-    made: Manifest = copy.deepcopy(dict(template or {}))
-    for kind in ("initContainers", "containers"):
-        for container in (made.get("spec") or {}).get(kind) or ():
-            kept = [v for v in container.pop("env", None) or () if v.get("name") not in names]
-            container |= {"env": kept} if kept else {}
-    return made
 
 
 def edited(order: Order, seen: RolloutFacts) -> tuple[str, ...]:
