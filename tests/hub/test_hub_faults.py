@@ -171,6 +171,24 @@ async def test_a_version_that_the_hub_itself_does_not_take_holds_only_itself() -
 
 
 @in_virtual_time
+async def test_a_version_that_is_refused_for_another_reason_now_is_told_with_that_one() -> None:
+    """The quota was raised, and a policy is against it; it is tried now and then, and not all the time."""
+    async with installed() as rig:
+        rig.kube.fail("create Artifact", Forbidden(403, "Forbidden", "exceeded quota: artifacts"), times=10**6)
+        rig.push("v2")
+        await rig.until(lambda: any("exceeded quota" in w["what"] for w in rig.waits()))
+        rig.kube.heal()
+        rig.kube.fail("create Artifact", Forbidden(403, "Forbidden", "a policy is against it"), times=10**6)
+        await rig.until(lambda: [w for w in rig.waits() if "a policy is against it" in w["what"]] == rig.waits())
+        rig.kube.take()
+        await rig.rest(600)
+        assert len([told for told in rig.kube.told if told.startswith("create Artifact")]) < 60
+        assert not [told for told in rig.kube.writes if not told.startswith("create Artifact")]
+        rig.kube.heal()
+        await rig.delivered("v2")
+
+
+@in_virtual_time
 async def test_what_failed_and_is_not_wanted_any_more_is_no_problem_any_more() -> None:
     """The region refuses everything on, and nothing is to be written there."""
     async with installed() as rig:

@@ -14,15 +14,23 @@ from ombak.core.conveyor.snapshot import HubArtifact, HubRejection, RolloutFacts
 from ombak.core.conveyor.standing import is_taken_back, runs_none, runs_what_it_names
 
 
-def reject(scene: Scene, item: Item, reason: str, message: str, stage: str, region: str) -> None:
-    """Take a version back: recorded first, then it goes no further anywhere."""
+def reject(
+    scene: Scene,
+    item: Item,
+    reason: str,
+    message: str,
+    stage: str,
+    region: str,
+    scope: RevertScope | None = None,
+) -> None:
+    """Take a version back: recorded first, then it goes no further anywhere; as far as the stage says, or less."""
     artifact = scene.artifacts.get(item.version)
     if artifact is None:
         scene.drop(item)  # there is nowhere to write a verdict, and nothing to deliver
         return
     if artifact.rejection is not None:
         return
-    scope = scope_of(scene, item, stage)
+    scope = scope or scope_of(scene, item, stage)
     rejection = HubRejection(reason, message[:1024], scene.now, stage, region, scope.value)
     scene.artifacts[item.version] = dataclasses.replace(artifact, rejection=rejection)
     scene.early.append(
@@ -71,16 +79,27 @@ def abort(scene: Scene) -> None:
     if not command:
         return
     named = [i for i in scene.items if command in (i.version, content.id_of(i.version)) and not scene.is_done(i)]
-    delivered = {i.version for i in scene.items if scene.is_done(i)}
+    before = {i.version: i for i in scene.items if scene.is_done(i)}
+    message = "it was aborted by the annotation ombak.dev/abort"
     for item in named:
-        if item.version in delivered:
-            _give_up(scene, item)
-        else:
-            message = "it was aborted by the annotation ombak.dev/abort"
+        done = before.get(item.version)
+        is_new = done is None or (item.is_inside and item.stage not in scene.stages(done))
+        if is_new:
             reject(scene, item, "Aborted", message, item.stage, "")
+        elif _is_on_its_way(scene, item):
+            # Where it was delivered before it stays: one region that gets it late says nothing of all others.
+            reject(scene, item, "Aborted", message, item.stage, "", RevertScope.REGION)
+        else:
+            _give_up(scene, item)
     if not named:
         _unheard(scene, _names_nothing(scene, command))
     scene.late.append(plan.ClearCommand(naming.ABORT))
+
+
+def _is_on_its_way(scene: Scene, item: Item) -> bool:
+    """Some region is in the middle of a version that it never finished, and has another one to go back to."""
+    told = (f for f in scene.ours() if (f.sequence, f.version) == (item.sequence, item.version))
+    return any(f.stable and f.artifact != f.stable and f.artifact not in f.good for f in told)
 
 
 def _give_up(scene: Scene, item: Item) -> None:
@@ -98,6 +117,20 @@ def _unheard(scene: Scene, told: str) -> None:
     if told:
         scene.unheard.append(told)
         scene.note(unheard.REASON, told, is_warning=True)
+
+
+def abandoned(scene: Scene) -> str:
+    """Why nobody may stop looking though the rollout was taken out: something is on its way, there or back."""
+    if not scene.is_base:
+        return ""
+    flying = dict.fromkeys(i.version for i in scene.items if not scene.is_done(i))
+    if flying:
+        told = "write it again, or abort what is on its way"
+        return f"spec.rollout is gone, but {', '.join(flying)} is on its way; {told}"
+    targets = ((facts, target_of(scene, facts)) for facts in scene.ours() if scene.rejection(facts.version) is not None)
+    back = [facts for facts, target in targets if target is not None and is_going_back(scene, target)]
+    named = ", ".join(f"Region {facts.region} from {facts.version}" for facts in back)
+    return f"spec.rollout is gone, but on its way back is {named}; write it again, or let that end" if back else ""
 
 
 def refuse(scene: Scene, why: str) -> None:

@@ -19,6 +19,7 @@ def decide(s: HubSnapshot, now: datetime) -> HubPlan:
         # Whatever runs in the regions stays as it is (deletionPolicy Orphan).
         return HubPlan(s.memory, reason="Deleting", message="It is being deleted; what runs in the regions stays.")
     scene = Scene(s, now)
+    scene.abandoned = back.abandoned(scene)
     if scene.is_base and not scene.problem:
         return _base(scene)
     queue.rebuild(scene)

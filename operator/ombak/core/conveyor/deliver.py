@@ -34,7 +34,7 @@ class Round:
         return tuple(t.region.name for t, o in self.outcomes if o is Outcome.SKIPPED)
 
 
-_BEGUN = (State.MOVING, State.STABLE, State.RENUMBERED, State.OVERRIDDEN, State.EDITED, State.BACK)
+_BEGUN = (State.MOVING, State.STABLE, State.RENUMBERED, State.OVERRIDDEN, State.REVALUED, State.EDITED, State.BACK)
 _ON_THE_WAY = (State.MOVING, State.HELD, State.RENUMBERED, State.OVERRIDDEN, State.EDITED)
 
 
@@ -47,10 +47,10 @@ def deliver(scene: Scene, item: Item, stage: str, *, with_tests: bool) -> Round:
     outcomes = []
     for target in targets:
         state, facts = states[target.key]
-        if state in (State.ABSENT, State.EARLIER):
-            most = target.stage.max_parallel
+        if state in (State.ABSENT, State.EARLIER, State.REVALUED):
+            most, begin = target.stage.max_parallel, visit.revalue if state is State.REVALUED else visit.start
             has_room = most is None or moving < most
-            outcome = visit.start(scene, item, target, facts, has_room=has_room)
+            outcome = begin(scene, item, target, facts, has_room=has_room)
             moving += outcome is Outcome.UNDER_WAY
         else:
             outcome = visit.go_on(scene, item, target, state, facts, with_tests=with_tests)
@@ -75,4 +75,4 @@ def _takes_room(scene: Scene, item: Item, target: Target, state: State, facts: R
     """It counts among those that are on their way at once; one that fell silent on its way does too."""
     if state is State.UNREACHED:
         return visit.has_version(scene, item, facts) and not visit.may_skip(scene, item, target)
-    return state in _ON_THE_WAY
+    return state in _ON_THE_WAY or (state is State.REVALUED and facts is not None and facts.is_moving)

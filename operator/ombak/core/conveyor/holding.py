@@ -36,14 +36,23 @@ def in_use(scene: Scene, item: Item, target: Target) -> Held | None:
     """Return why a region is not free though its stage is: an earlier change has it in a stage of another name.
 
     That comes of stages that were changed, and of labels. Started there, this one would be what the tests of that one
-    judge. An Override's version does not wait for it.
+    judge. One that has begun nothing in its stage keeps nothing from a newer one, as in a stage of the same name. An
+    Override's version does not wait for it.
     """
     if scene.permit(item.version) is not None:
         return None
     for other in (i for i in scene.items if i.is_inside and i.sequence < item.sequence):
-        if other.stage != target.stage.name and any(t.key == target.key for t in scene.targets(other, other.stage)):
+        if other.stage != target.stage.name and _has(scene, other, target):
             return waits.slot(scene, other)
     return None
+
+
+def _has(scene: Scene, other: Item, target: Target) -> bool:
+    """A change has begun in its stage, to which a region belongs: written there before, or just now."""
+    keys = {t.key for t in scene.targets(other, other.stage)}
+    told = (scene.facts.get(key) for key in keys)
+    has_begun = any(f is not None and scene.is_ours(f) and f.sequence == other.sequence for f in told)
+    return target.key in keys and (has_begun or not scene.touched.isdisjoint(keys))
 
 
 def _is_way_back(scene: Scene, item: Item, target: Target | None, stage: str) -> bool:

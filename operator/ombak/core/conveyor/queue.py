@@ -1,9 +1,11 @@
 """The queue in front of the stages: what a wish becomes, and which of those that wait go on (R41, R90)."""
 
 import dataclasses
+from collections.abc import Iterable, Iterator
 
 from ombak.core.conveyor import content, manifests, plan, waits
 from ombak.core.conveyor.memory import Item
+from ombak.core.conveyor.placement import Target
 from ombak.core.conveyor.scene import Scene, freeze
 from ombak.core.conveyor.snapshot import HubArtifact
 from ombak.core.conveyor.standing import has_other_bakes
@@ -40,8 +42,7 @@ def enqueue(scene: Scene) -> None:
             waits.wait(scene, "spec", "Invalid", scene.problem, who, command)
         return
     _repair(scene, wish)
-    is_retried = wish.retried_at >= scene.sequence > 0
-    if scene.merged.wish == scene.wish and not is_retried:
+    if scene.merged.wish == scene.wish and not _is_retried(scene, wish):
         return
     slips = scene.placement(scene.merged).slips
     if slips:
@@ -53,6 +54,11 @@ def enqueue(scene: Scene) -> None:
         waits.wait(scene, "artifact", "Conflict", what, "whoever made it, by deleting it", command)
     elif wish.rejection is None and _make(scene, wish):
         _append(scene, wish, is_retry=bool(wish.retried))
+
+
+def _is_retried(scene: Scene, wish: HubArtifact) -> bool:
+    """Somebody said retry, and it is not in the queue again yet."""
+    return wish.retried_at >= scene.sequence > 0
 
 
 def _is_content(wish: HubArtifact) -> bool:
@@ -94,7 +100,7 @@ def tell(scene: Scene) -> None:
         )
         command = waits.retry(scene, wish.version)
         waits.wait(scene, f"rejected/{wish.version}", "Rejected", what, "whoever owns the Pipeline", command)
-    elif _is_given_up(scene):
+    elif _is_given_up(scene) and not _is_retried(scene, wish):
         why = "was aborted" if wish.version in scene.artifacts else "was taken back, and its Artifact was deleted since"
         what = f"another change: the one that the spec asks for now ({wish.version}) {why}"
         command = waits.of_pipeline(scene.s.pipeline, "edit")
@@ -217,14 +223,19 @@ def rebuild(scene: Scene) -> None:
 
 
 def _has_other_settings(scene: Scene, item: Item) -> bool:
-    """Some region, whether it answers now or not, was given a change by another plan than today's."""
-    placed = scene.placement(scene.plan_of(item)).targets.values()
-    targets = {target.key: target for found in placed for target in found}
-    for facts in scene.ours():
-        target = targets.get((facts.region, facts.namespace))
-        order = scene.order(item, target) if target is not None else None
-        if order is None or (facts.sequence, facts.version) != (item.sequence, item.version):
+    """All regions of a stage, whether they answer or not, were given a change by another plan than today's.
+
+    One that differs among others was edited by hand, and so was any template: no plan has another one of a version.
+    """
+    placed = scene.placement(scene.plan_of(item)).targets
+    return any(found and all(found) for found in ([*_settings(scene, item, ts)] for ts in placed.values()))
+
+
+def _settings(scene: Scene, item: Item, targets: Iterable[Target]) -> Iterator[bool]:
+    """Return of each region that has a change whether settings of it differ from today's plan."""
+    for target in targets:
+        facts, order = scene.facts.get(target.key), scene.order(item, target)
+        if facts is None or order is None or not scene.is_ours(facts):
             continue
-        if not has_other_bakes(facts, order) and manifests.edited(order, facts):
-            return True
-    return False
+        if (facts.sequence, facts.version) == (item.sequence, item.version) and not has_other_bakes(facts, order):
+            yield any(field != "spec.template" for field in manifests.edited(order, facts))

@@ -38,6 +38,8 @@ class Scene:
         self.waits: list[plan.HubWait] = []
         self.unheard: list[str] = []
         """What is wrong with commands that named nothing."""
+        self.abandoned = ""
+        """What would be left alone if this base were taken for one: as it was when the decision began."""
         self.touched: set[Key] = set()
         """Places that are written to in this decision: what was seen of them is no longer how they are."""
         self._merged: dict[tuple[str, str], Merged] = {}
@@ -50,19 +52,12 @@ class Scene:
     @property
     def problem(self) -> str:
         """What is wrong with the Pipeline, with field and fix."""
-        return self.s.pipeline.problem or self.merged.problem or self._abandoned
+        return self.s.pipeline.problem or self.merged.problem or self.abandoned
 
     @property
     def is_base(self) -> bool:
         """It has no rollout, and is there for others to extend."""
         return self.merged.spec is not None and self.merged.spec.rollout is None
-
-    @property
-    def _abandoned(self) -> str:
-        """Somebody took the rollout out while changes are on their way: to stop looking would lose their reverts."""
-        flying = [i.version for i in self.items if not self.is_done(i)] if self.is_base else []
-        told = "write it again, or abort what is on its way"
-        return f"spec.rollout is gone, but {', '.join(flying)} is on its way; {told}" if flying else ""
 
     def plan_of(self, item: Item) -> Merged:
         """Return the frozen Pipeline by which an item travels; today's if that was lost."""

@@ -1,6 +1,9 @@
 """How a region stands to a change: what it was told, what it runs, and whether that is beyond doubt."""
 
+import copy
+from collections.abc import Collection
 from enum import StrEnum
+from typing import Any
 
 from ombak.api.rollout import Phase
 from ombak.core.conveyor import manifests
@@ -28,6 +31,8 @@ class State(StrEnum):
     """It is asked for exactly what is to be delivered, but as a change that this hub never gave out."""
     OVERRIDDEN = "Overridden"
     """Its bakes are to be written anew: another Override counts than when it was, or none, or the floors are others."""
+    REVALUED = "Revalued"
+    """It was written while it had other values, by other labels, and nobody edited it."""
     EDITED = "Edited"
     """Somebody changed what was delivered."""
     MOVING = "Moving"
@@ -80,6 +85,8 @@ def _told(scene: Scene, order: manifests.Order, facts: RolloutFacts) -> State:
         return State.BACK
     if has_other_bakes(facts, order):
         return State.OVERRIDDEN
+    if _is_revalued(order, facts):
+        return State.REVALUED
     if manifests.edited(order, facts):
         return State.EDITED
     if not facts.is_told or facts.has_retry:
@@ -87,6 +94,25 @@ def _told(scene: Scene, order: manifests.Order, facts: RolloutFacts) -> State:
     if facts.phase is Phase.STABLE and runs_exactly(facts, order.delivery):
         return State.STABLE
     return State.HELD if runs_none(facts) else State.MOVING
+
+
+def _is_revalued(order: manifests.Order, seen: RolloutFacts) -> bool:
+    """Only the values of a region are not what they are to be, and it was written while it had others."""
+    had_them = seen.annotations.get(manifests.VALUES, "") == order.delivery.env
+    if had_them or manifests.edited(order, seen) != ("spec.template",):
+        return False
+    names = {str(name) for each in order.artifact.values for name in each.get("env") or {}}
+    return _without_env(order.delivery.template, names) == _without_env(seen.spec.get("template"), names)
+
+
+def _without_env(template: Any, names: Collection[str]) -> manifests.Manifest:
+    """Return a template without some variables. Total: reads what a region says, too."""
+    made: manifests.Manifest = copy.deepcopy(dict(template or {}))
+    for kind in ("initContainers", "containers"):
+        for container in (made.get("spec") or {}).get(kind) or ():
+            kept = [v for v in container.pop("env", None) or () if v.get("name") not in names]
+            container |= {"env": kept} if kept else {}
+    return made
 
 
 def has_other_bakes(facts: RolloutFacts, order: manifests.Order) -> bool:

@@ -49,13 +49,7 @@ def _gives_way(scene: Scene, order: manifests.Order, facts: RolloutFacts) -> boo
 
 def start(scene: Scene, item: Item, target: Target, facts: RolloutFacts | None, *, has_room: bool) -> Outcome:
     """Write the change into a region, unless something holds it."""
-    held = holding.what_holds(scene, item, target) or holding.in_use(scene, item, target)
-    if held is None and not has_room:
-        most = target.stage.max_parallel
-        what = f"its turn: maxParallel lets {most} of the stage's regions be on their way at once"
-        held = waits.held("turn", what, "time, as the others finish")
-    if held is not None:
-        waits.of_item(scene, item, target.stage.name, _REASONS.get(held.kind, "Held"), held, target.region.name)
+    if _is_held(scene, item, target, has_room=has_room):
         return Outcome.NOT_BEGUN
     order = scene.order(item, target)
     assert order is not None
@@ -70,6 +64,17 @@ def start(scene: Scene, item: Item, target: Target, facts: RolloutFacts | None, 
         where = f"Region {target.region.name} (stage {target.stage.name})"
         scene.note("RegionStarted", f"{item.version} starts in {where}.")
     return Outcome.UNDER_WAY
+
+
+def _is_held(scene: Scene, item: Item, target: Target, *, has_room: bool) -> bool:
+    held = holding.what_holds(scene, item, target) or holding.in_use(scene, item, target)
+    if held is None and not has_room:
+        most = target.stage.max_parallel
+        what = f"its turn: maxParallel lets {most} of the stage's regions be on their way at once"
+        held = waits.held("turn", what, "time, as the others finish")
+    if held is not None:
+        waits.of_item(scene, item, target.stage.name, _REASONS.get(held.kind, "Held"), held, target.region.name)
+    return held is not None
 
 
 def _must_be_named(item: Item, order: manifests.Order, facts: RolloutFacts) -> bool:
@@ -231,8 +236,6 @@ def _edited(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> Ou
     order = scene.order(item, target)
     assert order is not None
     fields = manifests.edited(order, facts)
-    if fields == ("spec.template",) and facts.annotations.get(manifests.VALUES, "") != order.delivery.env:
-        return _revalued(scene, item, target, facts)
     told = waits.edited(scene, target, fields)
     waits.of_item(scene, item, target.stage.name, "Edited", told, target.region.name)
     if scene.merged.spec is not None and scene.merged.spec.hand_edits is HandEdits.PUT_BACK:
@@ -244,23 +247,25 @@ def _edited(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> Ou
     return Outcome.UNDER_WAY
 
 
-def _revalued(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> Outcome:
+def revalue(scene: Scene, item: Item, target: Target, facts: RolloutFacts | None, *, has_room: bool) -> Outcome:
     """Deliver the values that a region has now: its labels changed since it was written, and nobody edited it there.
 
-    A change that is in the stage delivers them with it, as soon as nothing holds it; one that is over has to be asked.
+    A change that is in the stage delivers them with it, one that is over has to be asked; both as carefully as a start.
     """
-    order, is_inside = scene.order(item, target), item.is_inside and item.stage == target.stage.name
+    order = scene.order(item, target)
     assert order is not None
-    told = waits.revalued(scene, target, item.version, goes=is_inside)
-    held = (holding.what_holds(scene, item, target) if is_inside else None) or told
-    word = "Values" if held is told else _REASONS.get(held.kind, "Held")
-    waits.of_item(scene, item, target.stage.name, word, held, target.region.name)
     puts_back = scene.merged.spec is not None and scene.merged.spec.hand_edits is HandEdits.PUT_BACK
-    if (held is told and is_inside) or puts_back:
-        _write(scene, order, facts, "its values are others now", everything=False)
-        if failed := waits.of_write(scene, target, item.version):
-            waits.of_item(scene, item, target.stage.name, *failed, target.region.name)
-        scene.note("Revalued", f"Region {target.region.name}: {told.what}.")
+    goes = puts_back or (item.is_inside and item.stage == target.stage.name)
+    if goes and _is_held(scene, item, target, has_room=has_room):
+        return Outcome.NOT_BEGUN
+    told = waits.revalued(scene, target, item.version, goes=goes)
+    waits.of_item(scene, item, target.stage.name, "Values", told, target.region.name)
+    if not goes:
+        return Outcome.NOT_BEGUN
+    _write(scene, order, facts, "its values are others now", everything=False)
+    if failed := waits.of_write(scene, target, item.version):
+        waits.of_item(scene, item, target.stage.name, *failed, target.region.name)
+    scene.note("Revalued", f"Region {target.region.name}: {told.what}.")
     return Outcome.UNDER_WAY
 
 

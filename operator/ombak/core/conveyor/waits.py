@@ -218,7 +218,7 @@ def revalued(scene: Scene, target: Target, version: str, *, goes: bool) -> Held:
     """Return the wait for the values that a region has now, by labels that it had not when it was written."""
     what = f"Region {target.region.name} to get the values that it has now: its labels have changed under {version}"
     who = "whoever owns the Pipeline, by the next change; or set handEdits: PutBack"
-    return held("values", what, "nobody, it goes by itself" if goes else who, _put_back(scene))
+    return held("values", what, "nobody, it goes by itself") if goes else held("values", what, who, _put_back(scene))
 
 
 def _put_back(scene: Scene) -> str:

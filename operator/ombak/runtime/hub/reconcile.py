@@ -131,9 +131,13 @@ class PipelineReconciler:
         try:
             await self._hands.hub.do(s.pipeline, action, now)
         except ApiError as error:
-            if isinstance(action, plan.EnsureArtifact) and not isinstance(error, _NO_REFUSAL):
-                self._unmade[key] = action.version, str(error)
+            self._hear_refusal(key, action, error)
             raise
+
+    def _hear_refusal(self, key: Key, action: plan.Action, error: ApiError) -> None:
+        """Keep why an Artifact is not taken, in the words of the last try: the cause may be another one by now."""
+        if isinstance(action, plan.EnsureArtifact | plan.RetryArtifact) and not isinstance(error, _NO_REFUSAL):
+            self._unmade[key] = action.version, str(error)
 
     async def _ensure_newest(self, key: Key, record: PipelineRecord, by_region: ByRegion) -> None:
         """Raise `Conflict` if another process of this hub wrote the status since: it may have decided otherwise.
@@ -161,6 +165,7 @@ class PipelineReconciler:
                 if isinstance(action, plan.RetryArtifact):
                     self._unmade.pop(key, None)
             except ApiError as error:
+                self._hear_refusal(key, action, error)
                 failed.append(error)
         refused = "; ".join(str(error) for error in failed if not isinstance(error, Conflict))
         if refused:
