@@ -542,3 +542,76 @@ async def test_a_way_back_does_not_wait_for_config_maps_that_cannot_be_read(rest
         rig.clock.advance(15)
     assert rig.boxes() == {old: 4}
     assert "unable to transform key" in rig.condition("ConfigReady")["message"]
+
+
+BROKEN = ApiError.of(500, "InternalError", "unable to transform key")
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["the same process", "a new one"])
+@pytest.mark.parametrize("what", ["forged", "gone"])
+async def test_no_box_starts_on_a_bad_copy_though_other_config_maps_cannot_be_read(what: str, restarts: bool) -> None:
+    """What is known of copies is as of now: boxes that serve are not given up for such that never start (P5)."""
+    rig = Rig()
+    for name in (CONFIG, "other"):
+        rig.configure(name, flag="off")
+    old = await rig.installed(template=configured("1.0.0", CONFIG, "other"), config=[CONFIG, "other"])
+    rig.change(template=configured("2.0.0", CONFIG, "other"), strategy=baking("1h"))
+    rig.configure(CONFIG, flag="on")
+    await rig.go_on("Bake")
+    bad = rig.status["artifacts"]["current"]
+    rig.is_watching = False
+    forged = clone(live(rig, copy_of(old)))
+    delete(rig, copy_of(old))
+    if what == "forged":
+        rig.server.create("kubectl", kinds.CONFIG_MAPS, NAMESPACE, {**forged, "data": {"flag": "forged"}})
+    if restarts:
+        rig.restart()
+    rig.is_watching = True
+    rig.relist()
+    rig.configure("other", flag="on")
+    rig.kube.fail("get ConfigMap other", BROKEN, times=1000)
+    rig.alarms.state = State.ALARM
+    for _ in range(12):
+        with contextlib.suppress(ApiError):
+            await rig.reconcile()
+        rig.settle()
+        rig.clock.advance(15)
+    assert rig.boxes() == {bad: 4}
+    assert "ConfigLost" in rig.recorder.reasons
+    assert copy_of(old) in rig.status["message"]
+
+    rig.kube.heal()
+    if what == "forged":
+        delete(rig, copy_of(old))
+    rig.configure(CONFIG, flag="off")
+    await rig.go_on("Blocked")  # the next version, by the alarm
+    assert rig.boxes() == {old: 4}
+
+
+async def test_a_config_map_that_cannot_be_read_starts_nothing_and_loses_nothing() -> None:
+    """It stays known what was wanted before, since when that waits, and that what runs is stable."""
+    rig = Rig()
+    old = await installed(rig)
+    rig.configure(CONFIG, flag="on")
+    rig.kube.fail("get ConfigMap", BROKEN, times=1)
+    with pytest.raises(ApiError):
+        await rig.reconcile()
+    assert (rig.phase, rig.stable) == ("Stable", old)
+    assert rig.condition("ConfigReady")["status"] == "False"
+
+    rig.change(paused=True)
+    await rig.reconcile()
+    waits = rig.status["queue"]
+    assert rig.phase == "Blocked"
+    rig.clock.advance(600)
+    rig.configure(CONFIG, flag="dark")
+    rig.kube.fail("get ConfigMap", BROKEN, times=2)
+    for _ in range(2):
+        with pytest.raises(ApiError):
+            await rig.reconcile()
+    assert (rig.status["queue"], rig.boxes()) == (waits, {old: 4})
+    assert rig.status["waitingFor"]["who"] == "whoever runs the API server"
+    rig.change(paused=False)
+    await rig.go_on()
+    assert rig.stable != old
+    assert live(rig, copy_of(rig.stable))["data"] == {"flag": "dark"}

@@ -18,7 +18,7 @@ from ombak.runtime.apply import EARLY, VERDICTS, Applier, read_live
 from ombak.runtime.backfill import Backfill
 from ombak.runtime.carrying import carry_out, confirm, moves_boxes, without
 from ombak.runtime.clock import Clock
-from ombak.runtime.config_book import ConfigBook, ConfigReading
+from ombak.runtime.config_book import ConfigBook
 from ombak.runtime.contact import Contact
 from ombak.runtime.defects import Defects
 from ombak.runtime.dry_run import dry_run
@@ -192,18 +192,17 @@ class Reconciler:
 
         What is on its way, or goes back, does not wait for it (P3), and what runs is scaled.
         """
+        artifacts = [r.value for _, r in self._stores.artifacts.owned_by(key)]
         try:
-            known.config = await self._read_config(key, record)
+            known.config = await self.config.read(record, artifacts)
+            known.config_of = record.meta.generation
         except ApiError as error:
             if known.seen_at is None and known.memory.release is None and known.memory.reverting is None:
                 raise  # a process that has just begun says nothing that may not be true (P7)
-            lacks = f"the API server to tell what ConfigMaps hold: {error.message or error}"
-            known.config = ConfigReading(lacks=lacks, copies=known.config.copies)
+            before = known.config if known.config_of == record.meta.generation else None
+            known.config = self.config.unread(record, artifacts, error, before)
             return error
         return None
-
-    async def _read_config(self, key: Key, record: RolloutRecord) -> ConfigReading:
-        return await self.config.read(record, [r.value for _, r in self._stores.artifacts.owned_by(key)])
 
     def _observe(self, key: Key, record: RolloutRecord, known: Known, mono: float) -> Snapshot:
         view = view_of(record, known.config)
