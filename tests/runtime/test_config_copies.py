@@ -9,7 +9,7 @@ from ombak.alarms.verdict import State
 from ombak.core import config, naming
 from ombak.core.identity import artifact_id
 from ombak.runtime import kinds
-from ombak.runtime.kube_port import ApiError, Conflict, Forbidden, Object
+from ombak.runtime.kube_port import ApiError, Conflict, Forbidden, Object, Unreachable
 from ombak.simulation.client import Died, Request
 from ombak.simulation.fields import clone
 from support.rig import KEY, NAME, NAMESPACE, Rig, baking, template
@@ -483,8 +483,16 @@ async def test_a_full_quota_of_config_maps_holds_only_what_needs_one() -> None:
 
 
 @pytest.mark.parametrize("whose", ["of a version that is not needed", "of the version that goes back"])
-async def test_a_way_back_does_not_wait_for_a_copy_that_is_refused(whose: str) -> None:
-    """Unless its own boxes could not start without it (P3)."""
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(FULL, id="refused"),
+        pytest.param(ApiError.of(500, "InternalError", "unable to transform key"), id="500"),
+        pytest.param(Unreachable("POST: TimeoutError()"), id="a webhook that hangs"),
+    ],
+)
+async def test_a_way_back_does_not_wait_for_a_copy_that_is_refused(whose: str, error: ApiError) -> None:
+    """Nor for one of which no answer comes; unless its own boxes could not start without it (P3)."""
     rig = Rig()
     first = await installed(rig)
     rig.configure(CONFIG, flag="on")
@@ -493,7 +501,7 @@ async def test_a_way_back_does_not_wait_for_a_copy_that_is_refused(whose: str) -
     rig.change(template=configured("2.0.0"), strategy=baking("1h"))
     await rig.go_on("Bake")
     bad = rig.status["artifacts"]["current"]
-    rig.kube.fail("create ConfigMap", FULL, times=1000)
+    rig.kube.fail("create ConfigMap", error, times=1000)
     delete(rig, copy_of(first if whose == "of a version that is not needed" else bad))
     rig.alarms.state = State.ALARM
 
@@ -502,21 +510,23 @@ async def test_a_way_back_does_not_wait_for_a_copy_that_is_refused(whose: str) -
     assert rig.boxes() == {old: 4}
 
 
-async def test_boxes_of_a_version_whose_copy_is_refused_are_not_made() -> None:
+@pytest.mark.parametrize("error", [FULL, ApiError.of(500, "InternalError", "count/configmaps: no answer")])
+async def test_boxes_of_a_version_whose_copy_is_refused_are_not_made(error: ApiError) -> None:
     """They could not start; those that serve stay, and it goes on when the copy is let in."""
     rig = Rig()
     old = await installed(rig)
     rig.change(template=configured("2.0.0"), strategy=baking("1h"))
     await rig.go_on("Bake")
     bad = rig.status["artifacts"]["current"]
-    rig.kube.fail("create ConfigMap", FULL, times=1000)
+    rig.kube.fail("create ConfigMap", error, times=1000)
     delete(rig, copy_of(old))
     rig.alarms.state = State.ALARM
     for _ in range(3):
-        await rig.reconcile()
+        with contextlib.suppress(ApiError):
+            await rig.reconcile()
         rig.clock.advance(30)
     assert (rig.boxes(), rig.phase) == ({bad: 4}, "Reverting")
-    assert "count/configmaps" in rig.status["message"]
+    assert ("count/configmaps" if error is FULL else copy_of(old)) in rig.status["message"]
     rig.kube.heal()
     await rig.go_on("Reverted")
     assert rig.boxes() == {old: 4}
@@ -542,3 +552,76 @@ async def test_a_way_back_does_not_wait_for_config_maps_that_cannot_be_read(rest
         rig.clock.advance(15)
     assert rig.boxes() == {old: 4}
     assert "unable to transform key" in rig.condition("ConfigReady")["message"]
+
+
+BROKEN = ApiError.of(500, "InternalError", "unable to transform key")
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["the same process", "a new one"])
+@pytest.mark.parametrize("what", ["forged", "gone"])
+async def test_no_box_starts_on_a_bad_copy_though_other_config_maps_cannot_be_read(what: str, restarts: bool) -> None:
+    """What is known of copies is as of now: boxes that serve are not given up for such that never start (P5)."""
+    rig = Rig()
+    for name in (CONFIG, "other"):
+        rig.configure(name, flag="off")
+    old = await rig.installed(template=configured("1.0.0", CONFIG, "other"), config=[CONFIG, "other"])
+    rig.change(template=configured("2.0.0", CONFIG, "other"), strategy=baking("1h"))
+    rig.configure(CONFIG, flag="on")
+    await rig.go_on("Bake")
+    bad = rig.status["artifacts"]["current"]
+    rig.is_watching = False
+    forged = clone(live(rig, copy_of(old)))
+    delete(rig, copy_of(old))
+    if what == "forged":
+        rig.server.create("kubectl", kinds.CONFIG_MAPS, NAMESPACE, {**forged, "data": {"flag": "forged"}})
+    if restarts:
+        rig.restart()
+    rig.is_watching = True
+    rig.relist()
+    rig.configure("other", flag="on")
+    rig.kube.fail("get ConfigMap other", BROKEN, times=1000)
+    rig.alarms.state = State.ALARM
+    for _ in range(12):
+        with contextlib.suppress(ApiError):
+            await rig.reconcile()
+        rig.settle()
+        rig.clock.advance(15)
+    assert rig.boxes() == {bad: 4}
+    assert "ConfigLost" in rig.recorder.reasons
+    assert copy_of(old) in rig.status["message"]
+
+    rig.kube.heal()
+    if what == "forged":
+        delete(rig, copy_of(old))
+    rig.configure(CONFIG, flag="off")
+    await rig.go_on("Blocked")  # the next version, by the alarm
+    assert rig.boxes() == {old: 4}
+
+
+async def test_a_config_map_that_cannot_be_read_starts_nothing_and_loses_nothing() -> None:
+    """It stays known what was wanted before, since when that waits, and that what runs is stable."""
+    rig = Rig()
+    old = await installed(rig)
+    rig.configure(CONFIG, flag="on")
+    rig.kube.fail("get ConfigMap", BROKEN, times=1)
+    with pytest.raises(ApiError):
+        await rig.reconcile()
+    assert (rig.phase, rig.stable) == ("Stable", old)
+    assert rig.condition("ConfigReady")["status"] == "False"
+
+    rig.change(paused=True)
+    await rig.reconcile()
+    waits = rig.status["queue"]
+    assert rig.phase == "Blocked"
+    rig.clock.advance(600)
+    rig.configure(CONFIG, flag="dark")
+    rig.kube.fail("get ConfigMap", BROKEN, times=2)
+    for _ in range(2):
+        with pytest.raises(ApiError):
+            await rig.reconcile()
+    assert (rig.status["queue"], rig.boxes()) == (waits, {old: 4})
+    assert rig.status["waitingFor"]["who"] == "whoever runs the API server"
+    rig.change(paused=False)
+    await rig.go_on()
+    assert rig.stable != old
+    assert live(rig, copy_of(rig.stable))["data"] == {"flag": "dark"}

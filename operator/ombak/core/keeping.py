@@ -41,7 +41,7 @@ def owning(s: Snapshot) -> tuple[plan.Action, ...]:
 def what_holds(s: Snapshot) -> Waiting | None:
     """Return what the wanted version lacks of its configuration, or None if that is complete."""
     if s.rollout.lacks:
-        return Waiting("config", clause(s.rollout.lacks), "whoever deleted it, or edits spec.config")
+        return Waiting("config", clause(s.rollout.lacks), s.rollout.who_lacks)
     view = s.artifact(s.rollout.artifact)
     return None if view is None else _spoilt(s, view)
 
@@ -54,8 +54,8 @@ def _spoilt(s: Snapshot, view: ArtifactView) -> Waiting | None:
         what = f"ConfigMap {copy.snapshot} to be deleted: its content is not what {view.id} was made with"
         return Waiting("config", what, "whoever made it", commands.delete(s.rollout, "ConfigMap", copy.snapshot))
     if copy.state is CopyState.REFUSED:
-        what = f"the API server to take ConfigMap {copy.snapshot} again, to which {view.id} refers"
-        return Waiting("config", what, "whoever may change what the API server refuses")
+        what = f"the API server to let ConfigMap {copy.snapshot} be put back, to which {view.id} refers"
+        return Waiting("config", what, "whoever may change what the API server refuses, or runs it")
     return Waiting("config", _loss(view, copy), f"whoever can put that content into ConfigMap {copy.name} again")
 
 
@@ -123,7 +123,8 @@ def _told(view: ArtifactView, copy: ConfigCopy) -> str:
     if copy.state is CopyState.FORGED:
         return f"ConfigMap {copy.snapshot} is not what {view.id} was made with, so no box of it is made."
     if copy.state is CopyState.REFUSED:
-        return f"No box of {view.id} can start: ConfigMap {copy.snapshot} is gone, and the API server refuses it."
+        why = f"ConfigMap {copy.snapshot} is gone, and the API server does not let it be put back now"
+        return f"No box of {view.id} can start: {why}."
     return f"No box of {view.id} can start: lost is {_loss(view, copy)}."
 
 

@@ -219,7 +219,9 @@ class RolloutView:
     config: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """The digests of the ConfigMaps in `spec.config` as they are now, by name."""
     lacks: str = ""
-    """A ConfigMap that `spec.config` lists and that is not there, so that nobody can tell what is wanted."""
+    """A ConfigMap that `spec.config` lists and that is not there, or cannot be read: nothing new starts."""
+    who_lacks: str = "whoever deleted it, or edits spec.config"
+    """Who can lift that."""
 
     @property
     def pods(self) -> Mapping[str, Any]:

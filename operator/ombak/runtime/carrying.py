@@ -6,8 +6,10 @@ from datetime import datetime
 
 from ombak.core import plan as plan_of
 from ombak.core import unrecorded
+from ombak.core.advance import DEADLINE
 from ombak.core.decide import decide
 from ombak.core.failures import NO_FAILURE, Failure
+from ombak.core.snapshot import Snapshot
 from ombak.runtime import kinds
 from ombak.runtime.apply import Applier, Refused
 from ombak.runtime.kube_port import ApiError, Conflict, KubeClient
@@ -57,6 +59,18 @@ def without(
     return dataclasses.replace(made, s=s, plan=dataclasses.replace(plan, actions=left))
 
 
+def unanswered(
+    made: Decision, early: Sequence[plan_of.Action], applier: Applier, error: ApiError, now: datetime
+) -> Decision | None:
+    """Return the decision on all that does not rest on a copy that no answer let be put back; None for anything else.
+
+    A webhook that hangs for ConfigMaps alone must not keep boxes on what a verdict is about.
+    """
+    action = next((action for action in early if action not in applier.applied), None)
+    is_copy = isinstance(action, plan_of.KeepConfig) and Refused(type(action).__name__, error).is_only_its_own
+    return without(made, early, applier, Failure(str(error)), now) if is_copy else None
+
+
 async def confirm(client: KubeClient, stores: Stores, record: RolloutRecord, version: str) -> None:
     """Raise `Conflict` unless the release is still on record: another operator may have taken it back."""
     live = await client.get(kinds.ROLLOUTS, record.meta.namespace, record.meta.name)
@@ -68,3 +82,9 @@ async def confirm(client: KubeClient, stores: Stores, record: RolloutRecord, ver
 def moves_boxes(actions: Sequence[plan_of.Action]) -> bool:
     """Tell whether these do more than tidy up."""
     return any(not isinstance(a, plan_of.ClearCommand | plan_of.OwnConfig) for a in actions)
+
+
+def lacks_cause(s: Snapshot, plan: plan_of.Plan) -> bool:
+    """Tell whether a verdict on boxes that did not come up would stand for good without a word on why."""
+    late = any(isinstance(a, plan_of.RecordRejected) and a.reason == DEADLINE for a in plan.actions)
+    return late and not (s.boxes_trouble or s.refusal)

@@ -27,6 +27,10 @@ class ConfigReading:
     digests: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Of the ConfigMaps in `spec.config` as they are now, by name."""
     lacks: str = ""
+    who: str = ""
+    """Who can lift that."""
+    is_old: bool = False
+    """What the ConfigMaps hold was read of this spec before, and cannot be read now."""
     copies: Mapping[str, tuple[ConfigCopy, ...]] = dataclasses.field(default_factory=dict)
     """By artifact id."""
 
@@ -65,11 +69,29 @@ class ConfigBook:
         if not names and not any(a.config for a in artifacts):
             return NO_CONFIG
         self.needed.set()
-        digests, lacks = await self._wanted(key[0], names)
+        digests, lacks, who = await self._wanted(key[0], names)
         # One on its way out takes its copies along: they must not be put back.
         copies = {a.id: copies_of(key[1], a) for a in artifacts if not a.meta.is_deleting}
         self._copies.keep_only(key, {c.snapshot for found in copies.values() for c in found})
-        return ConfigReading(digests, lacks, await self._looked_at(key, copies, digests))
+        return ConfigReading(digests, lacks, who, copies=await self._looked_at(key, copies, digests))
+
+    def unread(
+        self, record: RolloutRecord, artifacts: Sequence[ArtifactRecord], error: ApiError, before: ConfigReading | None
+    ) -> ConfigReading:
+        """Return what is known without asking: the copies as they stand now, and what was read of this spec before.
+
+        A copy that is gone by now must not be taken for one that is there: boxes of it would never start.
+        """
+        key = (record.meta.namespace, record.meta.name)
+        copies = {a.id: copies_of(key[1], a) for a in artifacts if not a.meta.is_deleting}
+        everything = [c for found in copies.values() for c in found]
+        there = {(c.name, c.digest) for c in everything if self._state(key, c) in (CopyState.KEPT, CopyState.UNCHECKED)}
+        told = {artifact: tuple(self._told(key, c, there, None) for c in found) for artifact, found in copies.items()}
+        if before is not None and before.lacks and not before.is_old:
+            return dataclasses.replace(before, copies=told)
+        lacks = f"the API server to tell what ConfigMaps hold: {error.message or error}"
+        digests = {} if before is None else before.digests
+        return ConfigReading(digests, lacks, "whoever runs the API server", is_old=before is not None, copies=told)
 
     def forget(self, key: Key) -> None:
         """The Rollout is gone."""
@@ -92,18 +114,20 @@ class ConfigBook:
         if not names:
             del self._named[key]
 
-    async def _wanted(self, namespace: str, names: Iterable[str]) -> tuple[dict[str, str], str]:
-        """Return the digests of listed ConfigMaps, and what is missing among them."""
+    async def _wanted(self, namespace: str, names: Iterable[str]) -> tuple[dict[str, str], str, str]:
+        """Return the digests of listed ConfigMaps, what is missing among them, and who can lift that."""
         digests: dict[str, str] = {}
         for name in names:
             try:
                 digest = await self._digest((namespace, name))
             except Forbidden as error:
-                return {}, f"the operator to be allowed to read ConfigMap {name}: {error.message}"
+                what = f"the operator to be allowed to read ConfigMap {name}: {error.message}"
+                return {}, what, "whoever gives Ombak its rights (charts/rbac.yaml)"
             if digest is None:
-                return {}, f"ConfigMap {name}, which spec.config lists and which is not there"
+                what = f"ConfigMap {name}, which spec.config lists and which is not there"
+                return {}, what, "whoever deleted it, or edits spec.config"
             digests[name] = digest
-        return digests, ""
+        return digests, "", ""
 
     async def _digest(self, key: Key) -> str | None:
         """Return the digest of a user's ConfigMap, None where there is none; asked only if it may have changed."""
@@ -140,13 +164,18 @@ class ConfigBook:
                 found |= {(name, digest)} if digest is not None else set()
         return found
 
-    def _told(self, key: Key, copy: ConfigCopy, there: Set[tuple[str, str]], live: Set[tuple[str, str]]) -> ConfigCopy:
+    def _told(
+        self, key: Key, copy: ConfigCopy, there: Set[tuple[str, str]], live: Set[tuple[str, str]] | None
+    ) -> ConfigCopy:
+        """Return a copy with what is known of it; `live` is None where the users' ConfigMaps cannot be read now."""
         state, stored = self._state(key, copy), self._copies.get((key[0], copy.snapshot))
         if state is CopyState.LOST:
             words = self._copies.last_words(key, copy.snapshot)
             has_words = words is not None and config.content_digest(words) == copy.digest
-            if has_words or (copy.name, copy.digest) in there | live:
+            if has_words or (copy.name, copy.digest) in there | (live or set()):
                 state = CopyState.MISSING
+            elif live is None:
+                state = CopyState.REFUSED
         if stored is None:
             return dataclasses.replace(copy, state=state)
         record = stored.value

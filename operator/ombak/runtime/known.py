@@ -55,6 +55,8 @@ class Known:
     repaired: dict[str, Edits] = dataclasses.field(default_factory=dict)
     removed: Mapping[str, str] = dataclasses.field(default_factory=dict)
     config: ConfigReading = NO_CONFIG
+    config_of: int = 0
+    """The generation of the spec of which that was read."""
     told: tuple[Note, ...] = ()
     """What Events told of copies of ConfigMaps that are gone."""
     is_watched: bool = False

@@ -76,7 +76,7 @@ def view_of(record: RolloutRecord, config: ConfigReading = NO_CONFIG) -> Rollout
         resource_version=record.meta.resource_version,
         generation=record.meta.generation,
         spec=record.spec,
-        artifact="" if config.lacks else artifact,
+        artifact="" if config.lacks and not config.is_old else artifact,
         problem=record.problem,
         is_deleting=record.meta.is_deleting,
         has_finalizer=naming.ORPHAN in record.meta.finalizers,
@@ -86,6 +86,7 @@ def view_of(record: RolloutRecord, config: ConfigReading = NO_CONFIG) -> Rollout
         labels=record.labels,
         config=config.digests,
         lacks=config.lacks,
+        who_lacks=config.who,
     )
 
 

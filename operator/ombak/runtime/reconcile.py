@@ -1,12 +1,12 @@
 """The five steps of a reconcile: observe, decide, apply, report, wait (design 5)."""
 
 import dataclasses
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from ombak.core import keeping
 from ombak.core import plan as plan_of
-from ombak.core.advance import DEADLINE
 from ombak.core.decide import decide
 from ombak.core.failures import NO_FAILURE, REFUSED, TROUBLE, Failure, refused, trouble, unreadable
 from ombak.core.plan import Note, Plan
@@ -16,9 +16,9 @@ from ombak.runtime.ailments import Ailments
 from ombak.runtime.alarm_book import AlarmBook
 from ombak.runtime.apply import EARLY, VERDICTS, Applier, read_live
 from ombak.runtime.backfill import Backfill
-from ombak.runtime.carrying import carry_out, confirm, moves_boxes, without
+from ombak.runtime.carrying import carry_out, confirm, lacks_cause, moves_boxes, unanswered, without
 from ombak.runtime.clock import Clock
-from ombak.runtime.config_book import ConfigBook, ConfigReading
+from ombak.runtime.config_book import ConfigBook
 from ombak.runtime.contact import Contact
 from ombak.runtime.defects import Defects
 from ombak.runtime.dry_run import dry_run
@@ -170,7 +170,7 @@ class Reconciler:
         if plan.is_watched != known.is_watched:
             known.is_watched = plan.is_watched
             s, plan = look()
-        if _lacks_cause(s, plan):
+        if lacks_cause(s, plan):
             await self._ailments.insist(key, plan.rejected)
             s, plan = look()
         if plan.takes_away:
@@ -192,18 +192,17 @@ class Reconciler:
 
         What is on its way, or goes back, does not wait for it (P3), and what runs is scaled.
         """
+        artifacts = [r.value for _, r in self._stores.artifacts.owned_by(key)]
         try:
-            known.config = await self._read_config(key, record)
+            known.config = await self.config.read(record, artifacts)
+            known.config_of = record.meta.generation
         except ApiError as error:
             if known.seen_at is None and known.memory.release is None and known.memory.reverting is None:
                 raise  # a process that has just begun says nothing that may not be true (P7)
-            lacks = f"the API server to tell what ConfigMaps hold: {error.message or error}"
-            known.config = ConfigReading(lacks=lacks, copies=known.config.copies)
+            before = known.config if known.config_of == record.meta.generation else None
+            known.config = self.config.unread(record, artifacts, error, before)
             return error
         return None
-
-    async def _read_config(self, key: Key, record: RolloutRecord) -> ConfigReading:
-        return await self.config.read(record, [r.value for _, r in self._stores.artifacts.owned_by(key)])
 
     def _observe(self, key: Key, record: RolloutRecord, known: Known, mono: float) -> Snapshot:
         view = view_of(record, known.config)
@@ -243,7 +242,13 @@ class Reconciler:
         """
         early = [a for a in made.plan.actions if isinstance(a, EARLY)]
         late = [a for a in made.plan.actions if not isinstance(a, EARLY)]
-        failure = await carry_out(applier, early, self._defects.changes)
+        try:
+            failure = await carry_out(applier, early, self._defects.changes)
+        except ApiError as error:
+            instead = unanswered(made, early, applier, error, now)
+            if instead is not None:
+                await self._act(instead, known, applier, now, before)
+            raise
         self._records.look(applier.key, made.s.rollout)
         instead = without(made, early, applier, failure, now) if failure else None
         if instead is not None:
@@ -272,11 +277,7 @@ class Reconciler:
         known.memory, known.proof, known.cut_off = made.plan.memory, None, self.contact.lost
         if not is_verdict:
             self._record(made)
-        lost = keeping.notes(made.s)
-        told = self._putbacks.notes(applier.key, made.s, late, known.children)
-        for note in (*told, *(n for n in lost if n not in known.told)):
-            self._recorder.record(made.s.rollout, note)
-        known.told = lost
+        self._record_repairs(made.s, late, known, applier.key)
         if not wrote and made.plan.memory.release is not None and moves_boxes(late):
             await confirm(self._client, self._stores, made.record, applier.version)
         try:
@@ -292,6 +293,12 @@ class Reconciler:
         if untold is not None:
             raise untold
         return failure, False
+
+    def _record_repairs(self, s: Snapshot, late: Sequence[plan_of.Action], known: Known, key: Key) -> None:
+        lost, told = keeping.notes(s), self._putbacks.notes(key, s, late, known.children)
+        for note in (*told, *(n for n in lost if n not in known.told)):
+            self._recorder.record(s.rollout, note)
+        known.told = lost
 
     async def _report(self, made: Decision, known: Known, applier: Applier) -> bool:
         """Write the status if it tells something new; returns whether it did."""
@@ -341,9 +348,3 @@ class Reconciler:
         if known.is_behind:
             delays.append(max(timedelta(milliseconds=100), self._status.counts_wait(known)))
         return min(delays, default=None)
-
-
-def _lacks_cause(s: Snapshot, plan: Plan) -> bool:
-    """A verdict on boxes that did not come up would stand for good without a word on why."""
-    late = any(isinstance(a, plan_of.RecordRejected) and a.reason == DEADLINE for a in plan.actions)
-    return late and not (s.boxes_trouble or s.refusal)
