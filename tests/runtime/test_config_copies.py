@@ -532,6 +532,9 @@ async def test_boxes_of_a_version_whose_copy_is_refused_are_not_made(error: ApiE
     assert rig.boxes() == {old: 4}
 
 
+BROKEN = ApiError.of(500, "InternalError", "unable to transform key")
+
+
 @pytest.mark.parametrize("restarts", [False, True], ids=["the same process", "a new one"])
 async def test_a_way_back_does_not_wait_for_config_maps_that_cannot_be_read(restarts: bool) -> None:
     """Their encryption at rest may be broken, and nothing else (P3)."""
@@ -542,19 +545,11 @@ async def test_a_way_back_does_not_wait_for_config_maps_that_cannot_be_read(rest
     if restarts:
         rig.restart()
     rig.configure(CONFIG, flag="on")
-    broken = ApiError.of(500, "InternalError", "unable to transform key")
-    rig.kube.fail(f"get ConfigMap {CONFIG}", broken, times=1000)
+    rig.kube.fail(f"get ConfigMap {CONFIG}", BROKEN, times=1000)
     rig.alarms.state = State.ALARM
-    for _ in range(12):
-        with contextlib.suppress(ApiError):
-            await rig.reconcile()
-        rig.settle()
-        rig.clock.advance(15)
+    await rig.pass_by(12)
     assert rig.boxes() == {old: 4}
     assert "unable to transform key" in rig.condition("ConfigReady")["message"]
-
-
-BROKEN = ApiError.of(500, "InternalError", "unable to transform key")
 
 
 @pytest.mark.parametrize("restarts", [False, True], ids=["the same process", "a new one"])
@@ -581,11 +576,7 @@ async def test_no_box_starts_on_a_bad_copy_though_other_config_maps_cannot_be_re
     rig.configure("other", flag="on")
     rig.kube.fail("get ConfigMap other", BROKEN, times=1000)
     rig.alarms.state = State.ALARM
-    for _ in range(12):
-        with contextlib.suppress(ApiError):
-            await rig.reconcile()
-        rig.settle()
-        rig.clock.advance(15)
+    await rig.pass_by(12)
     assert rig.boxes() == {bad: 4}
     assert "ConfigLost" in rig.recorder.reasons
     assert copy_of(old) in rig.status["message"]

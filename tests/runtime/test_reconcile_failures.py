@@ -313,11 +313,7 @@ async def test_a_way_back_goes_on_around_what_is_not_answered(rig: Rig, error: A
     await rig.go_on("Bake")
     rig.alarms.state = State.ALARM
     rig.kube.fail("replace Deployment", error, times=1000)
-    for _ in range(40):
-        with contextlib.suppress(ApiError):
-            await rig.reconcile()
-        rig.settle()
-        rig.clock.advance(60)
+    await rig.pass_by(40, apart=60)
     assert rig.boxes() == {old: 3, rig.wanted: 1}
     rig.kube.heal()
     await rig.go_on("Reverted")
@@ -339,11 +335,7 @@ async def test_what_runs_is_scaled_while_a_new_version_is_not_let_in(rig: Rig, w
     with contextlib.suppress(ApiError):
         await rig.reconcile()
     rig.change(replicas=7)
-    for _ in range(4):
-        with contextlib.suppress(ApiError):
-            await rig.reconcile()
-        rig.settle()
-        rig.clock.advance(30)
+    await rig.pass_by(4, apart=30)
     assert rig.boxes() == {old: 7}
     rig.kube.heal()
     await rig.go_on()
@@ -379,11 +371,7 @@ async def test_a_way_back_does_not_wait_for_a_status_that_is_refused(rig: Rig, c
             rig.restart()
             rig.alarms.state = State.ALARM
         rig.kube.fail("replace Rollout/status", ApiError.of(code, "No", "not so"), times=1000)
-        for _ in range(4):
-            with contextlib.suppress(ApiError):
-                await rig.reconcile()
-            rig.settle()
-            rig.clock.advance(15)
+        await rig.pass_by(4)
     assert rig.boxes() == {old: 4}
     assert rig.recorder.reasons.count("AlarmFired") == 1
     rig.kube.heal()

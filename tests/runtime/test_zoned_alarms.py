@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ombak.alarms.resolve import AlarmKey
-from ombak.alarms.verdict import State
+from ombak.alarms.verdict import State, Verdict
 from ombak.api.alarm import AlarmSpec
 from ombak.core.evidence import Evidence
 from ombak.core.snapshot import RolloutView
@@ -48,6 +48,13 @@ class World:
         return self.reader.read(view, None, is_active=True)
 
 
+def _told(verdict: Verdict | None) -> list[str]:
+    """What a verdict is, in a word."""
+    assert verdict is not None
+    found = {"alarm": verdict.is_alarm, "ok": verdict.is_ok, "unknown": verdict.is_unknown}
+    return [name for name, holds in found.items() if holds]
+
+
 @pytest.fixture
 def world() -> World:
     return World()
@@ -70,9 +77,7 @@ async def test_it_is_in_alarm_when_one_of_its_zones_is(
     """As an OR over them: where one is not heard of and no other is ill, it is unknown."""
     world.says(**zones)
     revert = (await world.read(_view(alarms={"revert": expression}))).revert
-    assert revert is not None
-    found = {"alarm": revert.is_alarm, "ok": revert.is_ok, "unknown": revert.is_unknown}
-    assert [name for name, holds in found.items() if holds] == [expected], revert
+    assert _told(revert) == [expected], revert
 
 
 async def test_the_zone_is_named_with_what_is_ill(world: World) -> None:
@@ -171,9 +176,7 @@ async def test_it_lacks_data_where_a_zone_does(
     """As an Alarm without zones would: else a silent zone would count as OK for sure."""
     world.says(**zones)
     revert = (await world.read(_view(alarms={"revert": expression}))).revert
-    assert revert is not None
-    found = {"alarm": revert.is_alarm, "ok": revert.is_ok, "unknown": revert.is_unknown}
-    assert [name for name, holds in found.items() if holds] == [expected], revert
+    assert _told(revert) == [expected], revert
 
 
 async def test_an_override_that_passes_the_alarm_passes_it_in_every_zone(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -292,6 +293,14 @@ class Rig:
                 return
             self.clock.advance(15)
         raise AssertionError(f"after {most} passes: {self.phase} {self.status.get('message')}")
+
+    async def pass_by(self, passes: int, *, apart: float = 15) -> None:
+        """So many passes, that many seconds apart, whatever each ends in; the controllers follow after each."""
+        for _ in range(passes):
+            with contextlib.suppress(ApiError):
+                await self.reconcile()
+            self.settle()
+            self.clock.advance(apart)
 
     async def installed(self, **changes: Any) -> str:
         """Apply the first version, and return its id when it is stable."""

@@ -7,7 +7,7 @@ from ombak.core.conveyor.memory import Item
 from ombak.core.conveyor.placement import Target
 from ombak.core.conveyor.scene import Scene
 from ombak.core.conveyor.snapshot import RolloutFacts
-from ombak.core.conveyor.standing import State
+from ombak.core.conveyor.standing import State, has_version
 from ombak.core.conveyor.visit import Outcome
 
 
@@ -65,7 +65,7 @@ def has_begun(scene: Scene, item: Item, stage: str) -> bool:
     """Something of a change runs, or ran, in some region of a stage, or is being written there just now."""
     for target in scene.targets(item, stage):
         state, facts = visit.state_of(scene, item, target)
-        has_it = visit.has_version(scene, item, facts)
+        has_it = has_version(scene, item, facts)
         if target.key in scene.touched or state in _BEGUN or (state is State.UNREACHED and has_it):
             return True
     return False
@@ -74,5 +74,5 @@ def has_begun(scene: Scene, item: Item, stage: str) -> bool:
 def _takes_room(scene: Scene, item: Item, target: Target, state: State, facts: RolloutFacts | None) -> bool:
     """It counts among those that are on their way at once; one that fell silent on its way does too."""
     if state is State.UNREACHED:
-        return visit.has_version(scene, item, facts) and not visit.may_skip(scene, item, target)
+        return has_version(scene, item, facts) and not visit.may_skip(scene, item, target)
     return state in _ON_THE_WAY or (state is State.REVALUED and facts is not None and facts.is_moving)

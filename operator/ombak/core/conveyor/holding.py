@@ -4,6 +4,7 @@ from ombak.core.conveyor import fastlane, waits
 from ombak.core.conveyor.memory import Item
 from ombak.core.conveyor.placement import Target
 from ombak.core.conveyor.scene import Scene
+from ombak.core.conveyor.standing import has_version
 from ombak.core.gates.gate import Held, together
 from ombak.core.gates.team_alarms import ALARM
 
@@ -50,8 +51,7 @@ def in_use(scene: Scene, item: Item, target: Target) -> Held | None:
 def _has(scene: Scene, other: Item, target: Target) -> bool:
     """A change has begun in its stage, to which a region belongs: written there before, or just now."""
     keys = {t.key for t in scene.targets(other, other.stage)}
-    told = (scene.facts.get(key) for key in keys)
-    has_begun = any(f is not None and scene.is_ours(f) and f.sequence == other.sequence for f in told)
+    has_begun = any(has_version(scene, other, scene.facts.get(key)) for key in keys)
     return target.key in keys and (has_begun or not scene.touched.isdisjoint(keys))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ombak.api.rollout import Phase
 from ombak.core.conveyor import manifests
+from ombak.core.conveyor.memory import Item
 from ombak.core.conveyor.placement import Target
 from ombak.core.conveyor.scene import Scene
 from ombak.core.conveyor.snapshot import RolloutFacts
@@ -113,6 +114,11 @@ def _without_env(template: Any, names: Collection[str]) -> manifests.Manifest:
             kept = [v for v in container.pop("env", None) or () if v.get("name") not in names]
             container |= {"env": kept} if kept else {}
     return made
+
+
+def has_version(scene: Scene, item: Item, facts: RolloutFacts | None) -> bool:
+    """What was seen last in a region is this change, written by this hub."""
+    return facts is not None and scene.is_ours(facts) and facts.sequence == item.sequence
 
 
 def has_other_bakes(facts: RolloutFacts, order: manifests.Order) -> bool:

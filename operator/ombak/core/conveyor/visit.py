@@ -11,7 +11,7 @@ from ombak.core.conveyor.memory import Item
 from ombak.core.conveyor.placement import Target
 from ombak.core.conveyor.scene import Scene
 from ombak.core.conveyor.snapshot import RolloutFacts
-from ombak.core.conveyor.standing import State, is_taken_back, standing
+from ombak.core.conveyor.standing import State, has_version, is_taken_back, standing
 from ombak.core.gates.gate import Held
 
 
@@ -204,11 +204,6 @@ def no_answer(scene: Scene, item: Item, target: Target) -> Held:
     if policy(scene, item, target) is OnUnreachable.SKIP:
         return waits.passed_over(target, scene.now, scene.s.skip_after)
     return waits.unreachable(target)
-
-
-def has_version(scene: Scene, item: Item, facts: RolloutFacts | None) -> bool:
-    """What was seen last in a region is this change, written by this hub."""
-    return facts is not None and scene.is_ours(facts) and facts.sequence == item.sequence
 
 
 def _unreached(scene: Scene, item: Item, target: Target, *, at_rest: bool) -> Outcome:
