@@ -28,12 +28,16 @@ def template(version: str, behaviour: Mapping[str, str] | None = None, name: str
 def rollout(
     *, replicas: int | None = 10, behaviour: Mapping[str, str] | None = None, name: str = NAME, **spec: Any
 ) -> Manifest:
-    """A Rollout of version 1.0.0 without alarms and with bakes of a second; `spec` adds and replaces fields."""
+    """A Rollout of version 1.0.0 without alarms and with bakes of a second; `spec` adds and replaces fields.
+
+    No test but those of the deadline may depend on how soon a box comes up: after an outage of the API server its
+    controllers and the scheduler back off for up to a minute.
+    """
     bake = {"bake": {"for": "1s"}}
     content: Manifest = {
         "selector": {"matchLabels": {"app": name}},
         "template": template("1.0.0", behaviour, name),
-        "progressDeadline": "60s",
+        "progressDeadline": "10m",
         "strategy": {"oneBox": bake, "rolling": bake, **bake},
         "unwatched": "what it proves needs no alarm",
     }

@@ -101,7 +101,7 @@ async def test_a_first_version_that_fails_stays_and_its_fix_is_delivered(shop: S
     await shop.settled(lambda: has(5), "a fifth box")
 
     await shop.switch(manifests.OK)
-    fixed = await shop.release("1.0.1", progressDeadline="60s", strategy=manifests.strategy())
+    fixed = await shop.release("1.0.1", progressDeadline="10m", strategy=manifests.strategy())
     stable = await shop.phase("Stable")
     assert stable.artifact("stable") == fixed
     assert await shop.boxes() == {fixed: 5}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from timeline import PodSeen, RolloutSeen, Seen
+from timeline import PodSeen, RolloutSeen, Seen, SetSeen
 from watcher import judge
 
 OLD, NEW = "a1old", "a1new"
@@ -42,11 +42,25 @@ class Story:
         status = {"phase": phase, "observedGeneration": 1, **memory}
         self.events.append(RolloutSeen(version, version, "u", 1, spec, status, {}, is_gone=False))
 
-    def box(self, name: str, artifact: str, *, zone: str = "", ready: bool = True, deleting: bool = False) -> None:
-        version = self._next()
+    def box(
+        self,
+        name: str,
+        artifact: str,
+        *,
+        zone: str = "",
+        ready: bool = True,
+        deleting: bool = False,
+        owner: str = "",
+    ) -> None:
+        at = self._next()
         self.events.append(
-            PodSeen(version, version, name, artifact, zone, is_ready=ready, is_deleting=deleting, is_gone=False)
+            PodSeen(at, at, name, artifact, zone, is_ready=ready, is_deleting=deleting, is_gone=False, owner=owner)
         )
+
+    def order(self, name: str, replicas: int) -> None:
+        """A ReplicaSet is told how many boxes to have."""
+        version = self._next()
+        self.events.append(SetSeen(version, version, name, replicas, is_gone=False))
 
     def take(self, *numbers: int, zone: str = "") -> None:
         """Boxes that serve are taken away."""
@@ -158,6 +172,21 @@ def test_more_boxes_of_the_new_version_than_were_approved_are_a_broken_promise(g
 
     assert bool(judge(story.events).violations) == is_broken
     assert judge(story.events).most(NEW) == 2
+
+
+def test_a_box_that_a_replicaset_made_twice_was_not_asked_for() -> None:
+    """Its controller does so when the answer to its order is lost; what the operator orders too many is its own."""
+    story = Story(10)
+    release = {"artifact": NEW, "mode": "Forward", "step": {"number": 1, "goal": 1}}
+    story.spec(10, phase="OneBox", release=release)
+    story.order("set", 1)
+    for number in range(2):
+        story.box(f"new-{number}", NEW, ready=False, owner="set")
+    assert not judge(story.events).violations
+
+    story.order("set", 2)
+    story.box("new-1", NEW, owner="set")
+    assert "there were 2 boxes of a1new, and 1 were approved" in judge(story.events).violations[0]
 
 
 @pytest.mark.parametrize(("goal", "is_broken"), [(4, True), (10, False)], ids=["a batch", "everywhere"])

@@ -1,6 +1,6 @@
 """What happened in a cluster, seen from outside: every state of every box and Rollout, by watches of its own.
 
-Resource versions of one cluster are ordered across kinds, so the two watches are put together afterwards into the
+Resource versions of one cluster are ordered across kinds, so the watches are put together afterwards into the
 order in which things really happened; nothing here depends on how fast events arrive.
 """
 
@@ -17,6 +17,7 @@ from ombak.sandbox.client import ApiClient, ApiStatusError, Json
 
 ROLLOUT = "ombak.dev/rollout"
 PODS = "/api/v1/pods"
+SETS = "/apis/apps/v1/replicasets"
 ROLLOUTS = "/apis/ombak.dev/v1alpha1/rollouts"
 PAUSE_S = 0.2
 
@@ -37,11 +38,24 @@ class PodSeen:
     is_ready: bool
     is_deleting: bool
     is_gone: bool
+    owner: str = ""
+    """The ReplicaSet that made it."""
 
     @property
     def serves(self) -> bool:
         """A load balancer would send it requests."""
         return self.is_ready and not self.is_deleting and not self.is_gone
+
+
+@dataclass(frozen=True, slots=True)
+class SetSeen:
+    """One state of one ReplicaSet: how many boxes it was told to have."""
+
+    version: int
+    at: float
+    name: str
+    replicas: int
+    is_gone: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +103,7 @@ class RolloutSeen:
         return (self.status.get("memory") or {}).get("release") or {}
 
 
-Seen = PodSeen | RolloutSeen
+Seen = PodSeen | RolloutSeen | SetSeen
 
 
 def _pod(item: Json, at: float, *, is_gone: bool) -> tuple[Key, PodSeen]:
@@ -105,8 +119,16 @@ def _pod(item: Json, at: float, *, is_gone: bool) -> tuple[Key, PodSeen]:
         is_ready=any(c["type"] == "Ready" and c["status"] == "True" for c in conditions),
         is_deleting="deletionTimestamp" in metadata,
         is_gone=is_gone,
+        owner=next((owner["name"] for owner in metadata.get("ownerReferences") or ()), ""),
     )
     return (metadata["namespace"], labels.get(ROLLOUT, "")), seen
+
+
+def _set(item: Json, at: float, *, is_gone: bool) -> tuple[Key, SetSeen]:
+    metadata = item["metadata"]
+    replicas = int((item.get("spec") or {}).get("replicas", 1))
+    seen = SetSeen(int(metadata["resourceVersion"]), at, metadata["name"], replicas, is_gone=is_gone)
+    return (metadata["namespace"], (metadata.get("labels") or {}).get(ROLLOUT, "")), seen
 
 
 def _rollout(item: Json, at: float, *, is_gone: bool) -> tuple[Key, RolloutSeen]:
@@ -139,19 +161,20 @@ class Timeline:
     """Follows one cluster from `start` to `stop`. Its threads survive outages of the API server."""
 
     def __init__(self, client: ApiClient) -> None:
-        """`client` may list and watch pods and Rollouts everywhere."""
+        """`client` may list and watch pods, ReplicaSets and Rollouts everywhere."""
         self._client = client
         self._seen: dict[Key, list[Seen]] = defaultdict(list)
         self._latest: dict[Key, RolloutSeen] = {}
         self._streams = [
             _Stream(PODS, _pod, {"labelSelector": ROLLOUT}),
+            _Stream(SETS, _set, {"labelSelector": ROLLOUT}),
             _Stream(ROLLOUTS, _rollout),
         ]
         self._lock = threading.Lock()
         self._stopped = threading.Event()
 
     def start(self) -> None:
-        """Returns once both kinds were listed, so that nothing later is missed. The CRDs must be installed."""
+        """Returns once every kind was listed, so that nothing later is missed. The CRDs must be installed."""
         for stream in self._streams:
             self._list(stream)
             name = f"timeline {stream.path}"
@@ -234,11 +257,13 @@ class Timeline:
     def _note(self, stream: _Stream, item: Json, *, is_gone: bool, after: Json | None = None) -> None:
         """Keep what was seen; what a list brought `after` a break of the watch came about at some time since then.
 
-        A Rollout counts from the beginning of that time: the approvals in between nobody saw, but their boxes came.
+        What was approved and ordered counts from the beginning of that time: nobody saw it, but its boxes came.
         """
         key, seen = stream.read(item, time.monotonic(), is_gone=is_gone)
-        if after is not None and isinstance(seen, RolloutSeen):
-            seen = replace(seen, version=int(after["metadata"]["resourceVersion"]) + 1, listed=seen.version)
+        if after is not None and not isinstance(seen, PodSeen):
+            since = int(after["metadata"]["resourceVersion"]) + 1
+            listed = {"listed": seen.version} if isinstance(seen, RolloutSeen) else {}
+            seen = replace(seen, version=since, **listed)
         name = (item["metadata"]["namespace"], item["metadata"]["name"])
         with self._lock:
             self._seen[key].append(seen)

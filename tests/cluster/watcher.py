@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from timeline import Key, PodSeen, RolloutSeen, Seen, Timeline
+from timeline import Key, PodSeen, RolloutSeen, Seen, SetSeen, Timeline
 
 PATIENCE_S = 60.0
 """How long a watch may need to hear of everything on a slow machine."""
@@ -119,6 +120,8 @@ class _Replay:
         self.judgement = Judgement()
         self._excuses = excuses
         self._pods: dict[str, PodSeen] = {}
+        self._ordered: dict[str, int] = {}
+        """How many boxes each ReplicaSet was told to have."""
         self._blinked: dict[str, float] = {}
         self._promise: Promise | None = None
         self._rollout: RolloutSeen | None = None
@@ -136,6 +139,8 @@ class _Replay:
     def feed(self, seen: Seen) -> None:
         if isinstance(seen, RolloutSeen):
             self._take_rollout(seen)
+        elif isinstance(seen, SetSeen):
+            self._ordered[seen.name] = 0 if seen.is_gone else seen.replicas
         else:
             self._take_pod(seen)
         self._arm(seen.at)
@@ -179,7 +184,16 @@ class _Replay:
         mine = [p for p in self._pods.values() if p.artifact == seen.artifact and not p.is_deleting]
         found = Exposure(seen.version, seen.at, seen.artifact, len(mine), sum(p.serves for p in mine))
         self.judgement.exposures.append(found)
-        self._check_approval(found)
+        self._check_approval(found, len(mine) - self._unordered(mine))
+
+    def _unordered(self, mine: Sequence[PodSeen]) -> int:
+        """So many boxes did a ReplicaSet make beyond its order.
+
+        Its controller makes one again if the API server dies before it answers, and takes the surplus away when it
+        sees both: nobody approved it, but nobody asked for it either.
+        """
+        made = Counter(pod.owner for pod in mine)
+        return sum(max(0, count - self._ordered.get(owner, count)) for owner, count in made.items())
 
     def _serving(self, now: float, zone: str | None = None) -> int:
         return sum(
@@ -226,7 +240,7 @@ class _Replay:
         if len(lacking) > 1:
             self.judgement.violations.append(f"{told}, boxes are away in zones {', '.join(lacking)} at once")
 
-    def _check_approval(self, found: Exposure) -> None:
+    def _check_approval(self, found: Exposure, asked_for: int) -> None:
         """Nobody runs more of a new version than was approved; one may be there beyond it where it surges.
 
         Growth goes to the old version, unless all boxes were approved: then all that come are of the new one.
@@ -240,9 +254,9 @@ class _Replay:
             return
         goal = int((release.get("step") or {}).get("goal", 0))
         is_everywhere = goal >= self._approved_at[2]
-        if found.boxes > (max(goal, self._promise.replicas) if is_everywhere else goal) + self._surge:
+        if asked_for > (max(goal, self._promise.replicas) if is_everywhere else goal) + self._surge:
             self.judgement.violations.append(
-                f"at {found.version} there were {found.boxes} boxes of {found.artifact}, and {goal} were approved"
+                f"at {found.version} there were {asked_for} boxes of {found.artifact}, and {goal} were approved"
             )
 
 
