@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, Protocol
 
 import aiohttp
-from pydantic_core import from_json
 
-from ombak.adapters.kubernetes import AccessError
+from ombak.adapters.kube_answers import api_object, error_of, explained, json_object, watch_lines
 from ombak.adapters.limits import Gate, Limits
 from ombak.runtime.kinds import PODS
-from ombak.runtime.kube_port import (
-    PAGE_LIMIT,
-    ApiError,
-    Kind,
-    Object,
-    Silence,
-    Unauthorized,
-    Unreachable,
-)
+from ombak.runtime.kube_port import PAGE_LIMIT, Kind, Object, Unreachable
 
 FIELD_MANAGER = "ombak"
 JSON = "application/json"
@@ -34,9 +25,6 @@ APPLY_PATCH = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
 READ_BUFFER = 2**21
 """Bytes; a watch line must fit twice: an object is at most 1.5 MB in etcd, and larger as JSON."""
-
-NEEDS_PROOF = frozenset({404, 409, 410, 422})
-"""Codes we act on: believed only from an API server's Status, not from some proxy's page."""
 
 Query = dict[str, str]
 OnRequest = Callable[[str, str, int, float], None]
@@ -138,7 +126,7 @@ class HttpKubeClient:
     async def version(self) -> str:
         """The server's version, such as `v1.36.3`: the cheapest question for which credentials are looked at."""
         raw = await self._ask("GET", "version", "/version", {})
-        found = _json_object(raw).get("gitVersion")
+        found = json_object(raw).get("gitVersion")
         if not isinstance(found, str) or not found:
             raise Unreachable(f"the answer is no version of an API server: {raw[:80]!r}")
         return found
@@ -223,15 +211,15 @@ class HttpKubeClient:
         )
         path = kind.path(namespace)
         query = query | {"watch": "true", "allowWatchBookmarks": "true"}
-        with _explained(f"watch of {path}"):
+        with explained(f"watch of {path}"):
             accept = _PARTIAL.format("") if metadata_only else JSON
             response = await self._send("GET", path, query, timeout=timeout, accept=accept)
         try:
             if response.status != 200:
-                with _explained(f"watch of {path}"):
+                with explained(f"watch of {path}"):
                     raw = await response.content.read(65536)
-                raise _error(response, raw)
-            yield _lines(response.content)
+                raise error_of(response, raw)
+            yield watch_lines(response.content)
         finally:
             response.close()
 
@@ -245,7 +233,7 @@ class HttpKubeClient:
         content_type: str = JSON,
         accept: str = JSON,
     ) -> Object:
-        return _object(await self._ask(verb, kind.plural, path, query, body, content_type, accept))
+        return api_object(await self._ask(verb, kind.plural, path, query, body, content_type, accept))
 
     async def _ask(
         self,
@@ -262,7 +250,7 @@ class HttpKubeClient:
         async with self._gate.enter():
             started, status = loop.time(), 0
             try:
-                with _explained(f"{verb} {path}"):
+                with explained(f"{verb} {path}"):
                     async with asyncio.timeout(self._limits.timeout.total_seconds()):
                         response = await self._send(verb, path, query, body, content_type, accept=accept)
                         async with response:
@@ -270,7 +258,7 @@ class HttpKubeClient:
             finally:
                 self._on_request(verb, what, status, loop.time() - started)
         if not 200 <= status < 300:
-            raise _error(response, raw)
+            raise error_of(response, raw)
         return raw
 
     async def _send(
@@ -303,64 +291,3 @@ class HttpKubeClient:
                 return response
             response.close()
         raise AssertionError("the second round returns")
-
-
-@contextmanager
-def _explained(what: str) -> Iterator[None]:
-    """Whatever the network, TLS or the login does wrong, as an `ApiError`."""
-    try:
-        yield
-    except AccessError as error:
-        raise Unauthorized(401, "NoCredentials", str(error)) from error
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise Unreachable(f"{what}: {error!r}") from error
-
-
-async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    while True:
-        with _explained("watch"):
-            try:
-                line = await stream.readline()
-            except aiohttp.SocketTimeoutError as error:
-                raise Silence("nothing came") from error
-        if not line:
-            return
-        yield line
-
-
-def _json_object(raw: bytes) -> Object:
-    try:
-        found = from_json(raw)
-    except ValueError as error:
-        raise Unreachable(f"the answer is not JSON: {raw[:80]!r}") from error
-    return found if isinstance(found, dict) else {}
-
-
-def _object(raw: bytes) -> Object:
-    found = _json_object(raw)
-    if not isinstance(found.get("metadata"), dict):
-        raise Unreachable(f"the answer is not an API object: {raw[:80]!r}")
-    return found
-
-
-def _error(response: aiohttp.ClientResponse, raw: bytes) -> ApiError:
-    """What a refusal means. A code we act on counts only when an API server said it, in a Status."""
-    status = response.status
-    try:
-        body = from_json(raw)
-    except ValueError:
-        body = None
-    if isinstance(body, dict) and body.get("kind") == "Status":
-        details = body.get("details") or {}
-        after = _retry_after(details.get("retryAfterSeconds") or response.headers.get("Retry-After"))
-        return ApiError.of(status, body.get("reason", ""), body.get("message", ""), after)
-    text = raw[:200].decode(errors="replace").strip()
-    after = _retry_after(response.headers.get("Retry-After"))
-    if status in NEEDS_PROOF:
-        return ApiError(status, "NotFromApiServer", text, after)
-    return ApiError.of(status, response.reason or "", text, after)
-
-
-def _retry_after(value: object) -> timedelta | None:
-    """Seconds only; the HTTP date form is not used by API servers."""
-    return timedelta(seconds=int(value)) if isinstance(value, int | str) and str(value).isdigit() else None
