@@ -108,9 +108,9 @@ def release_all(region: Region, count: int, version: str) -> None:
 def set_version(region: Region, name: str, version: str, collection: str = COLLECTION) -> None:
     """Ask for another version of one Rollout."""
     path = f"{collection}/{name}"
-    found = region.plane.client.call("GET", path)
-    found["spec"]["template"]["spec"]["containers"][0]["image"] = f"registry.example/app:{version}"
-    region.plane.client.call("PUT", path, found)
+    pod = region.plane.client.call("GET", path)["spec"]["template"]["spec"]
+    pod["containers"][0]["image"] = f"registry.example/app:{version}"
+    region.plane.client.call("PATCH", path, {"spec": {"template": {"spec": {"containers": pod["containers"]}}}})
 
 
 def wait_settled(region: Region, count: int, phase: str = "Stable", limit_s: float = 1800) -> None:

@@ -66,9 +66,8 @@ def measure(period_s: int, runs: int, log: Path) -> None:
             first["spec"].pop("unwatched")
             client.call("POST", bench.COLLECTION, first)
             bench.wait_settled(region, 1)
-            first = client.call("GET", f"{bench.COLLECTION}/app-0000")
-            first["spec"]["strategy"]["oneBox"]["bake"]["for"] = "1h"
-            client.call("PUT", f"{bench.COLLECTION}/app-0000", first)
+            long = {"spec": {"strategy": {"oneBox": {"bake": {"for": "1h"}}}}}
+            client.call("PATCH", f"{bench.COLLECTION}/app-0000", long)
             delays = [one_run(region, gauge, n, period_s) for n in range(1, runs + 1)]
         finally:
             operator.stop()

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from ombak.api.duration import format_duration
 from ombak.api.rollout import Phase
 from ombak.api.wording import sentence
-from ombak.core import advance, baseline, layout, plan, retention, start
+from ombak.core import advance, baseline, layout, plan, retention, sight, start
 from ombak.core import bake as bakes
 from ombak.core.converge import artifacts_with_boxes, serving_of
 from ombak.core.course import Course, stays
@@ -284,14 +284,15 @@ def _fitted(scene: Scene, release: Release) -> tuple[Release, tuple[Note, ...]]:
 def _hold(scene: Scene, release: Release, old: str, wanted: tuple[layout.Want, ...], judgement: advance.Hold) -> Plan:
     waiting = judgement.waiting
     ask_at = (release.step.down_since or scene.now) + trouble_after(scene)
-    lost = waiting.key == "boxes" and scene.now >= ask_at
+    is_for_boxes = waiting.key == "boxes"
+    again = max(scene.s.poll, sight.BOXES_AGAIN) if is_for_boxes else scene.s.poll
     made = Plan(
         phase=_phase(scene, release),
         memory=Memory(release=release),
         actions=scene.to(wanted, is_revert=release.mode in _AT_ONCE),
         waiting=waiting,
-        wake_at=min((scene.now + scene.s.poll, *_future(scene.now, waiting.expected, ask_at))),
-        wants_trouble=lost,
+        wake_at=min((scene.now + again, *_future(scene.now, waiting.expected, ask_at))),
+        wants_trouble=is_for_boxes and scene.now >= ask_at,
         is_loud=judgement.is_loud,
     )
     return _described(made, scene, release, old)

@@ -13,6 +13,9 @@ from ombak.core.snapshot import Snapshot
 
 LOOKS_APART = timedelta(seconds=35)
 """What the API server refuses is tried again every 30 s, and nothing else may happen meanwhile."""
+BOXES_AGAIN = timedelta(seconds=30)
+"""While only boxes are waited for, what happens to them is news at once: a look without news serves the deadline, and
+counts whole, for it is less than `LOOKS_APART`."""
 
 
 def seen(memory: Memory, now: datetime) -> Memory:

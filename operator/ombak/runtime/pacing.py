@@ -12,9 +12,9 @@ from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
-EACH = timedelta(milliseconds=1)
+EACH = timedelta(milliseconds=2)
 """For every Rollout in motion news of one is gathered so long ..."""
-LONGEST = timedelta(milliseconds=500)
+LONGEST = timedelta(seconds=2)
 """... and never longer than this: what a release loses by it in each of its steps."""
 IN_MOTION = timedelta(seconds=10)
 """Who had no turn for so long is not in motion, and its news does not wait."""
