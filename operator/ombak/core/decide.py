@@ -123,7 +123,7 @@ def _stable(scene: Scene) -> Plan:
         actions=(*scene.stay(stable), *retention.leftovers(s, stable, scene.zones)),
         notes=notes,
         waiting=start.invalid(s.rollout) if problem else None,
-        message=sentence(problem) or f"{stable} runs in every box and finished its bake.",
+        message=sentence(problem) or scene.delivered(stable),
         current=stable,
         boxes=scene.boxes(stable),
     )
