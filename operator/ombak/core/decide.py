@@ -15,13 +15,14 @@ from ombak.core.ownership import clear_copies, conflict, housekeeping, live_repl
 from ombak.core.plan import Note, Plan
 from ombak.core.scene import Scene
 from ombak.core.snapshot import Snapshot
+from ombak.core.undone import without_undone
 
 
 def decide(s: Snapshot, now: datetime) -> Plan:
     """Return what to do about a Rollout now. Raises nothing for any snapshot."""
     if s.rollout.is_deleting:
         return Plan(Phase.STABLE, s.memory, message="It is being deleted.")
-    made = _made(sight.without_unseen(without_copies(s), now), now)
+    made = _made(without_undone(sight.without_unseen(without_copies(s), now)), now)
     actions, notes = clear_copies(s)
     return dataclasses.replace(
         made,
