@@ -52,12 +52,13 @@ def _decided(s: Snapshot, now: datetime) -> Plan:
     scene = _scene(s, replicas, now)
     made = _way_back_first(scene) or supersede.superseded(scene) or _COURSES[scene.heading.course](scene)
     made = recorded(s, keeping.withhold(s, supersede.asking(scene, made), now), replicas, now)
-    kept = (*verdicts.records(seen), *housekeeping(told, replicas), *keeping.put_back(s))
+    kept = (*verdicts.records(seen, told), *housekeeping(told, replicas), *keeping.put_back(s))
     made = dataclasses.replace(
         made,
         actions=(*kept, *made.actions, *keeping.owning(s)),
-        notes=(*verdicts.notes(seen), *unheard.notes(told), *made.notes),
+        notes=(*verdicts.notes(seen, told), *unheard.notes(told), *made.notes),
         stable=made.stable or scene.heading.stable,
+        memory=dataclasses.replace(made.memory, unrecorded=verdicts.unrecorded(s)),
     )
     return _with_queue(_with_wait(made, s, now), s, now)
 
