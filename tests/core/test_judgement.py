@@ -380,6 +380,7 @@ QUOTA = {"for": "1m", "atMost": "10m", "atLeast": [{"name": "calls", "query": "q
         pytest.param({}, "Hold", -60, "samples", id="not asked yet"),
         pytest.param({"calls": 99.0}, "Hold", -600, "samples", id="too late: hold, loudly"),
         pytest.param({"calls": 99.0}, "Revert", -600, "TooFewSamples", id="too late: revert"),
+        pytest.param({}, "Revert", -600, "samples", id="too late, but not asked yet: early, after a restart"),
     ],
 )
 def test_an_idle_hour_proves_nothing(samples: dict[str, float | str], then: str, began: float, outcome: str) -> None:
@@ -393,3 +394,15 @@ def test_an_idle_hour_proves_nothing(samples: dict[str, float | str], then: str,
     assert outcome == judged(
         changed(ONE_BOX_OUT, rollout=rollout(spec("v2", **more)), samples=samples), release(ledger=ledger)
     )
+
+
+@pytest.mark.parametrize(("samples", "is_loud"), [({}, False), ({"calls": 99.0}, True)], ids=["not asked yet", "few"])
+def test_nobody_is_called_before_samples_were_asked_for(samples: dict[str, float | str], is_loud: bool) -> None:
+    """A new process begins past `atMost`: what it has not asked is not too few."""
+    ledger = Ledger(accrued=MINUTE, proven_until=later(-5), began_at=later(-600))
+    s = changed(ONE_BOX_OUT, rollout=rollout(spec("v2", strategy={"oneBox": {"bake": QUOTA}})), samples=samples)
+
+    found = advance.judge(s, look(s, release(ledger=ledger)), parts(s), evidence(s), NOW)
+
+    assert isinstance(found, advance.Hold)
+    assert (found.waiting.key, found.is_loud) == ("samples", is_loud)

@@ -17,6 +17,7 @@ from ombak.core.memory import Ledger, Memory, Mode, Position, Release, Reverting
 from ombak.core.ownership import live_replicas
 from ombak.core.plan import CreateFleet, Plan, ScaleFleet, WriteOneBox
 from ombak.core.snapshot import Snapshot, TemplateCheck
+from ombak.core.undone import without_undone
 from ombak.simulation import pure
 from support.effort import examples
 from support.snapshots import (
@@ -182,7 +183,7 @@ def test_the_order_of_objects_does_not_matter(s: Snapshot, rng: random.Random) -
 @given(snapshots())
 def test_no_step_forward_without_a_healthy_verdict(s: Snapshot) -> None:
     """6: unknown never counts as healthy, and neither does what was evaluated too early."""
-    before, after = s.memory.release, decide(s, NOW).memory.release
+    before, after = without_undone(s).memory.release, decide(s, NOW).memory.release
     verdicts = [v for v in (s.revert_alarm, s.one_box_alarm) if v is not None]
     if before is None or after is None or before.artifact != after.artifact or s.artifact(before.artifact) is None:
         return  # nothing goes on: it ended, or begins anew

@@ -226,3 +226,36 @@ def test_a_first_version_that_fails_is_left_running() -> None:
     found = decide(s, NOW)
 
     assert (found.phase, found.actions) == (Phase.FAILED, ())
+
+
+@pytest.mark.parametrize(
+    ("fields", "why", "queued", "rejected"),
+    [
+        pytest.param({}, "said so.", "", V2, id="taken back"),
+        pytest.param({"retry": V2}, f"{V2} takes its turn after that.", V2, "", id="a retry in the middle"),
+        pytest.param({"retry": id_of("v9")}, "said so.", "", V2, id="a retry of something else"),
+    ],
+)
+def test_a_way_back_says_what_is_true_of_it(fields: dict[str, str], why: str, queued: str, rejected: str) -> None:
+    """A retry takes the verdict off, and not the way back: the version starts again once that has ended."""
+    found = decide(changed(HALF, rollout=rollout(spec("v2"), **fields)), NOW)
+
+    assert (found.phase, found.message) == (Phase.REVERTING, f"Going back to {V1}: {why}")
+    assert (found.queued, found.rejected) == (queued, rejected)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "why"),
+    [
+        pytest.param("v1", "the spec asks for the stable version again.", id="still the stable one"),
+        pytest.param("v2", f"{V2} takes its turn after that.", id="the same one after all"),
+        pytest.param("v3", f"{id_of('v3')} takes its turn after that.", id="another one by now"),
+    ],
+)
+def test_a_way_back_by_wish_follows_the_wish(wanted: str, why: str) -> None:
+    """No verdict is told where there is none."""
+    s = changed(HALF, rollout=rollout(spec(wanted)), artifacts=(artifact("v1", 1, order=1), artifact("v2", 2)))
+
+    found = decide(s, NOW)
+
+    assert (found.phase, found.message, found.rejected) == (Phase.REVERTING, f"Going back to {V1}: {why}", "")

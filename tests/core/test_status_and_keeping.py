@@ -168,6 +168,19 @@ def test_a_transition_is_written_at_once_and_counts_are_not() -> None:
     assert is_urgent(old, told(WORLDS["reverted"], old), timedelta(0))
 
 
+def test_what_is_stable_does_not_claim_a_box_that_is_missing() -> None:
+    """A node goes at any time; that and its return are written with the counts."""
+    s = snapshot()
+    whole = told(s)
+    fewer = told(changed(s, fleet=(fleet("v1", 9, available=8),)), whole)
+    again = told(s, fewer)
+
+    assert whole["message"] == again["message"] == f"{id_of('v1')} runs in every box and finished its bake."
+    assert fewer["message"] == f"{id_of('v1')} finished its bake; 9 of 10 boxes are available."
+    assert is_stale(whole, fewer)
+    assert is_stale(fewer, again)
+
+
 @pytest.mark.parametrize(
     ("seconds", "bake", "urgent"),
     [

@@ -10,7 +10,7 @@ import pytest
 
 from ombak.alarms.verdict import unknown_verdict
 from ombak.core.decide import decide
-from ombak.core.failures import CONFLICT, Failure
+from ombak.core.failures import CONFLICT, Failure, defective, refused
 from ombak.core.gates.blockers import BlockerView
 from ombak.core.gates.facts import GateFacts
 from ombak.core.gates.windows import WindowView
@@ -389,6 +389,18 @@ def test_a_wrong_spec_stalls_in_any_phase(name: str) -> None:
     told = {c["type"]: (c["status"], c["reason"]) for c in report(s, decide(s, NOW), {}, NOW)["conditions"]}
 
     assert (told["Stalled"], told["SpecValid"]) == (("True", "Invalid"), ("False", "Invalid"))
+
+
+@pytest.mark.parametrize("name", list(WAITS))
+def test_whatever_waits_either_goes_on_or_is_stalled(name: str) -> None:
+    """Never both: tools that know kstatus take the first of the two that is True, in whatever order they find them."""
+    s = WAITS[name][0]
+    status = report(s, decide(s, NOW), {}, NOW)
+    failed = report(s, decide(s, NOW), {}, NOW, Failure("a policy says no"))
+    stopped = (end(1, Failure("no"), status, NOW) for end in (refused, defective))
+    for each in (status, failed, *stopped):
+        told = {c["type"]: c["status"] for c in each["conditions"]}
+        assert (told["Reconciling"], told["Stalled"]) in (("True", "False"), ("False", "True"))
 
 
 def test_what_stands_in_the_way_is_told_alike_everywhere() -> None:

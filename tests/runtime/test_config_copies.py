@@ -532,6 +532,28 @@ async def test_boxes_of_a_version_whose_copy_is_refused_are_not_made(error: ApiE
     assert rig.boxes() == {old: 4}
 
 
+@pytest.mark.parametrize("error", [FULL, Unreachable("POST: TimeoutError()")], ids=["refused", "a webhook that hangs"])
+async def test_a_copy_that_nobody_needs_is_no_trouble(error: ApiError) -> None:
+    """It is tried again, and releases go on as ever: nothing waits for that version any more."""
+    rig = Rig()
+    first = await installed(rig)
+    rig.configure(CONFIG, flag="on")
+    await rig.go_on()
+    rig.kube.fail(f"create ConfigMap {copy_of(first)}", error, times=1000)
+    delete(rig, copy_of(first))
+    rig.change(template=configured("2.0.0"))
+    told = set()
+    for _ in range(20):
+        await rig.reconcile()
+        rig.settle()
+        told.add(rig.condition("Stalled")["status"])
+        rig.clock.advance(15)
+    assert (rig.phase, rig.boxes(), told) == ("Stable", {rig.stable: 4}, {"False"})
+    rig.kube.heal()
+    await rig.reconcile()
+    assert live(rig, copy_of(first))["data"] == {"flag": "off"}
+
+
 BROKEN = ApiError.of(500, "InternalError", "unable to transform key")
 
 

@@ -1,5 +1,6 @@
 """An outage of the API server or of the operator takes no good release back; what was seen to fail still does."""
 
+import contextlib
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -7,7 +8,7 @@ import pytest
 
 from ombak.runtime import kinds
 from ombak.runtime.contact import Contact
-from ombak.runtime.kube_port import ApiError, NotFound, Object, Unreachable
+from ombak.runtime.kube_port import ApiError, Kind, NotFound, Object, Unreachable
 from ombak.simulation.client import Request
 from ombak.simulation.server import Server
 from support.fake_kube import FakeKube
@@ -86,13 +87,13 @@ class _Calls:
         self.kube: FakeKube = self.rig.kube
         self.contact = Contact(self.kube, self.clock)
 
-    async def ask(self, after: float, error: ApiError | None = None) -> float:
+    async def ask(self, after: float, error: ApiError | None = None, kind: Kind = kinds.ROLLOUTS) -> float:
         """Ask so many seconds later; returns how many were lost by then."""
         self.clock.advance(after)
         if error is not None:
             self.kube.fail("get", error)
         try:
-            await self.contact.get(kinds.ROLLOUTS, NAMESPACE, KEY[1])
+            await self.contact.get(kind, NAMESPACE, KEY[1])
         except ApiError:
             assert error is not None
         return self.contact.lost.total_seconds()
@@ -121,3 +122,55 @@ async def test_an_error_that_says_something_is_an_answer(error: ApiError, lost: 
     calls = _Calls()
     await calls.ask(1)
     assert await calls.ask(10, error) == lost
+
+
+BROKEN = ApiError.of(500, "InternalError", "unable to transform key")
+
+
+@pytest.mark.parametrize(
+    ("kind", "lost"),
+    [
+        (kinds.DEPLOYMENTS, 10),
+        (kinds.REPLICA_SETS, 10),
+        (kinds.LEASES, 10),
+        (kinds.CONFIG_MAPS, 0),
+        (kinds.ARTIFACTS, 0),
+    ],
+    ids=lambda found: getattr(found, "kind", str(found)),
+)
+async def test_only_what_tells_of_boxes_can_be_lost(kind: Kind, lost: float) -> None:
+    """That one kind of object cannot be read, or a webhook for it is down, says nothing of all others."""
+    calls = _Calls()
+    await calls.ask(1)
+    assert await calls.ask(10, BROKEN, kind) == lost
+
+
+async def test_a_dry_run_that_fails_is_no_outage() -> None:
+    """A webhook may be down for a version that has not started."""
+    calls = _Calls()
+    await calls.ask(1)
+    calls.clock.advance(10)
+    calls.kube.fail("check", BROKEN)
+    with pytest.raises(ApiError):
+        await calls.contact.create(kinds.DEPLOYMENTS, NAMESPACE, {"metadata": {"name": "x"}}, dry_run=True)
+    assert calls.contact.lost == timedelta(0)
+
+
+async def test_a_deadline_runs_on_while_config_maps_cannot_be_read() -> None:
+    """Boxes that do not come up are taken back as soon as ever."""
+    rig = Rig()
+    rig.configure("app-config", flag="off")
+    first, second = template(), template("2.0.0")
+    for made in (first, second):
+        made["spec"]["volumes"] = [{"name": "config", "configMap": {"name": "app-config"}}]
+    await rig.installed(template=first, config=["app-config"], progressDeadline="2m")
+    rig.change(template=second)
+    await rig.reconcile()
+    rig.configure("app-config", flag="on")
+    rig.kube.fail("get ConfigMap app-config", BROKEN, times=1000)
+    for _ in range(3 * MINUTES):
+        with contextlib.suppress(ApiError):
+            await rig.reconcile()
+        rig.settle(ready=False)
+        rig.clock.advance(15)
+    assert "ProgressDeadlineExceeded" in rig.recorder.reasons

@@ -264,7 +264,8 @@ def _too_few_samples(
 ) -> Reject | Hold:
     began, then = release.step.ledger.began_at or now, s.rollout.spec.on_unknown.then
     latest = began + bake.at_most if bake.at_most else None
-    is_over = latest is not None and now >= latest
+    is_asked = all(quota.name in s.samples for quota in bake.at_least)  # else it only means early, after a restart
+    is_over = is_asked and latest is not None and now >= latest
     if is_over and then is ThenOnUnknown.REVERT:
         return Reject("TooFewSamples", f"By atMost the bake still lacked {'; '.join(lacking)}.")
     is_counted = not any(isinstance(count, str) for count in s.samples.values())

@@ -15,13 +15,14 @@ from ombak.core.ownership import clear_copies, conflict, housekeeping, live_repl
 from ombak.core.plan import Note, Plan
 from ombak.core.scene import Scene
 from ombak.core.snapshot import Snapshot
+from ombak.core.undone import without_undone
 
 
 def decide(s: Snapshot, now: datetime) -> Plan:
     """Return what to do about a Rollout now. Raises nothing for any snapshot."""
     if s.rollout.is_deleting:
         return Plan(Phase.STABLE, s.memory, message="It is being deleted.")
-    made = _made(sight.without_unseen(without_copies(s), now), now)
+    made = _made(without_undone(sight.without_unseen(without_copies(s), now)), now)
     actions, notes = clear_copies(s)
     return dataclasses.replace(
         made,
@@ -51,12 +52,13 @@ def _decided(s: Snapshot, now: datetime) -> Plan:
     scene = _scene(s, replicas, now)
     made = _way_back_first(scene) or supersede.superseded(scene) or _COURSES[scene.heading.course](scene)
     made = recorded(s, keeping.withhold(s, supersede.asking(scene, made), now), replicas, now)
-    kept = (*verdicts.records(seen), *housekeeping(told, replicas), *keeping.put_back(s))
+    kept = (*verdicts.records(seen, told), *housekeeping(told, replicas), *keeping.put_back(s))
     made = dataclasses.replace(
         made,
         actions=(*kept, *made.actions, *keeping.owning(s)),
-        notes=(*verdicts.notes(seen), *unheard.notes(told), *made.notes),
+        notes=(*verdicts.notes(seen, told), *unheard.notes(told), *made.notes),
         stable=made.stable or scene.heading.stable,
+        memory=dataclasses.replace(made.memory, unrecorded=verdicts.unrecorded(s)),
     )
     return _with_queue(_with_wait(made, s, now), s, now)
 
@@ -123,7 +125,7 @@ def _stable(scene: Scene) -> Plan:
         actions=(*scene.stay(stable), *retention.leftovers(s, stable, scene.zones)),
         notes=notes,
         waiting=start.invalid(s.rollout) if problem else None,
-        message=sentence(problem) or f"{stable} runs in every box and finished its bake.",
+        message=sentence(problem) or scene.delivered(stable),
         current=stable,
         boxes=scene.boxes(stable),
     )

@@ -133,8 +133,21 @@ class Queued:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Unrecorded:
+    """A verdict that the API server has not let be written on its Artifact; it counts all the same (P3)."""
+
+    __pydantic_config__: ClassVar = _WRITTEN
+
+    artifact: str
+    reason: str
+    message: str
+    retried: str = ""
+    """The retry that the version had had by then: a later one takes the verdict off."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Memory:
-    """All that is remembered. Verdicts are not here but on the Artifacts, sizes not here but in the cluster."""
+    """All that is remembered. Verdicts are on the Artifacts, as soon as they can be; sizes are in the cluster."""
 
     __pydantic_config__: ClassVar = _WRITTEN
 
@@ -142,6 +155,7 @@ class Memory:
     reverting: Reverting | None = None
     wait: Wait | None = None
     queued: Queued | None = None
+    unrecorded: tuple[Unrecorded, ...] = ()
     seen_at: Moment | None = None
     """When the boxes were last looked at while a deadline runs for them (see `core.sight`); None while none does."""
 

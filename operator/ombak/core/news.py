@@ -78,6 +78,7 @@ def _essence(status: Mapping[str, Any], memory: Memory) -> object:
         status.get("artifacts") or {},
         status.get("override"),
         memory.wait and memory.wait.key,
+        memory.unrecorded,
         release
         and (
             *(release.artifact, release.mode, _place(release), release.step.number),

@@ -134,11 +134,12 @@ def _facts(s: Snapshot, plan: Plan, failure: Failure) -> list[tuple[str, bool, s
     enough = serves >= floor
     stalled = phase in _STALLED or plan.is_loud or bool(failure)
     loud = _loud(plan.waiting.key) if plan.is_loud and plan.waiting else phase.value
+    going = phase in IN_FLIGHT and not stalled  # kstatus takes the first of the two that is True, in whatever order
     stalled_by = failure.reason if failure else loud
     delivered = phase is Phase.STABLE
     return [
         ("Ready", enough, "Serving" if enough else "TooFewBoxes", f"{serves} boxes serve, at least {floor} must."),
-        ("Reconciling", phase in IN_FLIGHT, phase.value, told if phase in IN_FLIGHT else ""),
+        ("Reconciling", going, phase.value, told if phase in IN_FLIGHT else ""),
         ("Stalled", stalled, stalled_by if stalled else "Going", told if stalled else ""),
         ("Delivered", delivered, phase.value, _LATER if delivered else told),
         ("SpecValid", not s.rollout.problem, "Invalid" if s.rollout.problem else "Valid", s.rollout.problem),

@@ -34,7 +34,7 @@ def reject(scene: Scene, release: Release, judgement: advance.Reject) -> Plan:
         kept = made.actions if artifacts_with_boxes(s) == {release.artifact} else ()
         return dataclasses.replace(made, actions=(record, *kept), notes=(note, *off_hours))
     reverting = back.begin(s, release.artifact, target, scene.replicas, scene.now)
-    made = _go_back(scene, reverting, judgement.message)
+    made = _go_back(scene, reverting, judgement.message, is_rejected=True)
     return dataclasses.replace(made, actions=(record, *made.actions), notes=(note, *off_hours, *made.notes))
 
 
@@ -60,17 +60,23 @@ def revert(scene: Scene) -> Plan:
         called = s.memory.release.artifact if s.memory.release else ""
         reverting = back.begin(s, called, target, scene.replicas, scene.now)
     reverting = back.observe(s, reverting, target, scene.replicas, scene.now)
-    return _go_back(scene, reverting, _why(s, reverting))
+    source = s.artifact(reverting.source)
+    is_rejected = source is not None and source.rejection is not None
+    return _go_back(scene, reverting, _why(s, reverting), is_rejected=is_rejected)
 
 
 def _why(s: Snapshot, reverting: Reverting) -> str:
+    """Return why it goes back; a verdict that a retry took off in between is no reason any more."""
     view = s.artifact(reverting.source) or s.artifact(s.rollout.artifact)
     if view is not None and view.rejection is not None:
         return view.rejection.message
-    return "the spec asks for the stable version again."
+    if s.rollout.artifact == reverting.target:
+        return "the spec asks for the stable version again."
+    queued = _queued(s, reverting, is_rejected=False)
+    return f"{queued} takes its turn after that." if queued else "it is the newest version that was good here."
 
 
-def _go_back(scene: Scene, reverting: Reverting, why: str) -> Plan:
+def _go_back(scene: Scene, reverting: Reverting, why: str, *, is_rejected: bool) -> Plan:
     s, target, now = scene.s, reverting.target, scene.now
     stuck = back.is_stuck(s, reverting, now)
     have = serving_of(s, target)
@@ -93,8 +99,8 @@ def _go_back(scene: Scene, reverting: Reverting, why: str) -> Plan:
         waiting=waiting,
         message=f"Going back to {target}: {sentence(why)}{told}",
         current=target,
-        rejected=reverting.source,
-        queued=_queued(s, reverting),
+        rejected=reverting.source if is_rejected else "",
+        queued=_queued(s, reverting, is_rejected=is_rejected),
         boxes=f"{have}/{scene.replicas}",
         wake_at=now + s.poll,
         is_watched=True,
@@ -102,11 +108,11 @@ def _go_back(scene: Scene, reverting: Reverting, why: str) -> Plan:
     )
 
 
-def _queued(s: Snapshot, reverting: Reverting) -> str:
-    wanted = s.artifact(s.rollout.artifact)
-    is_new = s.rollout.artifact not in (reverting.source, reverting.target)
-    is_new = is_new and (wanted is None or wanted.rejection is None)
-    return s.rollout.artifact if is_new else ""
+def _queued(s: Snapshot, reverting: Reverting, *, is_rejected: bool) -> str:
+    """Return what starts after the way back: another version, or the same one, if a retry or a wish is for it again."""
+    wanted, view = s.rollout.artifact, s.artifact(s.rollout.artifact)
+    is_settled = wanted == reverting.target or (is_rejected and wanted == reverting.source)
+    return "" if is_settled or (view is not None and view.rejection is not None) else wanted
 
 
 def reverted(scene: Scene) -> Plan:

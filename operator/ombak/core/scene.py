@@ -40,6 +40,16 @@ class Scene:
         """Keep every box on a version: scaling, repairs and rebuilt boxes; allowed at any time."""
         return self.to(layout.wants_only(self.parts, artifact))
 
+    def delivered(self, artifact: str, where: str = "every box") -> str:
+        """Return that a version is stable, in a sentence; a box may well be missing, for a node goes at any time.
+
+        It tells the counts that a status tells, so that it is written whenever it changes.
+        """
+        have = sum(o.available for o in (*self.s.fleet, *self.s.one_boxes))
+        if have < self.replicas:
+            return f"{artifact} finished its bake; {have} of {self.replicas} boxes are available."
+        return f"{artifact} runs in {where} and finished its bake."
+
     def boxes(self, artifact: str) -> str:
         """Return how many boxes serve a version, such as `4/10`."""
         return f"{serving_of(self.s, artifact)}/{self.replicas}"

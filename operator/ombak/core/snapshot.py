@@ -21,6 +21,8 @@ class Rejection:
     reason: str
     message: str
     at: datetime
+    is_recorded: bool = True
+    """It stands on the Artifact, or in `spec.rejected`; else in the Rollout's memory alone."""
 
 
 class CopyState(StrEnum):

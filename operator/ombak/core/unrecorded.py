@@ -1,17 +1,21 @@
-"""What goes on although the API server does not take a record of something new: all that does not rest on it (P3).
+"""What goes on although the API server does not take a record: all that does not rest on it (P3).
 
 A full quota of ConfigMaps, or a policy about records, holds the version that lacks them. It holds neither the scaling
-of what runs nor the way back from another version.
+of what runs nor the way back from another version. A verdict counts from the moment at which it is given; until it can
+be written on its Artifact it is remembered (`memory.Unrecorded`), and every pass tries again.
 """
 
 import dataclasses
+from datetime import datetime
 
 from ombak.core import plan
+from ombak.core.converge import artifacts_with_boxes
+from ombak.core.course import newest_good
 from ombak.core.failures import Failure
-from ombak.core.snapshot import ArtifactView, CopyState, Snapshot, TemplateCheck
+from ombak.core.snapshot import ArtifactView, CopyState, Rejection, Snapshot, TemplateCheck
 
 
-def without(s: Snapshot, refused: plan.Action | None, failure: Failure) -> Snapshot | None:
+def without(s: Snapshot, refused: plan.Action, failure: Failure, now: datetime) -> Snapshot | None:
     """Return the snapshot in which it is known that this will not be recorded now; None where nothing goes on."""
     match refused:
         case plan.CreateArtifact(artifact=artifact):
@@ -19,7 +23,20 @@ def without(s: Snapshot, refused: plan.Action | None, failure: Failure) -> Snaps
         case plan.KeepConfig(artifact=artifact, name=name):
             views = (_without_copy(view, name) if view.id == artifact else view for view in s.artifacts)
             return dataclasses.replace(s, artifacts=tuple(views))
+        case plan.RecordRejected(artifact=artifact, reason=reason, message=message):
+            verdict = Rejection(reason, message, now, is_recorded=False)
+            views = (dataclasses.replace(v, rejection=verdict) if v.id == artifact else v for v in s.artifacts)
+            return dataclasses.replace(s, artifacts=tuple(views))
+        case plan.RecordRetry():
+            return dataclasses.replace(s, rollout=dataclasses.replace(s.rollout, retry=""))
     return None
+
+
+def is_missed(s: Snapshot, refused: plan.Action) -> bool:
+    """Tell whether anything waits for that record: nothing does for one of a version that nobody needs (any more)."""
+    good, release = newest_good(s), s.memory.release
+    needed = {s.rollout.artifact, good.id if good else "", release.artifact if release else ""}
+    return getattr(refused, "artifact", "") in needed | artifacts_with_boxes(s)
 
 
 def _without_copy(view: ArtifactView, name: str) -> ArtifactView:

@@ -77,6 +77,13 @@ class Applier:
         """The resource version of the Rollout after what was written to it."""
         return self._version
 
+    async def confirm(self) -> None:
+        """Raise `Conflict` unless the Rollout is the one that was decided upon: another operator may have acted."""
+        live = await self._client.get(kinds.ROLLOUTS, *self.key)
+        if live["metadata"]["resourceVersion"] != self._version:
+            self._stores.rollouts.upsert(live)
+            raise Conflict(409, "Conflict", "the Rollout is not the one that was decided upon")
+
     async def apply(self, action: plan.Action) -> None:
         """Carry out one action; raises `ApiError`."""
         await self._carry_out(action)

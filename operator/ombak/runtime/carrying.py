@@ -10,11 +10,8 @@ from ombak.core.advance import DEADLINE
 from ombak.core.decide import decide
 from ombak.core.failures import NO_FAILURE, Failure
 from ombak.core.snapshot import Snapshot
-from ombak.runtime import kinds
 from ombak.runtime.apply import Applier, Refused
-from ombak.runtime.kube_port import ApiError, Conflict, KubeClient
-from ombak.runtime.observe import Stores
-from ombak.runtime.records import RolloutRecord
+from ombak.runtime.kube_port import ApiError
 from ombak.runtime.store import Key
 from ombak.runtime.telling import Decision
 
@@ -46,37 +43,54 @@ async def carry_out(
     return NO_FAILURE if first is None else first.failure
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Instead:
+    """The decision on all that does not rest on a record that was not made."""
+
+    made: Decision
+    is_missed: bool
+    """Something waits for that record, so people are told that it is not there."""
+
+
 def without(
     made: Decision, early: Sequence[plan_of.Action], applier: Applier, failure: Failure, now: datetime
-) -> Decision | None:
-    """Return the decision on all that does not rest on the record that was refused; None where all does."""
-    refused = next((action for action in early if action not in applier.applied), None)
-    s = unrecorded.without(made.s, refused, failure)
+) -> Instead | None:
+    """Return what goes on although a record was refused; None where nothing does.
+
+    What a verdict means is told with it, whether it is on record or not.
+    """
+    record = _not_made(early, applier)
+    s = unrecorded.without(made.s, record, failure, now)
     if s is None:
         return None
     plan = decide(s, now)
     left = tuple(action for action in plan.actions if action not in applier.applied)
-    return dataclasses.replace(made, s=s, plan=dataclasses.replace(plan, actions=left))
+    notes = made.plan.notes if isinstance(record, plan_of.RecordRejected) else plan.notes
+    instead = dataclasses.replace(made, s=s, plan=dataclasses.replace(plan, actions=left, notes=notes))
+    return Instead(instead, unrecorded.is_missed(made.s, record))
 
 
-def unanswered(
+async def unanswered(
     made: Decision, early: Sequence[plan_of.Action], applier: Applier, error: ApiError, now: datetime
-) -> Decision | None:
-    """Return the decision on all that does not rest on a copy that no answer let be put back; None for anything else.
+) -> Instead | None:
+    """Return what goes on although no answer came to a record; None where nothing does. Raises `ApiError`.
 
-    A webhook that hangs for ConfigMaps alone must not keep boxes on what a verdict is about.
+    A webhook that hangs for ConfigMaps or Artifacts alone must not keep boxes on what a verdict is about. Where the
+    Rollout itself is not answered for, nobody is there: then the verdict may be about a time that nobody saw.
     """
-    action = next((action for action in early if action not in applier.applied), None)
-    is_copy = isinstance(action, plan_of.KeepConfig) and Refused(type(action).__name__, error).is_only_its_own
-    return without(made, early, applier, Failure(str(error)), now) if is_copy else None
+    record = _not_made(early, applier)
+    if not Refused(type(record).__name__, error).is_only_its_own:
+        return None
+    if isinstance(record, plan_of.RecordRejected | plan_of.RecordRetry):
+        await applier.confirm()
+    elif not isinstance(record, plan_of.KeepConfig):
+        return None
+    return without(made, early, applier, Failure(str(error)), now)
 
 
-async def confirm(client: KubeClient, stores: Stores, record: RolloutRecord, version: str) -> None:
-    """Raise `Conflict` unless the release is still on record: another operator may have taken it back."""
-    live = await client.get(kinds.ROLLOUTS, record.meta.namespace, record.meta.name)
-    if live["metadata"]["resourceVersion"] != version:
-        stores.rollouts.upsert(live)
-        raise Conflict(409, "Conflict", "the Rollout is not the one that was decided upon")
+def _not_made(early: Sequence[plan_of.Action], applier: Applier) -> plan_of.Action:
+    """Return the record at which it ended."""
+    return next(action for action in early if action not in applier.applied)
 
 
 def moves_boxes(actions: Sequence[plan_of.Action]) -> bool:

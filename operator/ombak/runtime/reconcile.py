@@ -3,20 +3,19 @@
 import dataclasses
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from ombak.core import keeping
 from ombak.core import plan as plan_of
 from ombak.core.decide import decide
 from ombak.core.failures import NO_FAILURE, REFUSED, TROUBLE, Failure, refused, trouble, unreadable
-from ombak.core.plan import Note, Plan
-from ombak.core.snapshot import RolloutView, Snapshot
+from ombak.core.plan import Plan
+from ombak.core.snapshot import Snapshot
 from ombak.runtime import kinds, putback
 from ombak.runtime.ailments import Ailments
 from ombak.runtime.alarm_book import AlarmBook
 from ombak.runtime.apply import EARLY, VERDICTS, Applier, read_live
 from ombak.runtime.backfill import Backfill
-from ombak.runtime.carrying import carry_out, confirm, lacks_cause, moves_boxes, unanswered, without
+from ombak.runtime.carrying import carry_out, lacks_cause, moves_boxes, unanswered, without
 from ombak.runtime.clock import Clock
 from ombak.runtime.config_book import ConfigBook
 from ombak.runtime.contact import Contact
@@ -31,19 +30,11 @@ from ombak.runtime.putback import PutBacks
 from ombak.runtime.records import RolloutRecord
 from ombak.runtime.removals import Removals
 from ombak.runtime.store import Key
-from ombak.runtime.telling import Decision, StatusWriter, log_pass
+from ombak.runtime.telling import Decision, Recorder, StatusWriter, log_pass
 
 RECHECK_AFTER = timedelta(seconds=30)
 """What the API server refused is tried again this often: a policy or a quota may have changed. Less than
 `core.sight.LOOKS_APART`, so that a deadline that runs meanwhile counts all of it."""
-
-
-class Recorder(Protocol):
-    """Where Events go."""
-
-    def record(self, rollout: RolloutView, note: Note) -> None:
-        """Tell people; never waits, never fails."""
-        ...
 
 
 class Reconciler:
@@ -118,7 +109,7 @@ class Reconciler:
     async def _carry_out(self, made: Decision, known: Known, applier: Applier, now: datetime) -> timedelta | None:
         key = applier.key
         try:
-            failure, is_told = await self._act(made, known, applier, now)
+            made, failure, is_told = await self._act(made, known, applier, now)
         except ApiError as error:
             await self._refresh(key, error)
             raise
@@ -234,36 +225,45 @@ class Reconciler:
 
     async def _act(
         self, made: Decision, known: Known, applier: Applier, now: datetime, before: Failure = NO_FAILURE
-    ) -> tuple[Failure, bool]:
-        """Facts on record first, then the status that says what is meant, then what moves boxes.
+    ) -> tuple[Decision, Failure, bool]:
+        """Facts on record first, then what follows from them.
 
-        Returns what the API server refuses for good, and whether the status says so already; `before` is what it has
-        refused in this pass.
+        Returns what was decided in the end, what the API server refuses for good, and whether the status says so
+        already; `before` is what it has refused in this pass.
         """
         early = [a for a in made.plan.actions if isinstance(a, EARLY)]
-        late = [a for a in made.plan.actions if not isinstance(a, EARLY)]
         try:
             failure = await carry_out(applier, early, self._defects.changes)
         except ApiError as error:
-            instead = unanswered(made, early, applier, error, now)
-            if instead is not None:
-                await self._act(instead, known, applier, now, before)
-            raise
+            instead = await unanswered(made, early, applier, error, now)
+            if instead is None:
+                raise
+            done = await self._act(instead.made, known, applier, now, before)
+            if instead.is_missed:
+                raise
+            return done
         self._records.look(applier.key, made.s.rollout)
         instead = without(made, early, applier, failure, now) if failure else None
         if instead is not None:
-            known.failure, known.is_unrecorded = before or failure, True
-            later, is_told = await self._act(instead, known, applier, now, known.failure)
-            return (later, True) if is_told else (known.failure, False)
+            before = before or (failure if instead.is_missed else NO_FAILURE)
+            if before:
+                known.failure, known.is_unrecorded = before, True
+            decided, later, is_told = await self._act(instead.made, known, applier, now, before)
+            return decided, later if is_told else before or later, is_told
         if failure:
             # A fact could not be put on record, so nothing was done: the rest of the status stands.
             status = refused(made.s.rollout.generation, failure, made.record.status, self._clock.now())
             known.failure = NO_FAILURE
             applier.has_told = await self._status.tell(made.record, known, status, applier.version)
-            return failure, True
+            return made, failure, True
         if known.is_unrecorded and not before:
             known.failure, known.is_unrecorded = NO_FAILURE, False
-        is_verdict = any(isinstance(a, VERDICTS) for a in early)
+        return made, await self._follow(made, known, applier), False
+
+    async def _follow(self, made: Decision, known: Known, applier: Applier) -> Failure:
+        """The status that says what is meant, then what moves boxes; returns what is refused for good."""
+        late = [a for a in made.plan.actions if not isinstance(a, EARLY)]
+        is_verdict = any(isinstance(a, VERDICTS) for a in made.plan.actions)
         if is_verdict:  # it is on record, so no later pass would tell of it
             self._record(made)
         is_back = made.plan.memory.reverting is not None
@@ -279,7 +279,7 @@ class Reconciler:
             self._record(made)
         self._record_repairs(made.s, late, known, applier.key)
         if not wrote and made.plan.memory.release is not None and moves_boxes(late):
-            await confirm(self._client, self._stores, made.record, applier.version)
+            await applier.confirm()
         try:
             failure = await carry_out(applier, late, self._defects.changes, is_back=is_back)
         finally:
@@ -292,7 +292,7 @@ class Reconciler:
         known.repaired |= applier.repaired
         if untold is not None:
             raise untold
-        return failure, False
+        return failure
 
     def _record_repairs(self, s: Snapshot, late: Sequence[plan_of.Action], known: Known, key: Key) -> None:
         lost, told = keeping.notes(s), self._putbacks.notes(key, s, late, known.children)

@@ -3,14 +3,15 @@
 import dataclasses
 import math
 from datetime import timedelta
+from typing import Protocol
 
 import structlog
 
 from ombak.core.failures import Failure, Status, defective
 from ombak.core.news import is_stale, is_urgent
-from ombak.core.plan import Plan
+from ombak.core.plan import Note, Plan
 from ombak.core.report import report
-from ombak.core.snapshot import Snapshot
+from ombak.core.snapshot import RolloutView, Snapshot
 from ombak.runtime import kinds
 from ombak.runtime.apply import Applier
 from ombak.runtime.clock import Clock
@@ -30,6 +31,14 @@ COUNTS_LATEST = timedelta(minutes=5)
 """Counts are never older, however many Rollouts want to write theirs."""
 FIRST_WORDS_AFTER = timedelta(seconds=30)
 """So long a new process waits for a first evaluation of the alarms before it reports that there is none."""
+
+
+class Recorder(Protocol):
+    """Where Events go."""
+
+    def record(self, rollout: RolloutView, note: Note) -> None:
+        """Tell people; never waits, never fails."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,0 +1,45 @@
+"""Boxes that went back while no status could be written are not made again without evidence."""
+
+from __future__ import annotations
+
+import pytest
+
+from ombak.runtime.kube_port import ApiError
+from support.rig import Rig, baking, template
+
+pytestmark = pytest.mark.usefixtures("quiet")
+
+
+async def test_a_wish_that_is_back_after_an_unwritten_way_back_starts_anew(rig: Rig) -> None:
+    """The status still tells of the last step; no box of it is there any more, so it begins with the one box."""
+    old = rig.stable
+    rig.change(template=template("2.0.0"), strategy=baking())
+    await rig.go_on("Bake")
+    new = rig.wanted
+    rig.kube.fail("replace Rollout/status", ApiError.of(403, "Forbidden", "not now"), times=1000)
+    rig.change(template=template("1.0.0"))
+    await rig.pass_by(12)
+    assert rig.boxes() == {old: 4}
+    rig.change(template=template("2.0.0"))
+    rig.restart()
+    assert rig.phase == "Bake"
+    await rig.reconcile()
+    assert (rig.boxes(), rig.phase) == ({old: 3, new: 1}, "OneBox")
+    await rig.go_on()
+    assert rig.stable == new
+
+
+@pytest.mark.parametrize("phase", ["OneBoxBake", "Bake"])
+async def test_a_release_whose_boxes_are_there_goes_on_after_a_crash(rig: Rig, phase: str) -> None:
+    """Nothing of its step is lost by that, also where an autoscaler takes boxes away."""
+    rig.change(template=template("2.0.0"), strategy=baking() | {"oneBox": {"bake": {"for": f"{phase != 'Bake':d}h"}}})
+    await rig.go_on(phase)
+    rig.change(replicas=3)
+    await rig.pass_by(4)
+    before = rig.status["memory"]["release"]["step"]
+    rig.restart()
+    rig.change(replicas=2)
+    await rig.reconcile()
+    after = rig.status["memory"]["release"]["step"]
+    assert (after["number"], after["approvedAt"]) == (before["number"], before["approvedAt"])
+    assert rig.recorder.reasons.count("Started") == 1
