@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -94,6 +95,25 @@ async def test_pods_are_asked_only_when_boxes_stay_down(rig: Rig) -> None:
     assert "ErrImagePull of container app" in rig.status["waitingFor"]["what"]
     await rig.go_on()
     assert rig.reconciler._ailments.told(KEY) == ""
+
+
+async def test_what_pods_say_waits_for_no_poll(rig: Rig) -> None:
+    """The next look takes it up, and it is told as soon as counts are: whoever waits for boxes wants the cause."""
+    rig.change(template=template("2.0.0"))
+    waiting = {"waiting": {"reason": "ErrImagePull"}}
+    rig.kube.pods = [{"status": {"containerStatuses": [{"name": "app", "state": waiting}]}}]
+    again: timedelta | None = None
+    while not any(r.verb == "list" for r in rig.kube.requests):
+        rig.clock.advance(ASK_EVERY.total_seconds())
+        again = await rig.reconcile()
+        rig.settle(ready=False)
+
+    assert again == timedelta(0)
+    again = await rig.reconcile()
+    assert again
+    rig.clock.advance(again.total_seconds())
+    await rig.reconcile()
+    assert "ErrImagePull of container app" in rig.status["waitingFor"]["what"]
 
 
 async def test_pods_that_may_not_be_asked_hold_up_nothing(rig: Rig) -> None:

@@ -339,7 +339,7 @@ class Reconciler:
                 self._stores.rollouts.discard(key, stored.uid)
 
     def _wake(self, key: Key, made: Decision, known: Known, failure: Failure) -> timedelta | None:
-        """Return when to look again: what the plan says, what was refused may be allowed, and counts that wait."""
+        """Return when to look again: what the plan says, what was refused may be allowed, and what is not told yet."""
         if failure:
             return RECHECK_AFTER
         delays = list(self._putbacks.resting(key).values())
@@ -347,4 +347,6 @@ class Reconciler:
             delays.append(max(timedelta(0), made.plan.wake_at - self._clock.now()))
         if known.is_behind:
             delays.append(max(timedelta(milliseconds=100), self._status.counts_wait(known)))
+        if self._ailments.told(key) not in ("", made.s.boxes_trouble):
+            delays.append(timedelta(0))  # the pods have just said it
         return min(delays, default=None)
