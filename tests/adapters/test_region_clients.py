@@ -77,6 +77,39 @@ async def test_what_a_region_says_is_known_as_of_now(followed: Followed, eu: Fak
     assert (nothing.rollout, nothing.is_known, nothing.is_live) == (None, True, True)
 
 
+async def test_which_cluster_it_is_is_known_as_soon_as_it_may_be_read(
+    followed: Followed, eu: FakeApiServer, us: FakeApiServer
+) -> None:
+    """Two Regions may lead to one; it is asked once while it answers, and anew when it comes back."""
+    eu.cluster = "uid-of-eu"
+    for name, server in (("eu", eu), ("twin", eu), ("us", us)):
+        enter(followed, name, server)
+    await eventually(lambda: all(is_live(followed, name) for name in ("eu", "twin", "us")))
+    assert [followed.contact(name).cluster for name in ("eu", "twin", "us")] == ["uid-of-eu", "uid-of-eu", ""]
+
+    us.cluster = "uid-of-us"
+    await eventually(lambda: followed.contact("us").cluster == "uid-of-us")
+    asked = us.counts()["cluster"]
+    us.fail("version", answer(500, "InternalError"), times=10_000)
+    await eventually(lambda: followed.reason("us") == "ServerError")
+    assert (followed.contact("us").cluster, us.counts()["cluster"]) == ("uid-of-us", asked)
+    us.cluster = "uid-of-another"
+    us.faults.clear()
+    await eventually(lambda: followed.contact("us").cluster == "uid-of-another")
+
+
+async def test_no_region_answers_before_its_cluster_was_asked_for(followed: Followed, eu: FakeApiServer) -> None:
+    """A right that lacks says that nobody can tell, an error says nothing."""
+    eu.cluster = "uid-of-eu"
+    eu.fail("cluster", answer(500, "InternalError"), times=10_000)
+    enter(followed, "eu", eu)
+    await eventually(lambda: followed.reason("eu") == "ServerError")
+    eu.faults.clear()
+    await eventually(lambda: is_live(followed, "eu"))
+
+    assert {reach for reach, cluster in followed.clusters if cluster == ""} <= {Reach.UNKNOWN}
+
+
 async def test_changes_are_told_with_the_region(followed: Followed, eu: FakeApiServer, us: FakeApiServer) -> None:
     """The same name in two regions is two things."""
     enter(followed, "eu", eu)

@@ -121,6 +121,32 @@ async def test_the_region_tells_what_it_is(planes: list[Region], hub: HubRegions
     assert hub.records.get(("", name)).value.labels["ombak.dev/cloud"] == "aws"  # type: ignore[union-attr]
 
 
+async def test_two_regions_of_one_cluster_name_each_other(planes: list[Region], hub: HubRegions) -> None:
+    """With the shipped rights, as long as both are there; a region of its own says nothing."""
+    plane, one, other = planes
+
+    def distinct(name: str) -> str:
+        found = json.loads(plane.kubectl("get", "region", name, "-o", "json"))["status"]["conditions"]
+        return next((str(c["message"]) for c in found if (c["type"], c["status"]) == ("Distinct", "False")), "")
+
+    def is_so(found: str, named: str) -> bool:
+        return named in found and bool(named) == bool(found)
+
+    async def told(name: str, named: str) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while not is_so(await asyncio.to_thread(distinct, name), named):  # noqa: ASYNC110 - kubectl is asked
+                await asyncio.sleep(0.2)
+
+    write_secret(plane, "twin", kubeconfig_of(one, token_of(one)))
+    write_region(plane, "twin")
+    await told("twin", f"the same cluster as Region {one.name};")
+    await told(one.name, "the same cluster as Region twin;")
+    assert distinct(other.name) == ""
+    plane.kubectl("delete", "region", "twin")
+    await told(one.name, "")
+    assert hub.regions.names() == (one.name, other.name)
+
+
 async def test_a_quiet_hub_writes_nothing(planes: list[Region], hub: HubRegions) -> None:
     """Looks every 50 ms are no writes."""
     for region in planes[1:]:

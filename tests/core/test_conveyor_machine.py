@@ -125,6 +125,11 @@ class Conveyor(RuleBasedStateMachine):
                 del self.written[key]
             self.w.add(some_region(name))
 
+    @rule(zones=st.sampled_from([("b",), ("a", "b", "c"), ("a", "b", "c", "d")]))
+    def has_other_zones(self, zones: tuple[str, ...]) -> None:
+        """The platform team adds a zone to the region of the first stage, or takes some out."""
+        self.w.add(dataclasses.replace(some_region("a-1"), zones=zones))
+
     @rule(command=st.sampled_from(["abort", "retry"]), tag=st.sampled_from(TAGS), again=st.integers(1, 4))
     def is_told(self, command: str, tag: str, again: int) -> None:
         """A person says something that makes sense, or not."""

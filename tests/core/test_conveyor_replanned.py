@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ombak.core.conveyor import report
+from ombak.core.conveyor.decide import decide
 from ombak.core.conveyor.memory import HubMemory
 from ombak.core.conveyor.snapshot import GateAnswer, JobState
 from ombak.core.conveyor.world import World, no_gates
@@ -135,6 +136,38 @@ def test_a_pipeline_that_comes_back_with_other_settings_delivers_them(silent: se
 
     assert (last.reason, last.waits) == ("Delivered", ())
     assert set(bakes(w).values()) == {"20m"}
+
+
+def test_a_verdict_on_what_is_on_its_way_is_heard_at_once_though_the_settings_are_others() -> None:
+    """The memory is lost, and all is to be delivered anew: not what a region has just taken back."""
+    w = in_prod(revertScope="Everywhere")
+    w.regions["p-1"].becomes_ill(V2)
+    w.tick()
+    w.memory = HubMemory()
+    settings(w, "20m")
+    w.step()
+
+    assert w.artifacts[V2].rejection is not None
+    last = w.run(w.now + hours(12))
+    assert (last.reason, set(running(w).values())) == ("Rejected", {V1})
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_a_setting_by_hand_in_the_only_region_of_a_stage_is_told_from_another_plan(by_hand: bool) -> None:
+    """Also when the memory is lost: the API server there knows who wrote it."""
+    w = in_prod()
+    w.run(w.now + hours(12))
+    w.regions["a-1"].rollouts["shop"].manifest["spec"]["alarms"] = {"revert": "FALSE"}
+    w.regions["a-1"].rollouts["shop"].version += 1
+    w.memory = HubMemory()
+    w.look()
+    if by_hand:
+        w.views["a-1"] = tuple(dataclasses.replace(f, others=frozenset({"spec.alarms"})) for f in w.views["a-1"])
+    made = decide(w.snapshot(), w.now)
+
+    found = [(x.region, "spec.alarms" in x.what) for x in made.waits if x.reason == "Edited"]
+    assert found == ([("a-1", True)] if by_hand else [])
+    assert made.memory.sequence == (2 if by_hand else 3)
 
 
 def test_what_was_retried_is_still_a_retry_when_the_memory_is_lost() -> None:
@@ -289,6 +322,24 @@ def test_a_slot_that_a_silent_region_keeps_says_so() -> None:
 
     assert (wait.reason, "it cannot be reached" in wait.what) == ("Unreachable", True)
     assert "set onRegionUnreachable" in wait.who
+
+
+def test_a_silent_region_in_no_stage_any_more_is_not_told_to_be_skipped() -> None:
+    """Nothing passes it over where no stage has it; only its end, or its answer, ends the wait."""
+    w = in_prod()
+    out_of_the_names(w)
+    w.settle()
+    w.silent.add("p-2")
+    w.regions["p-1"].becomes_ill(V2)
+    last = w.run(w.now + hours(1))
+    found = [x for x in last.waits if x.region == "p-2"]
+
+    assert "Reverting" in {x.reason for x in found}
+    assert {x.who for x in found} == {
+        "whoever runs that cluster; or delete the Region, if it is gone for good: kubectl delete omreg p-2"
+    }
+    del w.regions["p-2"]
+    assert not [x for x in w.settle().waits if x.region == "p-2"]
 
 
 def test_a_slot_that_a_dead_operator_keeps_says_so() -> None:

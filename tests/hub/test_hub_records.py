@@ -5,7 +5,10 @@ from typing import Any
 import pytest
 
 from ombak.core.conveyor import content
+from ombak.runtime.hub import observe
 from ombak.runtime.hub.records import artifact_owner, decode_hub_artifact, decode_pipeline
+from ombak.runtime.region_records import decode_region_rollout
+from ombak.runtime.regions import HUB_MANAGER
 from support import conveyor
 
 VALUES = [{"regions": {"matchLabels": {"cloud": "gcp"}}, "env": {"A": "b"}}]
@@ -74,3 +77,14 @@ def test_a_pipeline_is_read_with_its_commands_and_whatever_is_wrong_with_it() ->
     assert (found.view.abort, found.view.retry, found.base) == ("a1", "a2", "base")
     assert found.view.provenance == {"ombak.dev/commit": "c"}
     assert "stages" in found.view.problem
+
+
+def test_who_wrote_a_setting_in_a_region_is_known_by_field() -> None:
+    """As far as the API server there tells it; what the hub and the region's operator wrote is no edit."""
+    bake = {"f:strategy": {"f:bake": {"f:for": {}}}, "f:zones": {".": {}, 'v:"a"': {}}, "f:replicas": {}}
+    wrote = {"kubectl-edit": bake, HUB_MANAGER: {"f:template": {}, **bake}, "ombak": {"f:alarms": {}}}
+    entries = [{"manager": m, "operation": "Update", "fieldsV1": {"f:spec": f}} for m, f in wrote.items()]
+    obj = {"metadata": {"name": "front-end", "namespace": "shop", "managedFields": entries}, "spec": {}}
+    found = observe._facts("eu-1", decode_region_rollout(obj, HUB_MANAGER), ())
+
+    assert found.others == {"spec.strategy", "spec.zones"}

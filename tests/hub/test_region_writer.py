@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from ombak.api.pipeline import TRAVELLING
-from ombak.core.conveyor import plan
+from ombak.core.conveyor import manifests, plan
+from ombak.core.conveyor.snapshot import HubArtifact
 from ombak.runtime import kinds
+from ombak.runtime.hub.bringing import bring, drop
 from ombak.runtime.hub.region_writer import RegionWriter
 from ombak.runtime.kube_port import AlreadyExists, ApiError, Conflict, Forbidden, Kind, NotFound, Object, Unreachable
 from ombak.runtime.region_records import decode_region_rollout
@@ -35,6 +37,14 @@ OBJECT: Object = {
 }
 ROLLOUT = {"kind": "Rollout", "metadata": {"name": "front-end", "namespace": "shop"}, "spec": {"replicas": 2}}
 
+
+SETTINGS = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"a": "b"}}
+NAME = manifests.config_name(SETTINGS)
+KEPT = (HubArtifact("v1", "v1", "front-end.pipeline.v1", 1, {}, (SETTINGS,)),)
+"""The version of which it is a copy."""
+DROP = plan.DropConfig("eu-1", "shop", NAME, "hub-1", "shop/front-end")
+CONFIG = {**SETTINGS, "immutable": True, "metadata": {**OBJECT["metadata"], "name": NAME}}
+COPY = {"immutable": True, "metadata": {"name": NAME, "resourceVersion": "7", "annotations": OURS}}
 
 CONTACT = Contact(Reach.YES, "Answering", "", datetime(2026, 1, 1, tzinfo=UTC))
 
@@ -300,15 +310,58 @@ async def test_what_is_ours_by_other_signs_is_taken(written: Written, found: Obj
 
 async def test_a_copy_of_a_config_map_serves_whoever_needs_it(written: Written) -> None:
     """It never changes, and its name tells its content; only another content under that name is a conflict."""
-    meta = {**OBJECT["metadata"], "name": "settings-1"}
-    made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"a": "b"}, "immutable": True}
-    written.regions.live = live(pipeline="shop/settings") | {"data": {"a": "b"}, "immutable": True}
-    await written.write("eu-1", plan.ApplyObject("eu-1", "shop", made))
+    written.regions.live = live(pipeline="shop/settings") | {"data": {"a": "c"}, "immutable": True}
+    await written.write("eu-1", plan.ApplyObject("eu-1", "shop", CONFIG))
+    assert written.writer.refused(KEY)["eu-1"].pipeline == "shop/settings"
+
+    written.regions.live |= {"data": {"a": "b"}}
+    await written.write("eu-1", plan.ApplyObject("eu-1", "shop", CONFIG), rollout())
+    copy, _ = written.regions.bodies
+    assert (copy["metadata"]["resourceVersion"], copy["metadata"]["annotations"]) == ("7", OURS)
+    assert written.writer.refused(KEY) == {}
+
+
+async def test_a_copy_that_nobody_brought_along_stays_whose_it_is(written: Written) -> None:
+    """Nobody takes it away; so nobody has to have it."""
+    written.regions.live = live(hub="", pipeline="") | {"data": {"a": "b"}, "immutable": True}
+    await written.write("eu-1", plan.ApplyObject("eu-1", "shop", CONFIG))
+
     assert (written.regions.bodies, written.writer.refused(KEY)) == ([], {})
 
-    written.regions.live |= {"data": {"a": "c"}}
-    await written.write("eu-1", plan.ApplyObject("eu-1", "shop", made))
-    assert written.writer.refused(KEY)["eu-1"].pipeline == "shop/settings"
+
+class OneCopy(FakeRegions):
+    """A region with a copy of a ConfigMap; right before it is deleted, another Pipeline brings the same."""
+
+    def __init__(self, brought: plan.ApplyObject) -> None:
+        super().__init__()
+        self._brought = brought
+
+    async def apply(self, region: str, manifest: Object, *, force: bool = False) -> Object:
+        assert self.live is not None
+        seen = int(self.live["metadata"]["resourceVersion"])
+        self.live = {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": str(seen + 1)}}
+        return self.live
+
+    async def delete(self, region: str, kind: Kind, namespace: str, name: str, resource_version: str) -> None:
+        port: Any = self
+        await bring(port, region, self._brought)
+        if self.live is None or self.live["metadata"]["resourceVersion"] != resource_version:
+            raise Conflict(409, "Conflict", "the object has been modified")
+        self.live = None
+
+
+async def test_a_copy_is_not_deleted_while_another_pipeline_is_about_to_refer_to_it() -> None:
+    """Its Rollout is written after this, so nothing there names the copy yet; whoever needs it last has it."""
+    theirs = OURS | {"ombak.dev/pipeline": "shop/back-end"}
+    meta = {"name": NAME, "namespace": "shop", "labels": {"ombak.dev/pipeline": "back-end"}, "annotations": theirs}
+    brought = plan.ApplyObject("eu-1", "shop", {**SETTINGS, "immutable": True, "metadata": meta})
+    port: Any = OneCopy(brought)
+    port.live = {**SETTINGS, **COPY}
+    with pytest.raises(Conflict):
+        await drop(port, "eu-1", DROP)
+    await drop(port, "eu-1", DROP)
+
+    assert port.live["metadata"]["annotations"]["ombak.dev/pipeline"] == "shop/back-end"
 
 
 async def test_a_field_that_somebody_else_owns_is_told(written: Written) -> None:
@@ -376,15 +429,11 @@ async def test_a_pipeline_that_is_gone_is_forgotten(written: Written) -> None:
     assert written.writer.problems(KEY) == {}
 
 
-DROP = plan.DropConfig("eu-1", "shop", "settings-1", "hub-1", "shop/front-end")
-COPY = {"immutable": True, "metadata": {"name": "settings-1", "resourceVersion": "7", "annotations": OURS}}
-
-
 @pytest.mark.parametrize(
     ("found", "named", "expected"),
     [
-        pytest.param(COPY, (), ["delete settings-1 7"], id="ours"),
-        pytest.param(COPY, ("settings-1",), [], id="another-rollout-refers-to-it"),
+        pytest.param(COPY, (), [f"delete {NAME} 7"], id="ours"),
+        pytest.param(COPY, (NAME,), [], id="another-rollout-refers-to-it"),
         pytest.param({**COPY, "immutable": False}, (), [], id="somebodys-own"),
         pytest.param({**COPY, "metadata": {**COPY["metadata"], "annotations": {}}}, (), [], id="nobodys"),
         pytest.param(None, (), [], id="gone"),
@@ -398,7 +447,7 @@ async def test_only_our_own_copies_that_nothing_refers_to_are_deleted(
     await written.write("eu-1", DROP)
 
     assert [verb for _, verb, _ in written.regions.told if verb != "get"] == expected
-    assert written.writer.dropped(KEY) == {DROP.place}
+    assert written.writer.dropped(KEY, KEPT) == {DROP.place}
     assert written.writer.problems(KEY) == {}
 
 
@@ -408,7 +457,7 @@ async def test_a_region_that_lets_nothing_be_deleted_keeps_its_copies(written: W
     await written.write("eu-1", DROP)
 
     assert written.writer.problems(KEY) == {}
-    assert written.writer.dropped(KEY) == {DROP.place}
+    assert written.writer.dropped(KEY, KEPT) == {DROP.place}
 
 
 async def test_what_could_not_be_deleted_is_tried_again(written: Written) -> None:
@@ -416,7 +465,17 @@ async def test_what_could_not_be_deleted_is_tried_again(written: Written) -> Non
     written.regions.live, written.regions.errors["eu-1"] = COPY, Unreachable("connection refused")
     await written.write("eu-1", DROP)
 
-    assert written.writer.dropped(KEY) == set()
+    assert written.writer.dropped(KEY, KEPT) == set()
+
+
+async def test_what_was_dealt_with_is_forgotten_with_its_version(written: Written) -> None:
+    """Else it would grow by every version and region for as long as the hub runs."""
+    written.regions.live = COPY
+    await written.write("eu-1", DROP)
+    assert written.writer.dropped(KEY, KEPT) == {DROP.place}
+    assert written.writer.dropped(KEY, ()) == set()
+
+    assert written.writer.dropped(KEY, KEPT) == set()
 
 
 async def test_a_copy_that_is_brought_again_is_there_again(written: Written) -> None:
@@ -427,4 +486,4 @@ async def test_a_copy_that_is_brought_again_is_there_again(written: Written) -> 
     config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {**COPY["metadata"], "namespace": "shop"}}
     await written.write("eu-1", plan.ApplyObject("eu-1", "shop", config))
 
-    assert written.writer.dropped(KEY) == set()
+    assert written.writer.dropped(KEY, KEPT) == set()

@@ -70,6 +70,23 @@ def test_an_operator_that_fell_silent_is_told_and_one_of_a_region_that_does_not_
     assert (away["conditions"][1]["status"], away["conditions"][1]["reason"]) == ("Unknown", "Timeout")
 
 
+HERE = UP.seen("v1.36.3", cluster="c")
+
+
+def test_a_region_that_leads_to_the_cluster_of_another_one_names_it() -> None:
+    """As long as it does, and not at all where each is a cluster of its own."""
+    found = region_status(decode_region(region()), HERE, ["spare", "us"])
+    told = found["conditions"][2]
+
+    assert (told["type"], told["status"], told["reason"]) == ("Distinct", "False", "SameCluster")
+    assert told["message"].startswith("it leads to the same cluster as Region spare, Region us; a Pipeline that is to")
+    record = decode_region(region(found))
+    assert not is_worth_a_write(record, region_status(record, HERE, ["spare", "us"]))
+    assert is_worth_a_write(record, region_status(record, HERE, ["spare"]))
+    assert is_worth_a_write(record, region_status(record, HERE))
+    assert len(region_status(record, HERE)["conditions"]) == 2
+
+
 def test_a_restart_of_the_hub_neither_turns_a_condition_nor_forgets() -> None:
     """The time of the transition, the last contact and the version outlast it."""
     before = written(UP)
@@ -129,9 +146,13 @@ class Known:
 
     def __init__(self, contact: Contact) -> None:
         self.now = contact
+        self.others: tuple[str, ...] = ()
 
     def contact(self, _name: str) -> Contact:
         return self.now
+
+    def names(self) -> tuple[str, ...]:
+        return ("eu", *self.others)
 
 
 def test_the_reporter_writes_at_transitions_and_tries_again() -> None:
@@ -152,3 +173,23 @@ def test_the_reporter_writes_at_transitions_and_tries_again() -> None:
         return [body["status"]["conditions"][0]["reason"] for body in hub.bodies]
 
     assert run_virtual(scene()) == ["Answering", "Timeout"]
+
+
+def test_the_reporter_tells_which_regions_are_one_cluster() -> None:
+    """It knows them all; one that comes later is told at once."""
+
+    async def scene() -> list[list[str]]:
+        hub, known, records = Hub(), Known(HERE), Store(decode_region)
+        client: Any = hub
+        regions: Any = known
+        records.observe(region())
+        reporter = RegionReporter(client, records, regions, client)
+        task = asyncio.create_task(reporter.run())
+        await asyncio.sleep(100)
+        known.others = ("us",)
+        reporter.wake()
+        await asyncio.sleep(100)
+        task.cancel()
+        return [[c["type"] for c in body["status"]["conditions"]] for body in hub.bodies]
+
+    assert run_virtual(scene()) == [["Reachable", "Operated"], ["Reachable", "Operated", "Distinct"]]

@@ -44,6 +44,8 @@ class FakeApiServer:
         self.bookmark_every = 0.05
         self.token = "good"
         self.version = "v1.36.3"
+        self.cluster = ""
+        """The uid of its namespace kube-system; empty where nobody may read it."""
         self._uids = itertools.count(1)
         self._changed = asyncio.Condition()
 
@@ -104,6 +106,8 @@ class FakeApiServer:
         what = request.method
         if request.path == "/version":
             what = "version"
+        elif request.path == "/api/v1/namespaces/kube-system":
+            what = "cluster"
         elif what == "GET" and not name:
             what = "watch" if request.query.get("watch") == "true" else "list"
         self.requests.append((what, request.path, dict(request.query)))
@@ -115,6 +119,9 @@ class FakeApiServer:
             return status(401, "Unauthorized")
         if what == "version":
             return web.json_response({"gitVersion": self.version})
+        if what == "cluster":
+            found = {"metadata": {"name": "kube-system", "uid": self.cluster}}
+            return web.json_response(found) if self.cluster else status(403, "Forbidden", "no right to read it")
         collection = "/" + "/".join(parts[: len(parts) - len(after[1:])])
         if what == "list":
             return self._list(request, collection)

@@ -19,7 +19,7 @@ from ombak.adapters.regions import Hub, RegionClients
 from ombak.runtime.backoff import Backoff
 from ombak.runtime.kube_port import ApiError, Kind, NotFound, Object
 from ombak.runtime.region_records import RegionRecord, decode_region
-from ombak.runtime.regions import Contact
+from ombak.runtime.regions import Contact, Reach
 
 QUICK = RegionPace(
     every=timedelta(milliseconds=50),
@@ -80,6 +80,7 @@ class Followed:
         self.secrets = Secrets()
         self.rollouts: list[tuple[str, tuple[str, str]]] = []
         self.contacts: list[tuple[str, str]] = []
+        self.clusters: list[tuple[Reach, str]] = []
         self.alarms: list[str] = []
         self.brought: list[str] = []
         listeners = Listeners(
@@ -95,6 +96,7 @@ class Followed:
         contact = self.regions.contact(name)
         if contact is not None:
             self.contacts.append((name, contact.reason))
+            self.clusters.append((contact.reach, contact.cluster))
 
     def contact(self, name: str) -> Contact:
         """How it stands."""

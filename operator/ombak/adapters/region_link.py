@@ -25,7 +25,7 @@ from ombak.core.conveyor.manifests import configs_of
 from ombak.runtime import kinds
 from ombak.runtime.backoff import Backoff
 from ombak.runtime.clock import Clock
-from ombak.runtime.kube_port import ApiError, Kind, Unreachable
+from ombak.runtime.kube_port import ApiError, Forbidden, Kind, NotFound, Unreachable, metadata
 from ombak.runtime.pulse import UNASKED, PulseListener, Sign
 from ombak.runtime.region_records import (
     NOBODYS,
@@ -119,6 +119,7 @@ class RegionLink:
         self._is_open = asyncio.Event()
         self._secret_due = 0.0
         self._failures = 0
+        self._cluster = ""
 
     # --- what is known -------------------------------------------------------------------------------------
 
@@ -235,7 +236,7 @@ class RegionLink:
         if is_doubt and self._failures < DOUBT_AFTER:
             return
         turned = before.turned(finding.reach, finding.reason, finding.message, now)
-        self.contact = turned.seen(finding.version or turned.server_version, sign)
+        self.contact = turned.seen(finding.version or turned.server_version, sign, self._cluster)
         if (before.reach, before.reason) != (finding.reach, finding.reason):
             log.info("region", region=self.name, reachable=finding.reach, reason=finding.reason, why=finding.message)
         if finding.reach is Reach.YES and before.reach is not Reach.YES and before.last is not None:
@@ -249,6 +250,7 @@ class RegionLink:
                 return closed
             async with asyncio.timeout(self._pace.within.total_seconds()):
                 version = await client.version()
+                self._cluster = await self._ask_cluster(client)
         except TimeoutError:
             return no_answer(self._pace.within)
         except ApiError as error:
@@ -258,6 +260,15 @@ class RegionLink:
             self._turn_with_entrance()
         broken = self._broken_watch()
         return broken or Finding(Reach.YES, "Answering", f"the API server answers ({version})", version)
+
+    async def _ask_cluster(self, client: HttpKubeClient) -> str:
+        """What tells its cluster from all others; asked until it is told, and again when it comes back."""
+        if self._cluster and self.contact.is_reachable:
+            return self._cluster
+        try:
+            return str(metadata(await client.get(kinds.NAMESPACES, "", kinds.OF_A_CLUSTER)).get("uid") or "")
+        except (Forbidden, NotFound):
+            return ""  # a region that was set up before: nobody can tell whether another one leads there, too
 
     async def _look_at_entrance(self) -> Finding | None:
         """Read the Secret if it is time; a finding if there is no way in."""

@@ -14,6 +14,8 @@ REACHABLE = "Reachable"
 """The condition of a Region: True while it answers, False when it or its credentials are refused, else Unknown."""
 OPERATED = "Operated"
 """The condition of a Region: True while the operator there gives signs of life, False when it is silent."""
+DISTINCT = "Distinct"
+"""The condition of a Region: there, and False, while another Region leads to the same cluster."""
 ANY_NAMESPACE = "*"
 GUARDED = ("kube-", "ombak-")
 """Namespaces that begin so hold what a cluster, or Ombak itself, runs by: only their whole name opens them."""
@@ -240,4 +242,7 @@ class RegionStatus(StatusModel):
     server_version: str = ""
     """What its API server calls itself."""
     conditions: tuple[Condition, ...] = ()
-    """`Reachable`, and `Operated`: whether the operator there gives signs of life."""
+    """`Reachable`, and `Operated`: whether the operator there gives signs of life.
+
+    `Distinct` is there, and False, while another Region leads to the same cluster.
+    """

@@ -29,8 +29,6 @@ log = structlog.get_logger(__name__)
 TELL_EVERY = timedelta(seconds=20)
 """How often a hub that cannot begin says what it waits for."""
 _PATIENCE = Backoff(cap=timedelta(seconds=15))
-_OF_A_CLUSTER = "kube-system"
-"""The namespace whose uid tells clusters apart: it is there from the first moment to the last."""
 
 
 class HubRegions:
@@ -84,10 +82,10 @@ class HubRegions:
         failures = 0
         while True:
             try:
-                found = metadata(await self._client.get(kinds.NAMESPACES, "", _OF_A_CLUSTER)).get("uid")
+                found = metadata(await self._client.get(kinds.NAMESPACES, "", kinds.OF_A_CLUSTER)).get("uid")
                 if found:
                     return str(found)
-                reason = f"the namespace {_OF_A_CLUSTER} has no uid"
+                reason = f"the namespace {kinds.OF_A_CLUSTER} has no uid"
             except ApiError as error:
                 reason = str(error)
             failures += 1

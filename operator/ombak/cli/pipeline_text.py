@@ -19,6 +19,7 @@ _MARKS = {
     "Edited": "!",
     "TakenBack": "✗",
     "Conflict": "✗",
+    "SameCluster": "✗",
     "Unknown": "?",
     "Later": "●",
     "Rejected": "!",

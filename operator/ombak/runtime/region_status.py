@@ -1,12 +1,14 @@
 """The status of Region objects, written seldom: when `Reachable` changes, and every few minutes for `lastContact`."""
 
 import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 import structlog
 
-from ombak.api.region import OPERATED, REACHABLE
+from ombak.api.region import DISTINCT, OPERATED, REACHABLE
 from ombak.core.conditions import condition, stamp, written
 from ombak.runtime.clock import Clock
 from ombak.runtime.decode_alarm import moment_of
@@ -45,19 +47,30 @@ class RegionReporter:
         """Write what is new until cancelled."""
         while True:
             self._news.clear()
+            clusters = self._clusters()
             for key in list(self._records):
-                await self._report(key[1])
+                await self._report(key[1], clusters)
             try:
                 async with asyncio.timeout(SWEEP_EVERY.total_seconds()):
                     await self._news.wait()
             except TimeoutError:
                 continue
 
-    async def _report(self, name: str) -> None:
+    def _clusters(self) -> Mapping[str, list[str]]:
+        """Return the Regions that lead to each cluster, as far as that is known."""
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        for name in self._regions.names():
+            contact = self._regions.contact(name)
+            if contact is not None and contact.cluster:
+                found[contact.cluster].append(name)
+        return found
+
+    async def _report(self, name: str, clusters: Mapping[str, list[str]]) -> None:
         stored, contact = self._records.get(("", name)), self._regions.contact(name)
         if stored is None or contact is None:
             return
-        record, status = stored.value, region_status(stored.value, contact)
+        twins = [other for other in clusters.get(contact.cluster, ()) if other != name]
+        record, status = stored.value, region_status(stored.value, contact, twins)
         if not is_worth_a_write(record, status):
             return
         body = {
@@ -72,14 +85,19 @@ class RegionReporter:
             log.info("the status of a region is written later", region=name, error=str(error))
 
 
-def region_status(record: RegionRecord, contact: Contact) -> Status:
-    """The status from what is known; what an earlier hub knew of the last contact and the version is kept."""
+def region_status(record: RegionRecord, contact: Contact, twins: Sequence[str] = ()) -> Status:
+    """The status from what is known; what an earlier hub knew of the last contact and the version is kept.
+
+    `twins` are other Regions that lead to the same cluster.
+    """
     old = record.status
     last = stamp(contact.last) if contact.last is not None else old.get("lastContact")
     version = contact.server_version or old.get("serverVersion")
     fact = (REACHABLE, contact.reach.value, contact.reason, contact.message)
     reachable = condition(fact, old, record.meta.generation, contact.since)  # a restart of the hub does not turn it
     conditions = [reachable, _operated(record, contact)]
+    if twins:
+        conditions.append(_not_distinct(record, contact, twins))
     status: Status = {"observedGeneration": record.meta.generation, "conditions": conditions}
     return status | ({"lastContact": last} if last else {}) | ({"serverVersion": version} if version else {})
 
@@ -94,6 +112,17 @@ def _operated(record: RegionRecord, contact: Contact) -> Status:
     return condition(fact, record.status, record.meta.generation, contact.last or contact.since)
 
 
+def _not_distinct(record: RegionRecord, contact: Contact, twins: Sequence[str]) -> Status:
+    """Only there while it says something: mostly each Region is a cluster of its own."""
+    others = ", ".join(f"Region {name}" for name in twins)
+    message = (
+        f"it leads to the same cluster as {others}; a Pipeline that is to deliver into the same namespace by two of "
+        "them delivers by none: correct spec.access, or delete one"
+    )
+    fact = (DISTINCT, "False", "SameCluster", message)
+    return condition(fact, record.status, record.meta.generation, contact.last or contact.since)
+
+
 def is_worth_a_write(record: RegionRecord, status: Status) -> bool:
     """Whether anything but the words is different, or `lastContact` has become too old."""
     for kind in (REACHABLE, OPERATED):
@@ -102,6 +131,8 @@ def is_worth_a_write(record: RegionRecord, status: Status) -> bool:
         if any(before.get(name) != after.get(name) for name in names):
             # Right after its start a hub knows nothing yet, and that is no news about the region.
             return after.get("reason") not in _NO_NEWS or not before
+    if written(record.status, DISTINCT).get("message") != written(status, DISTINCT).get("message"):
+        return True
     if record.status.get("serverVersion") != status.get("serverVersion"):
         return True
     old, new = moment_of(record.status.get("lastContact")), moment_of(status.get("lastContact"))

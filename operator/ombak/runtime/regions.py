@@ -45,15 +45,17 @@ class Contact:
     server_version: str = ""
     operator: Sign = ALIVE
     """Whether the region's own operator lives, where it was asked for; what it said counts only while it does."""
+    cluster: str = ""
+    """The uid of its namespace kube-system, which tells clusters apart; empty where nobody could tell."""
 
     @property
     def is_reachable(self) -> bool:
         """Whether it answers, and lets us in."""
         return self.reach is Reach.YES
 
-    def seen(self, version: str, operator: Sign = ALIVE) -> Contact:
-        """The same, of a server of this version and with this sign of life of the operator there."""
-        return dataclasses.replace(self, server_version=version, operator=operator)
+    def seen(self, version: str, operator: Sign = ALIVE, cluster: str = "") -> Contact:
+        """The same, of a server of this version and cluster and with this sign of life of the operator there."""
+        return dataclasses.replace(self, server_version=version, operator=operator, cluster=cluster)
 
     def turned(self, reach: Reach, reason: str, message: str, now: datetime) -> Contact:
         """The contact after another look; `since` stays while reach and reason do."""

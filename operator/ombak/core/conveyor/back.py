@@ -334,6 +334,6 @@ def tell(scene: Scene) -> None:
             continue
         told = waits.of_write(scene, target, facts.version) or ("Reverting", waits.going_back(scene, target, facts))
         if not target.region.is_reached:
-            told = "Reverting", waits.unreachable(target)
+            told = "Reverting", waits.unreachable(scene, target)
         item = Item(facts.sequence, facts.version, "", scene.now)
         waits.of_item(scene, item, facts.stage, *told, facts.region)

@@ -27,6 +27,7 @@ def decide(s: HubSnapshot, now: datetime) -> HubPlan:
     back.retry(scene)
     back.verdicts(scene)
     tests.verdicts(scene)
+    queue.renew(scene)
     queue.enqueue(scene)
     back.abort(scene)
     queue.tell(scene)
@@ -75,6 +76,8 @@ def _work(scene: Scene, item: Item) -> bool:
     """Deliver in the stage where it is; True when that is over."""
     if _is_empty(scene, item, item.stage):
         return False
+    if deliver.overtaken(scene, item, item.stage) is not None:
+        return _stand_before(scene, item)
     done = deliver.deliver(scene, item, item.stage, with_tests=True)
     item = _current(scene, item.sequence) or item
     if not done.is_over:
@@ -90,6 +93,14 @@ def _work(scene: Scene, item: Item) -> bool:
     last = item.stage == scene.stages(item)[-1]
     everywhere = ", and with it all" if last else ""
     scene.note("StagePassed", f"{item.version} has passed stage {item.stage}{everywhere}.")
+    return True
+
+
+def _stand_before(scene: Scene, item: Item) -> bool:
+    """Give up the slot of a stage whose regions all have a later change: that one goes on for both, or goes back."""
+    before = queue.passed(scene, item)
+    stage = before[-1] if before else ""
+    scene.replace(item, dataclasses.replace(item, stage=stage, is_inside=False, since=scene.now, passed=()))
     return True
 
 
@@ -116,7 +127,7 @@ def _enter(scene: Scene, item: Item) -> bool:
     stage = queue.next_stage(scene, item)
     if not stage or scene.rejection(item.version) is not None or _is_empty(scene, item, stage):
         return False
-    held = _slot(scene, item, stage) or holding.what_holds(scene, item, None, stage)
+    held = _overtaken(scene, item, stage) or _slot(scene, item, stage) or holding.what_holds(scene, item, None, stage)
     if held is not None:
         waits.of_item(scene, item, stage, _word(held), held)
         return False
@@ -128,6 +139,12 @@ def _enter(scene: Scene, item: Item) -> bool:
 
 def _word(held: Held) -> str:
     return {"slot": "Queued", "revert": "Reverting"}.get(held.kind, held.kind.capitalize())
+
+
+def _overtaken(scene: Scene, item: Item, stage: str) -> Held | None:
+    """Return the wait of a change that could prove nothing in a stage: silence is never success, nor is another's."""
+    later = deliver.overtaken(scene, item, stage)
+    return waits.overtaken(item, stage, later) if later is not None else None
 
 
 def _slot(scene: Scene, item: Item, stage: str) -> Held | None:

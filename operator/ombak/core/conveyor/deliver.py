@@ -34,8 +34,9 @@ class Round:
         return tuple(t.region.name for t, o in self.outcomes if o is Outcome.SKIPPED)
 
 
-_BEGUN = (State.MOVING, State.STABLE, State.RENUMBERED, State.OVERRIDDEN, State.REVALUED, State.EDITED, State.BACK)
-_ON_THE_WAY = (State.MOVING, State.HELD, State.RENUMBERED, State.OVERRIDDEN, State.EDITED)
+_TO_WRITE = (State.RENUMBERED, State.OVERRIDDEN, State.REZONED, State.EDITED)
+_BEGUN = (State.MOVING, State.STABLE, State.REVALUED, State.BACK, *_TO_WRITE)
+_ON_THE_WAY = (State.MOVING, State.HELD, *_TO_WRITE)
 
 
 def deliver(scene: Scene, item: Item, stage: str, *, with_tests: bool) -> Round:
@@ -66,9 +67,27 @@ def has_begun(scene: Scene, item: Item, stage: str) -> bool:
     for target in scene.targets(item, stage):
         state, facts = visit.state_of(scene, item, target)
         has_it = has_version(scene, item, facts)
-        if target.key in scene.touched or state in _BEGUN or (state is State.UNREACHED and has_it):
+        if target.key in scene.touched or state in _BEGUN or (state in (State.UNREACHED, State.TWIN) and has_it):
             return True
     return False
+
+
+def overtaken(scene: Scene, item: Item, stage: str) -> RolloutFacts | None:
+    """Return a region's Rollout with a later change, if every region of a stage has one: nothing is proven there.
+
+    That comes of stages, and of labels, that were changed. A region that is passed over proves nothing either.
+    """
+    later: list[RolloutFacts] = []
+    for target in scene.targets(item, stage):
+        facts = scene.facts.get(target.key)
+        if visit.may_skip(scene, item, target):
+            continue
+        if facts is None or facts.sequence <= item.sequence:
+            return None
+        if visit.state_of(scene, item, target)[0] is not State.LATER:
+            return None
+        later.append(facts)
+    return min(later, key=lambda found: found.sequence, default=None)
 
 
 def _takes_room(scene: Scene, item: Item, target: Target, state: State, facts: RolloutFacts | None) -> bool:

@@ -34,6 +34,8 @@ OVERRIDE = f"{GROUP}/override"
 """`namespace/name` of the Override on the hub by which a Rollout has the bakes that it has."""
 FLOORS = f"{GROUP}/floors"
 """The Region's shortest bakes as they were when a Rollout was written."""
+ZONES = f"{GROUP}/zones"
+"""The zones of the Region that a stage takes, as they were when a Rollout was written."""
 TEST = f"{GROUP}/test"
 PROVENANCE = tuple(f"{GROUP}/{name}" for name in ("author", "commit", "build", "reviewer"))
 """Annotations of the Pipeline that travel along, so that every region can tell who, what and when."""
@@ -236,6 +238,7 @@ def rollout(s: HubSnapshot, order: Order, seen: RolloutFacts | None, *, objects:
         **({VALUES: made.env} if made.env else {}),
         **({OBJECTS: known} if known else {}),
         **order.bakes,
+        **({ZONES: zones} if (zones := placement.zones_told(order.target)) else {}),
         **({naming.RETRY: f"{made.id}.{order.sequence}"} if order.retry else {}),
         **order.provenance,
     }

@@ -62,6 +62,8 @@ class Placement:
     """Stages that have no region at all, though they should."""
     unzoned: tuple[str, ...] = ()
     """`stage/zone` of zones that no region of the stage has."""
+    twins: Mapping[tuple[str, str], str] = dataclasses.field(default_factory=dict)
+    """By place: another Region that leads to the same cluster, where the Rollout would be one and the same object."""
 
     @property
     def keys(self) -> frozenset[tuple[str, str]]:
@@ -122,7 +124,7 @@ def place(spec: PipelineSpec, namespace: str, regions: Iterable[RegionFacts]) ->
     }
     empty = tuple(s.name for s in spec.stages if not targets[s.name] and not (s.regions and s.regions.unplaced))
     problems += (*_strange(targets, namespace), *_twice(targets), *_without_zones(targets))
-    return Placement(targets, tuple(problems), tuple(missing), empty, tuple(_unzoned(targets)))
+    return Placement(targets, tuple(problems), tuple(missing), empty, tuple(_unzoned(targets)), _twins(targets))
 
 
 def _selected(
@@ -169,6 +171,18 @@ def _twice(targets: Mapping[str, tuple[Target, ...]]) -> list[Problem]:
                 )
                 found.append(Problem(what, (other, stage), target.region.name))
     return found
+
+
+def _twins(targets: Mapping[str, tuple[Target, ...]]) -> dict[tuple[str, str], str]:
+    """Two Regions of one cluster may be there for different namespaces, but not both for the same one."""
+    places = {t.key: (t.region.cluster, t.namespace) for found in targets.values() for t in found if t.region.cluster}
+    if len(set(places.values())) == len(places):
+        return {}
+    names: dict[tuple[str, str], list[str]] = {}
+    for (region, _), object_there in places.items():
+        names.setdefault(object_there, []).append(region)
+    others = {key: [name for name in names[there] if name != key[0]] for key, there in places.items()}
+    return {key: found[0] for key, found in others.items() if found}
 
 
 def _without_zones(targets: Mapping[str, tuple[Target, ...]]) -> Iterator[Problem]:
@@ -298,6 +312,11 @@ def zones_of(written: object, target: Target) -> list[str] | None:
         return list(target.region.zones) or None
     known = target.region.zones
     return [zone for zone in asked if zone in known] or None if known else list(asked)
+
+
+def zones_told(target: Target) -> str:
+    """Return the zones of a Region that its stage takes, in one word; empty where the stage asks for none."""
+    return ",".join(zones_of(None, target) or ())
 
 
 def env_of(values: Iterable[Mapping[str, Any]], region: RegionFacts) -> dict[str, str]:

@@ -211,14 +211,24 @@ def rebuild(scene: Scene) -> None:
         item = Item(sequence, version, key, scene.now, stages[place], True, scene.now)
         item = dataclasses.replace(item, is_retry=bool(artifact.retried), provenance=dict(artifact.provenance))
         scene.items.append(item)
-    if any(_has_other_settings(scene, item) for item in scene.items):
-        # By today's plan they would seem to be edited there, and never end: all is delivered anew.
-        scene.items.clear()
     if scene.items:
         scene.plans[key] = frozen
         wish = wished(scene)
         if wish is not None and scene.items[-1].version == wish.version:
             scene.wish = scene.merged.wish
+
+
+def renew(scene: Scene) -> None:
+    """After the memory was erased, and verdicts are heard: what was delivered by other settings is delivered anew.
+
+    By today's plan it would seem to be edited there, and never end.
+    """
+    if not scene.items or scene.s.memory.items or scene.s.memory.sequence:
+        return
+    if any(_has_other_settings(scene, item) for item in scene.items):
+        scene.items.clear()
+        scene.wish = ""
+    else:
         scene.note("Rebuilt", "The memory was lost; what is on its way was told from the regions.", is_warning=True)
 
 
@@ -226,6 +236,7 @@ def _has_other_settings(scene: Scene, item: Item) -> bool:
     """All regions of a stage, whether they answer or not, were given a change by another plan than today's.
 
     One that differs among others was edited by hand, and so was any template: no plan has another one of a version.
+    Neither is it a plan where the API server knows somebody else who wrote the setting.
     """
     placed = scene.placement(scene.plan_of(item)).targets
     return any(found and all(found) for found in ([*_settings(scene, item, ts)] for ts in placed.values()))
@@ -238,4 +249,5 @@ def _settings(scene: Scene, item: Item, targets: Iterable[Target]) -> Iterator[b
         if facts is None or order is None or not scene.is_ours(facts):
             continue
         if (facts.sequence, facts.version) == (item.sequence, item.version) and not has_other_bakes(facts, order):
-            yield any(field != "spec.template" for field in manifests.edited(order, facts))
+            fields = set(manifests.edited(order, facts)) - {"spec.template"} - facts.others
+            yield bool(fields)

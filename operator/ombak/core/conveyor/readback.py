@@ -21,6 +21,7 @@ _OURS = (
     naming.PERMIT,
     manifests.OVERRIDE,
     manifests.FLOORS,
+    manifests.ZONES,
     *manifests.PROVENANCE,
 )
 _DIGITS = 18
@@ -34,10 +35,12 @@ def rollout_facts(
     digests: Mapping[str, str],
     configs: Iterable[str] = (),
     good: Iterable[str] = (),
+    others: Iterable[str] = (),
 ) -> RolloutFacts:
     """Read a region's Rollout; `digests` are those of its genuine Artifacts there, by id. Total: raises nothing.
 
     `configs` are the ConfigMaps to which its Artifacts there refer, `good` the ids of those that were stable there.
+    `others` are paths in its spec that others manage, such as `spec.strategy.bake.for`.
     """
     metadata, spec, status = (_mapping(found.get(name)) for name in ("metadata", "spec", "status"))
     annotations = {str(k): str(v) for k, v in _mapping(metadata.get("annotations")).items()}
@@ -71,6 +74,7 @@ def rollout_facts(
         replicas=spec.get("replicas") if isinstance(spec.get("replicas"), int) else None,
         configs=manifests.configs_of(template).union(configs),
         good=frozenset(good),
+        others=frozenset(".".join(path.replace("[", ".").split(".")[:2]) for path in others),
     )
 
 

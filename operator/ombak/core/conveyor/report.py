@@ -19,6 +19,8 @@ _UNQUEUED = ("placement", "artifact", "aborted")
 """Waits of the Pipeline for being able to queue what it asks for."""
 _SERVE_NOT = {State.FOREIGN.value: "Conflict", State.BACK.value: "TakenBack", State.ABSENT.value: "Missing"}
 """What somebody else delivered there may serve well, but it is not this Pipeline that tells."""
+_STALLED = ("Rejected", "Aborted", "Invalid", "Conflict", "SameCluster", "TakenBack")
+"""Reasons that no time ends: a person has to do something."""
 _NO_GOOD = "NothingGood"
 """The first version there is on its way, or failed."""
 _MOST_NAMED = 8
@@ -193,7 +195,7 @@ def _facts(made: plan.HubPlan) -> list[tuple[str, str, str, str]]:
     A region that does not answer makes Ready Unknown: silence is never success.
     """
     ready = _ready(made)
-    stalled = bool(made.problem) or made.reason in ("Rejected", "Aborted", "Invalid", "Conflict", "TakenBack")
+    stalled = bool(made.problem) or made.reason in _STALLED
     delivered = made.reason == "Delivered"
     told = "" if delivered else made.message
     return [

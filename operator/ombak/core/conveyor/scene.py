@@ -93,6 +93,13 @@ class Scene:
             self._places = made_of, by_key
         return self._places[1].get(key, ())
 
+    def is_placed(self, target: Target) -> bool:
+        """Whether a stage of today has a place, or one of what is on its way: what is delivered passes nothing over."""
+        travelling = [self.plan_of(item) for item in self.items if not self.is_done(item)]
+        is_told = self.merged.spec is not None or not self.items
+        plans = [self.merged if is_told else self.plan_of(self.items[-1]), *travelling]
+        return any(target.key in self.placement(made).keys for made in plans)
+
     def stages(self, item: Item) -> tuple[str, ...]:
         """Return the names of the stages on an item's way."""
         spec = self.plan_of(item).spec
@@ -150,6 +157,10 @@ class Scene:
                 self.permit(item.version),
             )
         return self._orders[key]
+
+    def twin(self, order: manifests.Order) -> str:
+        """Return another Region whose Rollout would be the same object; empty if there is none."""
+        return self.placement(order.plan).twins.get(order.target.key, "")
 
     def permit(self, version: str) -> Permit | None:
         """Return what an Override allows a version now, None if nothing."""

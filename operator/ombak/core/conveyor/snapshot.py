@@ -42,6 +42,8 @@ class RegionFacts:
     """In one word why it is closed to the hub, where that is certain; empty where it only does not answer."""
     silence: str = ""
     """Why nobody works there, as far as the hub can tell; empty while its operator gives signs of life."""
+    cluster: str = ""
+    """What tells its cluster from all others, as it was told last; empty where nobody can tell."""
     time_zone: str = ""
     """For Windows in the time of the Region; empty where it says none."""
 
@@ -127,6 +129,8 @@ class RolloutFacts:
     """The ConfigMaps to which its template and the versions that the region keeps of it refer."""
     good: frozenset[str] = frozenset()
     """The ids of the versions that were stable there, and were not taken back since."""
+    others: frozenset[str] = frozenset()
+    """Fields of its spec of which somebody else than a hub and the region's operator wrote something."""
 
     @property
     def is_told(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from ombak.api.rollout import Phase
 from ombak.core.conveyor import manifests
 from ombak.core.conveyor.memory import Item
-from ombak.core.conveyor.placement import Target
+from ombak.core.conveyor.placement import Target, zones_told
 from ombak.core.conveyor.scene import Scene
 from ombak.core.conveyor.snapshot import RolloutFacts
 
@@ -20,6 +20,8 @@ class State(StrEnum):
     """Nothing was delivered there yet."""
     UNREACHED = "Unknown"
     """It does not answer, so nothing is known: never ready."""
+    TWIN = "SameCluster"
+    """Another Region of the same cluster is to get the same Rollout: neither gets anything, what runs stays."""
     FOREIGN = "Conflict"
     """A Rollout of that name belongs to somebody else."""
     EARLIER = "Earlier"
@@ -34,6 +36,8 @@ class State(StrEnum):
     """Its bakes are to be written anew: another Override counts than when it was, or none, or the floors are others."""
     REVALUED = "Revalued"
     """It was written while it had other values, by other labels, and nobody edited it."""
+    REZONED = "Rezoned"
+    """It was written while its Region had other zones, and nobody edited them."""
     EDITED = "Edited"
     """Somebody changed what was delivered."""
     MOVING = "Moving"
@@ -56,6 +60,8 @@ def standing(scene: Scene, order: manifests.Order) -> tuple[State, RolloutFacts 
     facts = scene.facts.get(order.target.key)
     if not order.target.region.is_reached:
         return State.UNREACHED, facts
+    if scene.twin(order):
+        return State.TWIN, facts
     if facts is None:
         return State.ABSENT, None
     if not scene.is_ours(facts):
@@ -88,6 +94,8 @@ def _told(scene: Scene, order: manifests.Order, facts: RolloutFacts) -> State:
         return State.OVERRIDDEN
     if _is_revalued(order, facts):
         return State.REVALUED
+    if _is_rezoned(order, facts):
+        return State.REZONED
     if manifests.edited(order, facts):
         return State.EDITED
     if not facts.is_told or facts.has_retry:
@@ -104,6 +112,12 @@ def _is_revalued(order: manifests.Order, seen: RolloutFacts) -> bool:
         return False
     names = {str(name) for each in order.artifact.values for name in each.get("env") or {}}
     return _without_env(order.delivery.template, names) == _without_env(seen.spec.get("template"), names)
+
+
+def _is_rezoned(order: manifests.Order, seen: RolloutFacts) -> bool:
+    """Its zones are as they were written, and not those that the stage takes of its Region now."""
+    written, has = seen.annotations.get(manifests.ZONES, ""), ",".join(map(str, seen.spec.get("zones") or ()))
+    return has == written != zones_told(order.target) and "spec.zones" in manifests.edited(order, seen)
 
 
 def _without_env(template: Any, names: Collection[str]) -> manifests.Manifest:

@@ -6,7 +6,7 @@ from ombak.api.pipeline import HandEdits
 from ombak.api.rollout import Phase
 from ombak.api.stage import OnUnreachable
 from ombak.core import naming
-from ombak.core.conveyor import back, fastlane, holding, manifests, plan, tests, travel, waits
+from ombak.core.conveyor import back, fastlane, holding, manifests, placement, plan, queue, tests, travel, waits
 from ombak.core.conveyor.memory import Item
 from ombak.core.conveyor.placement import Target
 from ombak.core.conveyor.scene import Scene
@@ -34,11 +34,18 @@ def state_of(scene: Scene, item: Item, target: Target) -> tuple[State, RolloutFa
     if order is None:
         return State.BUSY, scene.facts.get(target.key)
     state, facts = standing(scene, order)
+    if state is State.LATER and facts is not None and _goes_no_further(scene, item, target, facts):
+        state = State.EARLIER
     if state is State.EARLIER and back.is_going_back(scene, target):
         return State.BUSY, facts
     if state is State.BUSY and facts is not None and _gives_way(scene, order, facts):
         return State.EARLIER, facts
     return state, facts
+
+
+def _goes_no_further(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> bool:
+    """A later change was rejected, and kept there out of reach of that: a change that has yet to pass is not behind."""
+    return scene.rejection(facts.version) is not None and target.stage.name not in queue.passed(scene, item)
 
 
 def _gives_way(scene: Scene, order: manifests.Order, facts: RolloutFacts) -> bool:
@@ -107,6 +114,8 @@ def go_on(
             return _unreached(scene, item, target, at_rest=not with_tests)
         case State.BUSY:
             return _busy(scene, item, target, facts)
+        case State.TWIN:
+            return _twin(scene, item, target)
     assert facts is not None
     if state is State.STABLE:
         return _finish(scene, item, target, facts, with_tests=with_tests)
@@ -121,6 +130,15 @@ def _busy(scene: Scene, item: Item, target: Target, facts: RolloutFacts | None) 
     told = _gone(item) if facts is None or is_gone else waits.moving(scene, target, facts, facts.version)
     waits.of_item(scene, item, target.stage.name, "Artifact" if is_gone else "Busy", told, target.region.name)
     return Outcome.NOT_BEGUN
+
+
+def _twin(scene: Scene, item: Item, target: Target) -> Outcome:
+    """Two Regions would have each other's Rollout, values and floors in turn."""
+    order = scene.order(item, target)
+    assert order is not None
+    told = waits.of_twins(scene, target, scene.twin(order))
+    waits.of_item(scene, item, target.stage.name, "SameCluster", told, target.region.name)
+    return Outcome.UNDER_WAY if has_version(scene, item, scene.facts.get(target.key)) else Outcome.NOT_BEGUN
 
 
 def _moves(scene: Scene, item: Item, target: Target, facts: RolloutFacts, *, with_tests: bool) -> None:
@@ -172,6 +190,21 @@ def _overridden(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -
     return Outcome.UNDER_WAY
 
 
+def _rezoned(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> Outcome:
+    """Write the zones that the Region has now, and leave all else as it is: the region spreads its boxes by itself."""
+    order = scene.order(item, target)
+    assert order is not None
+    zones = placement.zones_told(target)
+    told = waits.held("zones", f"Region {target.region.name} to get its zones: {zones}", "nobody, it goes by itself")
+    waits.of_item(scene, item, target.stage.name, "Zones", told, target.region.name)
+    if target.key not in scene.touched:
+        changed = {"zones": order.spec["zones"]}
+        made = manifests.amended(scene.s, target, facts, changed, {manifests.ZONES: zones})
+        back.apply(scene, target, facts, made, (), "the Region has other zones now")
+        scene.note("Rezoned", f"Region {target.region.name}: it has other zones now, {item.version} gets {zones}.")
+    return Outcome.UNDER_WAY
+
+
 def _why_other_bakes(order: manifests.Order, facts: RolloutFacts) -> str:
     if facts.annotations.get(manifests.OVERRIDE, "") == order.override:
         return "the floors of the Region are others now"
@@ -201,9 +234,9 @@ def policy(scene: Scene, item: Item, target: Target) -> OnUnreachable:
 
 def no_answer(scene: Scene, item: Item, target: Target) -> Held:
     """Return the wait for a region that does not answer, as its stage has it."""
-    if policy(scene, item, target) is OnUnreachable.SKIP:
+    if policy(scene, item, target) is OnUnreachable.SKIP and scene.is_placed(target):
         return waits.passed_over(target, scene.now, scene.s.skip_after)
-    return waits.unreachable(target)
+    return waits.unreachable(scene, target)
 
 
 def _unreached(scene: Scene, item: Item, target: Target, *, at_rest: bool) -> Outcome:
@@ -308,6 +341,7 @@ _ANSWERS = {
     State.FOREIGN: _foreign,
     State.RENUMBERED: _renumbered,
     State.OVERRIDDEN: _overridden,
+    State.REZONED: _rezoned,
     State.EDITED: _edited,
     State.BACK: _taken_back,
 }

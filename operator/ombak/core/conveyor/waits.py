@@ -95,10 +95,13 @@ def held(
     return Held(kind, what, who, command, since, expected)
 
 
-def unreachable(target: Target) -> Held:
-    """Return the wait for a region that does not answer."""
-    who = "whoever runs that cluster; or set onRegionUnreachable: Skip"
-    return held("unreachable", _silent(target.region), who, f"kubectl describe omreg {target.region.name}")
+def unreachable(scene: Scene, target: Target) -> Held:
+    """Return the wait for a region that does not answer; where no stage has it any more, nothing passes it over."""
+    name = target.region.name
+    gone = f"delete the Region, if it is gone for good: kubectl delete omreg {name}"
+    helps = "set onRegionUnreachable: Skip" if scene.is_placed(target) else gone
+    who = f"whoever runs that cluster; or {helps}"
+    return held("unreachable", _silent(target.region), who, f"kubectl describe omreg {name}")
 
 
 def passed_over(target: Target, now: datetime, after: timedelta) -> Held:
@@ -115,6 +118,17 @@ def deserted(target: Target) -> Held:
     return held("unreachable", what, "whoever runs that cluster", f"kubectl describe omreg {target.region.name}")
 
 
+def of_twins(scene: Scene, target: Target, other: str) -> Held:
+    """Return the wait for two Regions that lead to one cluster, in which both would get the same Rollout."""
+    name = target.region.name
+    what = (
+        f"Region {name} to lead to another cluster than Region {other}: both would get the same Rollout "
+        f"{target.namespace}/{scene.s.pipeline.name} there"
+    )
+    who = f"whoever runs {name} and {other}: correct spec.access of one, or delete it; or take one out of the stages"
+    return held("cluster", what, who, f"kubectl get omreg {name} {other} -o yaml")
+
+
 def _silent(region: RegionFacts) -> str:
     last = f", last heard of at {region.last_contact:%Y-%m-%d %H:%M:%S}Z" if region.last_contact else ""
     why = f" ({region.refusal})" if region.refusal else ""
@@ -125,6 +139,15 @@ def slot(scene: Scene, other: Item) -> Held:
     """Return the wait for an earlier change to leave its stage."""
     what = f"stage {other.stage} to be free: {other.version} (change {other.sequence}) is in it"
     return held("slot", what, "time, as it finishes; or abort it", abort(scene, other.version))
+
+
+def overtaken(item: Item, stage: str, later: RolloutFacts) -> Held:
+    """Return the wait for a later change that every region of a stage has already."""
+    what = (
+        f"change {later.sequence} ({later.version}), which every region of stage {stage} has already, to go on for "
+        f"both, or to go back: {item.version} proves nothing there"
+    )
+    return held("slot", what, "time, as that one goes on; or abort it")
 
 
 def unwritten(target: Target, version: str, why: str) -> Held:

@@ -40,16 +40,18 @@ async def bring(regions: Regions, region: str, action: plan.ApplyObject) -> None
     except NotFound:
         await regions.create(region, manifest)  # not applied: another hub may be doing the same
         return
-    if not _is_ours(live, action):
-        if not _is_the_same_for_ever(live, manifest):
-            raise RefusedError(_refused(kind, action, live))
+    is_shared = not _is_ours(live, action)
+    if is_shared and not _is_the_same_for_ever(live, manifest):
+        raise RefusedError(_refused(kind, action, live))
+    if is_shared and not _is_brought(live):
         return
     edits = "" if action.takes_back else _taken_out(live, manifest)
     if edits:
         raise RefusedError(_refused(kind, action, live, edits))
     seen = {**manifest["metadata"], "resourceVersion": metadata(live).get("resourceVersion")}
     try:
-        await regions.apply(region, {**manifest, "metadata": seen}, force=action.takes_back)
+        # What is shared is taken over: else who brought it may delete it before the Rollout that refers to it is there.
+        await regions.apply(region, {**manifest, "metadata": seen}, force=action.takes_back or is_shared)
     except Conflict as error:
         if OVERTAKEN in error.message:
             raise
@@ -98,6 +100,12 @@ def _is_ours(live: Object, action: plan.ApplyObject) -> bool:
     else:
         is_of_pipeline = pipeline == ours[manifests.PIPELINE]
     return is_of_pipeline and (hub == ours[manifests.HUB] or action.is_heir)
+
+
+def _is_brought(live: Object) -> bool:
+    """Some Pipeline brought it along, and may take it away again."""
+    told = mapping(metadata(live).get("annotations"))
+    return bool(told.get(manifests.HUB) and told.get(manifests.PIPELINE))
 
 
 def _is_the_same_for_ever(live: Object, manifest: Mapping[str, Any]) -> bool:

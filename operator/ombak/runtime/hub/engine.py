@@ -93,7 +93,8 @@ class HubEngine:
     def contact_changed(self, name: str, regions: Regions) -> None:
         """A Region was looked at: only if it stands otherwise than before there is something to decide."""
         contact, view = regions.contact(name), regions.view(name, _NOBODY)
-        found = (contact and (contact.reach, contact.operator.reason), view and view.is_known)
+        told = contact and (contact.reach, contact.operator.reason, contact.cluster)
+        found = (told, view and view.is_known)
         if self._reach.get(name) != found:
             self._reach[name] = found
             self.wake_all()

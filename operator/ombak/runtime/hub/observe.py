@@ -112,6 +112,7 @@ class Observer:
             self._told(record) if record is not None else RegionFacts(name),
             reachable=None if is_new and not is_reached else is_reached,
             refusal=contact.reason if contact is not None and contact.reach is Reach.NO else "",
+            cluster=contact.cluster if contact is not None else "",
             silence=contact.operator.message if contact is not None and contact.operator.lives is False else "",
             last_contact=_last_contact(record, contact, unheard),
             silent_for=self._silent_for(name, now, is_reached=is_reached),
@@ -245,4 +246,5 @@ def _facts(region: str, found: RegionRollout, artifacts: Iterable[RegionArtifact
     known = tuple(artifacts)
     configs = (name for a in known for name in a.configs)
     good = (a.id for a in known if a.is_genuine and a.stable_order and a.rejected is None)
-    return rollout_facts(region, obj, {a.id: a.digest for a in known if a.is_genuine}, configs, good)
+    digests, others = {a.id: a.digest for a in known if a.is_genuine}, (path for path, _ in found.others)
+    return rollout_facts(region, obj, digests, configs, good, others)

@@ -94,7 +94,7 @@ class PipelineReconciler:
             unmade=dict([self._unmade[key]]) if key in self._unmade else {},
             unwritten=hands.problems(key),
             refused=hands.refused(key),
-            dropped=hands.dropped(key),
+            dropped=hands.dropped(key, s.artifacts),
         )
         made = decide(s, now)
         was_refused = self._refused.get(key)

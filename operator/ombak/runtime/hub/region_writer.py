@@ -10,7 +10,7 @@ from datetime import timedelta
 import structlog
 
 from ombak.core.conveyor import content, manifests, plan
-from ombak.core.conveyor.snapshot import Refused
+from ombak.core.conveyor.snapshot import HubArtifact, Refused
 from ombak.runtime import kinds
 from ombak.runtime.backoff import Backoff
 from ombak.runtime.hub.bringing import OVERTAKEN, RefusedError, bring, drop
@@ -82,8 +82,14 @@ class RegionWriter:
         lanes = self._lanes.get(key, {})
         return {name: found for name in sorted(lanes) if (found := lanes[name].refused) is not None}
 
-    def dropped(self, key: Key) -> frozenset[tuple[str, str, str]]:
-        """Return the copies of ConfigMaps that were dealt with: region, namespace and name."""
+    def dropped(self, key: Key, kept: Iterable[HubArtifact]) -> frozenset[tuple[str, str, str]]:
+        """Return the copies of ConfigMaps that were dealt with: region, namespace and name.
+
+        Those of versions that are not `kept` any more are forgotten: nobody asks about them again.
+        """
+        if found := self._dropped.pop(key, None):
+            names = {name for artifact in kept for name in manifests.copies(artifact)}
+            self._dropped[key] = {place for place in found if place[2] in names}
         return frozenset(self._dropped.get(key, ()))
 
     def start(self, key: Key, region: str, actions: Iterable[plan.Action]) -> None:
