@@ -176,6 +176,7 @@ async def defect(monkeypatch: pytest.MonkeyPatch, decide: Any, broken: Any) -> N
         await small(rig)
         told = rig.status("broken")
         assert (told["reason"], rig.condition("Stalled", "broken")["status"]) == ("Defect", "True")
+        assert rig.condition("Reconciling", "broken")["status"] == "False"
         assert "ZeroDivisionError in ombak/runtime/hub/reconcile.py" in told["message"]
 
         version = rig.pipeline("broken")["metadata"]["resourceVersion"]

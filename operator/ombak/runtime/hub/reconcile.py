@@ -186,9 +186,11 @@ class PipelineReconciler:
             f"runs in the regions goes on; it is tried again by itself, {at_most} later at most. The hub's log has the "
             "details."
         )
-        kept = [c for c in listed(record.status.get("conditions")) if mapping(c).get("type") != "Stalled"]
-        stalled = condition(("Stalled", "True", DEFECT, message), record.status, record.meta.generation, now)
-        found = {**record.status, "reason": DEFECT, "message": message, "conditions": [*kept, stalled]}
+        facts = (("Reconciling", "False", DEFECT, message), ("Stalled", "True", DEFECT, message))
+        told = [condition(fact, record.status, record.meta.generation, now) for fact in facts]
+        others = listed(record.status.get("conditions"))
+        kept = [c for c in others if mapping(c).get("type") not in ("Reconciling", "Stalled")]
+        found = {**record.status, "reason": DEFECT, "message": message, "conditions": [*kept, *told]}
         if found != record.status:
             await self._write(record, found)
 
