@@ -34,10 +34,12 @@ def rollout_facts(
     digests: Mapping[str, str],
     configs: Iterable[str] = (),
     good: Iterable[str] = (),
+    artifact: str = "",
 ) -> RolloutFacts:
     """Read a region's Rollout; `digests` are those of its genuine Artifacts there, by id. Total: raises nothing.
 
-    `configs` are the ConfigMaps to which its Artifacts there refer, `good` the ids of those that were stable there.
+    `configs` are the ConfigMaps to which its Artifacts there refer, `good` the ids of those that were stable there,
+    `artifact` the id of its template where that was reckoned before.
     """
     metadata, spec, status = (_mapping(found.get(name)) for name in ("metadata", "spec", "status"))
     annotations = {str(k): str(v) for k, v in _mapping(metadata.get("annotations")).items()}
@@ -51,7 +53,7 @@ def rollout_facts(
         generation=_whole(metadata.get("generation")),
         observed_generation=_whole(status.get("observedGeneration")),
         spec=spec,
-        artifact=artifact_id(dict(template)) if isinstance(template, Mapping) else "",
+        artifact=artifact or (artifact_id(dict(template)) if isinstance(template, Mapping) else ""),
         hub=annotations.get(manifests.HUB, ""),
         pipeline=annotations.get(manifests.PIPELINE, ""),
         claimed_by=annotations.get(manifests.CLAIMED, ""),
