@@ -180,6 +180,7 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="say where the time goes")
     options = parser.parse_args()
     configure_logging("warning")
+    gc.set_threshold(100_000, 50, 1000)  # as `ombak run` has it
     run_virtual(measure(options))
 
 

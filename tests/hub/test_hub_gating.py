@@ -12,6 +12,7 @@ from ombak.api.health import State
 from ombak.core.conveyor import content
 from ombak.core.conveyor.merge import merge
 from ombak.core.conveyor.snapshot import GateAnswer
+from ombak.core.floors import Floors
 from ombak.core.gates.gate import Context, Moment
 from ombak.core.gates.team_alarms import PlacedAlarm, TeamAlarmGate
 from ombak.runtime import kinds
@@ -101,6 +102,16 @@ def test_a_window_is_asked_in_the_time_of_each_region() -> None:
 
     assert asked.closed(datetime(2026, 1, 5, 9, 30, tzinfo=UTC)) == {("prod", "p-2")}
     assert asked.closed(datetime(2026, 1, 5, 15, tzinfo=UTC)) == {("prod", "p-1")}
+
+
+def test_a_window_with_staff_is_asked_by_how_long_each_region_bakes() -> None:
+    """Regions with other floors take longer than their neighbours, and end at night."""
+    asked = Asked(windows=["hours"])
+    staff = [{"days": ["Mon", "Tue", "Wed", "Thu", "Fri"], "from": "09:00", "to": "17:00"}]
+    asked.write(kinds.WINDOWS, "hours", {**hours("00:00", "24:00", "UTC"), "staffed": staff})
+    asked.facts[2] = dataclasses.replace(asked.facts[2], floors=Floors(bake=timedelta(hours=12)))
+
+    assert asked.closed(datetime(2026, 1, 5, 9, tzinfo=UTC)) == {("prod", "p-2")}
 
 
 def test_where_every_region_is_closed_the_stage_is_not_entered() -> None:

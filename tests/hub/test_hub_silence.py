@@ -9,6 +9,7 @@ import pytest
 
 from ombak.core.conveyor.snapshot import SKIP_AFTER
 from ombak.runtime.gate_book import GateBook
+from ombak.runtime.hub.index import AlarmIndex
 from ombak.runtime.hub.observe import HubStores, Observer
 from ombak.runtime.hub.records import decode_hub_artifact, decode_pipeline
 from ombak.runtime.records import decode_rollout
@@ -26,7 +27,7 @@ class Machine:
         self.passed = self.set_by = self.jitter = timedelta(0)
         stores = HubStores(Store(decode_pipeline), Store(decode_hub_artifact), Store(decode_region))
         gates = GateBook(Store(decode_rollout), lambda _key: None)
-        self.observer = Observer("hub-1", stores, cast("Any", self), gates, self)
+        self.observer = Observer("hub-1", stores, cast("Any", self), gates, self, AlarmIndex())
 
     def now(self) -> datetime:
         return NOW + self.passed + self.set_by + self.jitter

@@ -80,6 +80,19 @@ def test_our_own_write_is_read_back_and_its_echo_wakes_nobody() -> None:
     assert (version_of(store, "a"), told.take()) == (6, [])
 
 
+def test_what_is_no_news_is_not_even_decoded() -> None:
+    """The watch says every write of ours again, and a list of everything says what is known."""
+    decoded: list[int] = []
+    store: Store[int] = Store(lambda obj: decoded.append(int(obj["metadata"]["resourceVersion"])) or 0)
+    store.upsert(make_object("a", 2))
+    store.observe(make_object("a", 2))
+    store.observe(make_object("a", 1))
+    store.remove(make_object("a", 3))
+    store.upsert(make_object("a", 3))
+
+    assert decoded == [2]
+
+
 def test_versions_compare_as_numbers() -> None:
     """10 is newer than 9."""
     store, _ = make_store()

@@ -213,7 +213,7 @@ class HubRig:
     def begin(self) -> None:
         """A new process begins with a list of everything."""
         gates = GateBook(Store(decode_rollout), lambda _: None)
-        records = Store(decode_region, on_event=lambda _: self.engine.wake_all() if self.engine else None)
+        records = Store(decode_region, on_event=lambda key: self.engine.region_changed(key[1]) if self.engine else None)
         engine = self.engine = HubEngine(self.kube, records, gates, self.clock, self.rng)
         self._stores = {"Pipeline": engine.stores.pipelines, "Artifact": engine.stores.artifacts, "Region": records}
         self._stores |= {kind.kind: store for kind, store in gates.stores().items()}

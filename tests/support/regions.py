@@ -81,12 +81,12 @@ class Followed:
         self.rollouts: list[tuple[str, tuple[str, str]]] = []
         self.contacts: list[tuple[str, str]] = []
         self.clusters: list[tuple[Reach, str]] = []
-        self.alarms: list[str] = []
+        self.alarms: list[tuple[str, tuple[str, str]]] = []
         self.brought: list[str] = []
         listeners = Listeners(
             lambda region, key: self.rollouts.append((region, key)),
             self._contact,
-            self.alarms.append,
+            lambda region, key: self.alarms.append((region, key)),
             self.brought.append,
         )
         hub: Any = self.secrets

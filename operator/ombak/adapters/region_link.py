@@ -75,7 +75,7 @@ class Listeners:
 
     on_rollout: OnRollout
     on_contact: OnContact
-    on_alarm: OnAlarm = lambda _region: None
+    on_alarm: OnAlarm = lambda _region, _key: None
     on_brought: OnBrought = lambda _pipeline: None
 
 
@@ -170,7 +170,7 @@ class RegionLink:
         before, after = self._brought.pop(key, NOBODYS), found.value.brought if found is not None else NOBODYS
         if after != NOBODYS:
             self._brought[key] = after
-        self._listeners.on_alarm(self.name)
+        self._listeners.on_alarm(self.name, key)
         if before != after:
             for pipeline in sorted({before.pipeline, after.pipeline} - {""}):
                 self._listeners.on_brought(pipeline)

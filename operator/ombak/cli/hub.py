@@ -97,15 +97,15 @@ class HubRegions:
         self.regions.set(key[1], None if found is None else found.value)
         self._reporter.wake()
         if self._engine is not None:
-            self._engine.wake_all()
+            self._engine.region_changed(key[1])
 
     def _rollout(self, region: str, key: Key) -> None:
         if self._engine is not None:
             self._engine.rollout_changed(region, key)
 
-    def _alarm(self, region: str) -> None:
+    def _alarm(self, region: str, key: Key) -> None:
         if self._engine is not None:
-            self._engine.alarm_changed(region)
+            self._engine.alarm_changed(region, key)
 
     def _brought(self, pipeline: str) -> None:
         if self._engine is not None:

@@ -28,4 +28,9 @@ def digest_of(template: dict[str, Any], config: Mapping[str, str] | None = None)
 
 def artifact_id(template: dict[str, Any], config: Mapping[str, str] | None = None) -> str:
     """Return the id of a version, such as `a1c0ffee0123`: 12 characters, safe in names and labels."""
-    return ID_PREFIX + digest_of(template, config).removeprefix("sha256:")[: ID_LENGTH - len(ID_PREFIX)]
+    return id_of(digest_of(template, config))
+
+
+def id_of(digest: str) -> str:
+    """Return the id of the version that has this digest: who needs both hashes once."""
+    return ID_PREFIX + digest.removeprefix("sha256:")[: ID_LENGTH - len(ID_PREFIX)]

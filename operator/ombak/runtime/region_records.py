@@ -23,7 +23,7 @@ from ombak.api.region import RegionSpec
 from ombak.core import naming
 from ombak.core.conveyor import manifests
 from ombak.core.floors import NO_FLOORS, ZERO, Floors
-from ombak.core.identity import artifact_id, digest_of
+from ombak.core.identity import digest_of, id_of
 from ombak.runtime.decode_alarm import moment_of
 from ombak.runtime.kube_port import listed, mapping, metadata, whole
 from ombak.runtime.records import Meta, meta_of
@@ -97,7 +97,7 @@ class RegionRollout:
     @property
     def status(self) -> Mapping[str, Any]:
         """The status as the region's operator wrote it, without its memory; empty until it did."""
-        return _parsed(self.status_json)
+        return mapping(json.loads(self.status_json))  # hardly two are the same, and each is read once
 
     @property
     def is_current(self) -> bool:
@@ -115,6 +115,7 @@ def decode_region_rollout(obj: Mapping[str, Any], ours: str) -> RegionRollout:
     meta, spec = meta_of(obj), mapping(obj.get("spec"))
     found = spec.get("template")
     template: dict[str, Any] | None = found if isinstance(found, dict) else None
+    digest = digest_of(template) if template is not None else ""
     return RegionRollout(
         namespace=sys.intern(meta.namespace),
         name=sys.intern(meta.name),
@@ -124,8 +125,8 @@ def decode_region_rollout(obj: Mapping[str, Any], ours: str) -> RegionRollout:
         is_deleting=meta.is_deleting,
         labels=_texts(metadata(obj).get("labels")),
         annotations=_told(obj, ours),
-        artifact=artifact_id(template) if template is not None else "",
-        digest=digest_of(template) if template is not None else "",
+        artifact=id_of(digest) if digest else "",
+        digest=digest,
         spec_json=_text({name: value for name, value in spec.items() if name != "template"}),
         template_json=_text(template or {}),
         status_json=_text({k: v for k, v in mapping(obj.get("status")).items() if k != "memory"}),
@@ -182,7 +183,7 @@ def decode_region_artifact(obj: Mapping[str, Any]) -> RegionArtifact:
         rollout=(sys.intern(str(meta.get("namespace") or "")), sys.intern(name)),
         id=sys.intern(found),
         digest=sys.intern(digest),
-        is_genuine=found == artifact_id(template) and spec.get("digest") == digest,
+        is_genuine=found == id_of(digest) and spec.get("digest") == digest,
         stable_order=status.stable.order if status.stable else 0,
         stable_at=status.stable.at if status.stable else None,
         rejected=(rejected.reason, rejected.message, rejected.at) if rejected else None,

@@ -94,8 +94,8 @@ class NotTravelling(ApiError):
 
 OnRollout = Callable[[str, Key], None]
 """Told the region and the key of a Rollout that changed there, or whose Artifacts did."""
-OnAlarm = Callable[[str], None]
-"""Told the region of which an Alarm changed."""
+OnAlarm = Callable[[str, Key], None]
+"""Told the region and the key of an Alarm that changed there."""
 OnBrought = Callable[[str], None]
 """Told the Pipeline (`namespace/name`) of an Alarm that travels along and was edited, deleted or written."""
 OnContact = Callable[[str], None]

@@ -92,13 +92,11 @@ class Store(Generic[T]):
 
     def upsert(self, obj: Mapping[str, Any]) -> bool:
         """Take the answer to a write of ours, silently; whether it was news."""
-        key, stored = self.entry(obj)
-        return self._put(key, stored, self._listed_at(key[0])) is not None
+        return self._take(obj) is not None
 
     def observe(self, obj: Mapping[str, Any]) -> bool:
         """Take an object that was added or modified, and tell; whether it was news."""
-        key, stored = self.entry(obj)
-        touched = self._put(key, stored, self._listed_at(key[0]))
+        touched = self._take(obj)
         self._tell(touched or ())
         return touched is not None
 
@@ -157,13 +155,24 @@ class Store(Generic[T]):
     def _listed_at(self, namespace: str) -> int:
         return max(self._listed.get("", 0), self._listed.get(namespace, 0))
 
+    def _take(self, obj: Mapping[str, Any]) -> list[Key] | None:
+        """Decode and store what is newer: the watch says every write of ours again, and decoding is dear."""
+        key, uid, version = identity(obj)
+        floor = self._listed_at(key[0])
+        if version <= self._known(key, uid, floor):
+            return None
+        return self._put(key, Stored(version, uid, self._decode(obj)), floor)
+
+    def _known(self, key: Key, uid: str, floor: int) -> int:
+        """Return the revision up to which nothing is news of an object; `floor` if it is unknown."""
+        old = self._objects.get(key)
+        return max(floor if old is None else old.resource_version, self._graves.get(uid, ("", -1))[1])
+
     def _put(self, key: Key, stored: Stored[T], floor: int) -> list[Key] | None:
         """Store what is newer, or newer than `floor` if unknown; the keys to tell, or None when it is not."""
-        old = self._objects.get(key)
-        known = max(floor if old is None else old.resource_version, self._graves.get(stored.uid, ("", -1))[1])
-        if stored.resource_version <= known:
+        if stored.resource_version <= self._known(key, stored.uid, floor):
             return None
-        touched = self._drop(key) if old is not None else []
+        touched = self._drop(key) if key in self._objects else []
         self._objects[key] = stored
         subject = self._subject(key, stored.value)
         if self._owner is not None and subject is not None:

@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ombak.core import naming
-from ombak.core.identity import ID_LENGTH, ID_PREFIX, artifact_id, canonical_json, digest_of
+from ombak.core import identity, naming
+from ombak.core.identity import canonical_json, digest_of
 
 Raw = Mapping[str, Any]
 _SHORT = 8
@@ -29,10 +29,7 @@ def content_digest(template: Raw, objects: Sequence[Raw]) -> str:
 
 def content_id(template: Raw, objects: Sequence[Raw]) -> str:
     """Return the id of an artifact, the same on the hub and, without objects and values, in every region."""
-    if not objects:
-        return artifact_id(dict(template))
-    digest = content_digest(template, objects).removeprefix("sha256:")
-    return ID_PREFIX + digest[: ID_LENGTH - len(ID_PREFIX)]
+    return identity.id_of(content_digest(template, objects))
 
 
 def version_of(artifact: str, values: Sequence[Raw]) -> str:

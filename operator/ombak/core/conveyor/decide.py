@@ -107,7 +107,7 @@ def _stand_before(scene: Scene, item: Item) -> bool:
 def _is_empty(scene: Scene, item: Item, stage: str) -> bool:
     """A stage without any region proves nothing, unless it takes what is left over and others have some."""
     placed = scene.placement(scene.plan_of(item))
-    if placed.keys and stage not in placed.empty:
+    if any(placed.targets.values()) and stage not in placed.empty:
         return False
     what = f"a Region in stage {stage}: none is selected that lets the namespace in"
     who = "whoever owns the Pipeline; or register or label a Region"
@@ -185,7 +185,7 @@ def _planned(scene: Scene) -> HubPlan:
         memory=scene.memory(),
         actions=(*scene.early, *scene.late),
         notes=tuple(scene.notes),
-        waits=tuple(scene.waits),
+        waits=tuple(scene.waits.values()),
         stages=stages,
         stage=stage,
         version=version,
@@ -205,7 +205,7 @@ def _wake_at(scene: Scene) -> datetime | None:
     moments = [override.until] if override is not None else []
     if scene.waits:
         silent = [r.last_contact for r in s.regions if not r.is_reached and r.last_contact is not None]
-        moments += (w.expected for w in scene.waits if w.expected is not None)
+        moments += (w.expected for w in scene.waits.values() if w.expected is not None)
         moments += (last + s.skip_after for last in silent)
         moments += (scene.now + s.skip_after - r.silent_for for r in s.regions if r.silent_for is not None)
         moments.append(scene.now + max(s.poll, timedelta(seconds=1)))

@@ -60,7 +60,7 @@ def give_up(scene: Scene, old: Item, new: Item) -> None:
     scene.note("Superseded", told, is_warning=True)
     scene.drop(old)
     scene.changes[old.sequence] = ""
-    scene.waits = [wait for wait in scene.waits if not wait.key.startswith(f"{old.sequence}/")]
+    scene.forget_waits(old)
 
 
 def overridden(s: HubSnapshot, order: manifests.Order, seen: RolloutFacts) -> manifests.Manifest:

@@ -1,6 +1,7 @@
 """How long a change needs to all regions, found out by the very same decisions in simulated time (R75, R90)."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
@@ -13,6 +14,7 @@ from ombak.core.conveyor.merge import merge
 from ombak.core.conveyor.plan import HubPlan
 from ombak.core.conveyor.scene import Scene
 from ombak.core.conveyor.snapshot import PipelineView, RegionFacts
+from ombak.core.conveyor.undisturbed import Undisturbed
 from ombak.core.conveyor.world import Gates, World, no_gates
 
 REACH = timedelta(days=90)
@@ -115,14 +117,14 @@ def forecast(
     if pipeline.problem or made.spec is None or made.spec.rollout is None:
         problem = pipeline.problem or made.problem or "it has no rollout: it is a base for others"
         return Forecast(now, None, stuck=(problem,))
-    reached = [dataclasses.replace(r, reachable=True) for r in regions]
-    world = World(pipeline, reached, now, gates=no_gates)
-    world.bases = dict(bases)
+    # With all that it inherits written out, nothing is to be inherited again at each look.
+    whole = dataclasses.replace(pipeline, spec=made.raw)
+    world = Undisturbed(whole, [dataclasses.replace(r, reachable=True) for r in regions], now)
     stuck = _before(world, made.template)
     if stuck:
         return Forecast(now, None, stuck=stuck)
     world.now = now
-    world.set_gates(gates)
+    world.set_gates(functools.lru_cache(maxsize=1)(gates))  # several looks at one moment
     return _travel(world)
 
 

@@ -25,8 +25,7 @@ def what_holds(scene: Scene, item: Item, target: Target | None, stage: str = "")
     if artifact is None or not artifact.is_genuine:
         what = f"the Artifact of {item.version}, which is gone or not what its name says"
         return waits.held("artifact", what, "whoever deleted it; or deliver another version")
-    gates = (g for g in scene.s.gates if g.stage == name and g.region in ("", region))
-    answers = [g.left if g.spared and g.spared == item.version else g.held for g in gates]
+    answers = [g.left if g.spared and g.spared == item.version else g.held for g in scene.gates(name, region)]
     found = [held for held in answers if held is not None]
     if any(held.kind == ALARM for held in found) and _is_way_back(scene, item, target, stage):
         found = [held for held in found if held.kind != ALARM]
@@ -50,9 +49,10 @@ def in_use(scene: Scene, item: Item, target: Target) -> Held | None:
 
 def _has(scene: Scene, other: Item, target: Target) -> bool:
     """A change has begun in its stage, to which a region belongs: written there before, or just now."""
-    keys = {t.key for t in scene.targets(other, other.stage)}
-    has_begun = any(has_version(scene, other, scene.facts.get(key)) for key in keys)
-    return target.key in keys and (has_begun or not scene.touched.isdisjoint(keys))
+    keys = scene.keys(other, other.stage)
+    if target.key not in keys:
+        return False
+    return not scene.touched.isdisjoint(keys) or any(has_version(scene, other, scene.facts.get(key)) for key in keys)
 
 
 def _is_way_back(scene: Scene, item: Item, target: Target | None, stage: str) -> bool:

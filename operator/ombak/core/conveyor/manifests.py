@@ -15,8 +15,8 @@ from ombak.core.conveyor.memory import Item
 from ombak.core.conveyor.merge import Merged
 from ombak.core.conveyor.placement import Target
 from ombak.core.conveyor.snapshot import HubArtifact, HubSnapshot, Raw, RolloutFacts
-from ombak.core.identity import artifact_id, digest_of
-from ombak.core.overrides.view import AS_IT_IS, Permit
+from ombak.core.identity import digest_of, id_of
+from ombak.core.overrides.view import AS_IT_IS, Permit, Shortened
 
 Manifest = dict[str, Any]
 
@@ -84,13 +84,9 @@ def delivery(artifact: HubArtifact, target: Target) -> Delivery:
 
 def _delivery(artifact: HubArtifact, env: Mapping[str, str]) -> Delivery:
     made = with_configs(with_env(artifact.template, env), artifact.objects)
-    return Delivery(
-        template=made,
-        id=artifact_id(made),
-        digest=digest_of(made),
-        objects=content.short_hash(list(artifact.objects)),
-        env=content.short_hash(env),
-    )
+    digest = digest_of(made)
+    objects, values = content.short_hash(list(artifact.objects)), content.short_hash(env)
+    return Delivery(template=made, id=id_of(digest), digest=digest, objects=objects, env=values)
 
 
 def with_env(template: Raw, env: Mapping[str, str]) -> Manifest:
@@ -183,6 +179,8 @@ class Order:
     retry: bool = False
     permit: Permit | None = None
     """What an Override allows the version."""
+    made: dict[object, Manifest] = dataclasses.field(default_factory=dict, compare=False, repr=False)
+    """The specs of one decision: most regions of a stage get the same one."""
 
     @property
     def override(self) -> str:
@@ -202,18 +200,20 @@ class Order:
 
     @functools.cached_property
     def spec(self) -> Manifest:
-        """The spec of the region's Rollout as the plan has it, without `replicas`, which are the region's own."""
+        """The spec of the region's Rollout, without `replicas`, which are its own; shared, and not to be changed."""
+        bakes, region = self.permit.bakes if self.permit is not None else AS_IT_IS, self.target.region
+        like = (id(self.plan), self.delivery.id, id(self.target.stage), region.floors, region.zones, bakes)
+        if like not in self.made:
+            self.made[like] = self._spec(bakes)
+        return self.made[like]
+
+    def _spec(self, bakes: Shortened) -> Manifest:
         target, plan = self.target, self.plan
         assert plan.spec is not None
         made = {k: v for k, v in plan.rollout.items() if k not in ("replicas", "zones", "strategy", "template")}
         made["template"] = self.delivery.template
-        made["strategy"] = placement.strategy(
-            plan.spec,
-            plan.rollout.get("strategy") or {},
-            plan.raw.get("stages") or (),
-            target,
-            self.permit.bakes if self.permit is not None else AS_IT_IS,
-        )
+        written, stages = plan.rollout.get("strategy") or {}, plan.raw.get("stages") or ()
+        made["strategy"] = placement.strategy(plan.spec, written, stages, target, bakes)
         zones = placement.zones_of(plan.rollout.get("zones"), target)
         return made | ({"zones": zones} if zones else {})
 

@@ -55,6 +55,16 @@ class Merged:
         return canonical_json(self.raw.get("stages"))
 
     @functools.cached_property
+    def artifact(self) -> str:
+        """The id of the artifact that it asks for."""
+        return content.content_id(self.template, self.objects)
+
+    @functools.cached_property
+    def version(self) -> str:
+        """What is delivered and judged as one."""
+        return content.version_of(self.artifact, self.values)
+
+    @functools.cached_property
     def wish(self) -> str:
         """The hash of all that is delivered, and how."""
         return content.short_hash({k: v for k, v in self.raw.items() if k not in _NOT_DELIVERED}) if self.spec else ""

@@ -15,7 +15,7 @@ from ombak.api.duration import parse_duration
 from ombak.core import naming
 from ombak.core.conveyor import manifests, readback
 from ombak.core.conveyor.snapshot import RegionFacts, RolloutFacts
-from ombak.core.identity import artifact_id, digest_of
+from ombak.core.identity import digest_of, id_of
 
 Raw = dict[str, Any]
 Ill = Callable[[str, str], str]
@@ -88,6 +88,8 @@ class RolloutModel:
     """The ConfigMaps to which the versions that are kept refer, the latest last."""
     source: str = ""
     claimed_by: str = ""
+    hashed: tuple[Raw, str] | None = None
+    """A template and its digest."""
 
     @property
     def stable(self) -> str:
@@ -95,9 +97,17 @@ class RolloutModel:
         return next((a for a in reversed(self.good) if a not in self.bad), "")
 
     @property
+    def digest(self) -> str:
+        """The digest of its template, which is replaced when it changes: hashing is dear."""
+        template = self.manifest["spec"]["template"]
+        if self.hashed is None or self.hashed[0] is not template:
+            self.hashed = template, digest_of(template)
+        return self.hashed[1]
+
+    @property
     def wanted(self) -> str:
         """The id of its template."""
-        return artifact_id(self.manifest["spec"]["template"])
+        return id_of(self.digest)
 
 
 def _lacks_permit(r: RolloutModel) -> bool:
@@ -162,7 +172,7 @@ class RegionModel:
 
     def _look(self, r: RolloutModel, now: datetime) -> None:
         spec, wanted = r.manifest["spec"], r.wanted
-        r.digests[wanted] = digest_of(spec["template"])
+        r.digests[wanted] = r.digest
         r.configs[wanted] = r.configs.pop(wanted, frozenset()) or manifests.configs_of(spec["template"])
         for old in [a for a in r.configs if a != r.stable][:-KEPT]:
             del r.configs[old]
@@ -262,7 +272,7 @@ class RegionModel:
     def _facts(self, namespace: str, r: RolloutModel) -> RolloutFacts:
         configs = (name for names in r.configs.values() for name in names)
         good = (version for version in r.good if version not in r.bad)
-        return readback.rollout_facts(self.facts.name, self.raw(namespace), r.digests, configs, good)
+        return readback.rollout_facts(self.facts.name, self.raw(namespace), r.digests, configs, good, r.wanted)
 
     def raw(self, namespace: str) -> Raw:
         """Return a Rollout as the region's API server shows it."""

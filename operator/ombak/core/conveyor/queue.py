@@ -16,15 +16,13 @@ def wished(scene: Scene) -> HubArtifact | None:
     made = scene.merged
     if scene.problem or made.spec is None or made.spec.rollout is None:
         return None
-    artifact = content.content_id(made.template, made.objects)
-    version = content.version_of(artifact, made.values)
-    known = scene.artifacts.get(version)
+    known = scene.artifacts.get(made.version)
     if known is not None:
         return known
     return HubArtifact(
-        version=version,
-        id=artifact,
-        name=content.object_name(scene.s.pipeline.name, version),
+        version=made.version,
+        id=made.artifact,
+        name=content.object_name(scene.s.pipeline.name, made.version),
         sequence=scene.sequence + 1,
         template=made.template,
         objects=made.objects,
@@ -152,7 +150,7 @@ def drop_for(scene: Scene, old: Item, new: Item) -> None:
     if old.is_inside:
         # Where it was written, and never began, nothing later is there that would have to stay.
         scene.changes[old.sequence] = ""
-    scene.waits = [w for w in scene.waits if not w.key.startswith(f"{old.sequence}/")]
+    scene.forget_waits(old)
 
 
 def _may_stand_for(scene: Scene, new: Item, old: Item) -> bool:

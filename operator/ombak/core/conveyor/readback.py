@@ -36,11 +36,13 @@ def rollout_facts(
     configs: Iterable[str] = (),
     good: Iterable[str] = (),
     others: Iterable[str] = (),
+    artifact: str = "",
 ) -> RolloutFacts:
     """Read a region's Rollout; `digests` are those of its genuine Artifacts there, by id. Total: raises nothing.
 
     `configs` are the ConfigMaps to which its Artifacts there refer, `good` the ids of those that were stable there.
-    `others` are paths in its spec that others manage, such as `spec.strategy.bake.for`.
+    `others` are paths in its spec that others manage, such as `spec.strategy.bake.for`, `artifact` the id of its
+    template where that was reckoned before.
     """
     metadata, spec, status = (_mapping(found.get(name)) for name in ("metadata", "spec", "status"))
     annotations = {str(k): str(v) for k, v in _mapping(metadata.get("annotations")).items()}
@@ -54,7 +56,7 @@ def rollout_facts(
         generation=_whole(metadata.get("generation")),
         observed_generation=_whole(status.get("observedGeneration")),
         spec=spec,
-        artifact=artifact_id(dict(template)) if isinstance(template, Mapping) else "",
+        artifact=artifact or (artifact_id(dict(template)) if isinstance(template, Mapping) else ""),
         hub=annotations.get(manifests.HUB, ""),
         pipeline=annotations.get(manifests.PIPELINE, ""),
         claimed_by=annotations.get(manifests.CLAIMED, ""),

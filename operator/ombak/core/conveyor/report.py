@@ -81,13 +81,13 @@ def glance(scene: Scene) -> tuple[str, str, str, str]:
     newest = scene.items[-1] if scene.items else None
     if scene.problem:
         return (newest.stage if newest else "", newest.version if newest else "", "Invalid", scene.problem)
-    unqueued = next((w for w in scene.waits if w.key in _UNQUEUED), None)
+    unqueued = next((w for w in scene.waits.values() if w.key in _UNQUEUED), None)
     if unqueued is not None:
         # What is asked for is not on its way at all, however well the last change went.
         return (newest.stage if newest else "", newest.version if newest else "", unqueued.reason, unqueued.what)
-    rejected = next((w for w in scene.waits if w.key.startswith("rejected/")), None)
+    rejected = next((w for w in scene.waits.values() if w.key.startswith("rejected/")), None)
     if newest is None or rejected is not None:
-        first = rejected or next(iter(scene.waits), None)
+        first = rejected or next(iter(scene.waits.values()), None)
         version = first.key.removeprefix("rejected/") if rejected and first else (newest.version if newest else "")
         found = scene.rejection(version)
         stage = found.stage if found else (newest.stage if newest else "")
@@ -97,7 +97,7 @@ def glance(scene: Scene) -> tuple[str, str, str, str]:
             first.reason if first else "Idle",
             first.what if first else "Nothing was delivered yet.",
         )
-    own = next((w for w in scene.waits if w.key.startswith(f"{newest.sequence}/")), None)
+    own = next((w for w in scene.waits.values() if w.key.startswith(f"{newest.sequence}/")), None)
     if scene.is_done(newest):
         reason = own.reason if own else "Delivered"
         return newest.stage, newest.version, reason, own.what if own else _runs(scene, newest)
@@ -111,7 +111,7 @@ def _in_front(scene: Scene, own: plan.HubWait) -> str:
     """Say what the change waits for that is in the slot: what stands still first, for that is what keeps both."""
     if own.reason != "Queued":
         return ""
-    found = [w for w in scene.waits if w.stage == own.stage and w.reason != own.reason]
+    found = [w for w in scene.waits.values() if w.stage == own.stage and w.reason != own.reason]
     still = (w for w in found if w.expected is None and w.reason != "Turn")
     front = next(still, next(iter(found), None))
     return f", and waits for: {front.what}" if front else ""

@@ -1,5 +1,7 @@
 """What every part of a decision about a Pipeline needs: the snapshot, what follows from it, and what came of it."""
 
+import operator
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
@@ -7,7 +9,7 @@ from ombak.core.conveyor import manifests, plan
 from ombak.core.conveyor.memory import HubMemory, Item
 from ombak.core.conveyor.merge import Merged, merge
 from ombak.core.conveyor.placement import Placement, Target, place
-from ombak.core.conveyor.snapshot import HubArtifact, HubRejection, HubSnapshot, RegionFacts, RolloutFacts
+from ombak.core.conveyor.snapshot import GateAnswer, HubArtifact, HubRejection, HubSnapshot, RegionFacts, RolloutFacts
 from ombak.core.overrides.view import Permit
 from ombak.core.plan import Note
 
@@ -35,7 +37,8 @@ class Scene:
         self.early: list[plan.Action] = []
         self.late: list[plan.Action] = []
         self.notes: list[Note] = []
-        self.waits: list[plan.HubWait] = []
+        self.waits: dict[str, plan.HubWait] = {}
+        """By their keys, in the order in which they were found; of several of a key the first one counts."""
         self.unheard: list[str] = []
         """What is wrong with commands that named nothing."""
         self.abandoned = ""
@@ -45,7 +48,12 @@ class Scene:
         self._merged: dict[tuple[str, str], Merged] = {}
         self._placed: dict[str, Placement] = {}
         self._places: tuple[tuple[int, ...], dict[Key, list[Target]]] = (), {}
+        self._keys: dict[str, tuple[tuple[Target, ...], frozenset[Key]]] = {}
+        self._gates: defaultdict[Key, list[tuple[int, GateAnswer]]] = defaultdict(list)
+        for number, answer in enumerate(s.gates):
+            self._gates[answer.stage, answer.region].append((number, answer))
         self._orders: dict[tuple[int, str, str, str, str], manifests.Order] = {}
+        self._specs: dict[object, manifests.Manifest] = {}
 
     # -- what is known
 
@@ -114,6 +122,19 @@ class Scene:
         """Return where an item goes in a stage."""
         return self.placement(self.plan_of(item)).targets.get(stage, ())
 
+    def keys(self, item: Item, stage: str) -> frozenset[Key]:
+        """Return the places to which an item goes in a stage."""
+        targets = self.targets(item, stage)
+        known = self._keys.get(stage)
+        if known is None or known[0] is not targets:
+            known = self._keys[stage] = targets, frozenset(t.key for t in targets)
+        return known[1]
+
+    def gates(self, stage: str, region: str) -> list[GateAnswer]:
+        """Return the closed gates of a stage, and those of one region of it if one is named, as they were asked."""
+        own = self._gates.get((stage, region), []) if region else []
+        return [answer for _, answer in sorted([*self._gates.get((stage, ""), []), *own], key=operator.itemgetter(0))]
+
     def rejection(self, version: str) -> HubRejection | None:
         """Return why a version was taken back, None if it was not."""
         found = self.artifacts.get(version)
@@ -155,6 +176,7 @@ class Scene:
                 item.provenance,
                 item.is_retry,
                 self.permit(item.version),
+                self._specs,
             )
         return self._orders[key]
 
@@ -175,6 +197,10 @@ class Scene:
         return unseen.spec.artifact if unseen is not None and unseen.spec is not None else ""
 
     # -- what comes of it
+
+    def forget_waits(self, item: Item) -> None:
+        """Forget what a change waits for: it ended, or another one came in its place."""
+        self.waits = {k: w for k, w in self.waits.items() if not k.startswith(f"{item.sequence}/")}
 
     def replace(self, old: Item, new: Item) -> Item:
         """Put an item in the place of what it was."""
@@ -198,7 +224,7 @@ class Scene:
             items=tuple(self.items),
             changes=dict(sorted((k, v) for k, v in self.changes.items() if k > oldest)[-_MOST_CHANGES:]),
             plans={k: v for k, v in self.plans.items() if k in used},
-            waits={w.key: w.since for w in self.waits},
+            waits={key: wait.since for key, wait in self.waits.items()},
         )
 
 

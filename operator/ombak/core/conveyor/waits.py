@@ -46,7 +46,7 @@ def wait(
     scene: Scene, key: str, reason: str, what: str, who: str, command: str = "", expected: datetime | None = None
 ) -> None:
     """Say that the Pipeline as a whole waits."""
-    _add(scene, plan.HubWait(key, reason, what, _since(scene, key), who, command, expected))
+    scene.waits.setdefault(key, plan.HubWait(key, reason, what, _since(scene, key), who, command, expected))
 
 
 def of_item(scene: Scene, item: Item, stage: str, reason: str, told: Held, region: str = "") -> None:
@@ -57,8 +57,8 @@ def of_item(scene: Scene, item: Item, stage: str, reason: str, told: Held, regio
     key = "/".join(part for part in (str(item.sequence), stage, region, told.kind) if part)
     is_final = bool(told.command) or "abort" in told.who or scene.is_done(item)
     helps = of_pipeline(scene.s.pipeline, "describe") if scene.is_done(item) else abort(scene, item.version)
-    _add(
-        scene,
+    scene.waits.setdefault(
+        key,
         plan.HubWait(
             key=key,
             reason=reason,
@@ -81,11 +81,6 @@ def _from(since: datetime | None, item: Item) -> datetime | None:
 
 def _since(scene: Scene, key: str) -> datetime:
     return scene.s.memory.waits.get(key, scene.now)
-
-
-def _add(scene: Scene, made: plan.HubWait) -> None:
-    if all(w.key != made.key for w in scene.waits):
-        scene.waits.append(made)
 
 
 def held(

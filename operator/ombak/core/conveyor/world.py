@@ -65,6 +65,8 @@ class World:
         self.test: Tests = all_pass
         self.overrides = NO_OVERRIDES
         self._ill, self._gates = ill, gates
+        self._decided: HubSnapshot | None = None
+        """What the last step decided on."""
         for region in regions:
             self.add(region)
 
@@ -86,18 +88,21 @@ class World:
                 if name not in stale:
                     self.views[name] = region.seen()
 
-    def snapshot(self) -> HubSnapshot:
-        """Return what the hub knows."""
-        regions = tuple(
+    def facts(self) -> tuple[RegionFacts, ...]:
+        """Return the regions as the hub knows them."""
+        return tuple(
             dataclasses.replace(r.facts, reachable=name not in self.silent, last_contact=self.contact[name])
             for name, r in self.regions.items()
         )
+
+    def snapshot(self) -> HubSnapshot:
+        """Return what the hub knows."""
         return HubSnapshot(
             hub=self.hub,
             pipeline=self.pipeline,
             bases=self.bases,
             memory=load_memory(dump_memory(self.memory)),
-            regions=regions,
+            regions=self.facts(),
             rollouts=tuple(f for name in self.regions for f in self.views[name]),
             artifacts=tuple(self.artifacts.values()),
             alarms=dict(self._alarms()),
@@ -122,7 +127,8 @@ class World:
     def step(self, *, writes: int | None = None, stale: frozenset[str] = frozenset()) -> plan.HubPlan:
         """Look, decide and carry out; with `writes` the hub dies after so many of them."""
         self.look(stale)
-        made = decide(self.snapshot(), self.now)
+        self._decided = self.snapshot()
+        made = decide(self._decided, self.now)
         self.carry_out(made, writes)
         return made
 
@@ -218,9 +224,14 @@ class World:
             made = self.step()
             self.tick()
             self.look()
-            if not made.actions and decide(self.snapshot(), self.now).actions == ():
+            if not made.actions and self._is_settled():
                 return made
         raise RuntimeError(f"it does not settle: {made.actions}")
+
+    def _is_settled(self) -> bool:
+        """Nothing more is to be done: of the same picture the same is decided, and it was nothing."""
+        seen = self.snapshot()
+        return seen == self._decided or decide(seen, self.now).actions == ()
 
     def run(self, until: datetime) -> plan.HubPlan:
         """Let everything happen up to a moment, from one event to the next."""

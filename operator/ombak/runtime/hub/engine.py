@@ -8,14 +8,15 @@ from datetime import timedelta
 import structlog
 
 from ombak.api.duration import format_duration
+from ombak.core.conveyor.snapshot import RegionFacts
 from ombak.runtime.backoff import Backoff
 from ombak.runtime.clock import Clock
 from ombak.runtime.events import EventRecorder
 from ombak.runtime.gate_book import GateBook
 from ombak.runtime.hub.hub_writer import HubWriter
-from ombak.runtime.hub.index import PipelineIndex
+from ombak.runtime.hub.index import AlarmIndex, PipelineIndex
 from ombak.runtime.hub.jobs import JobBook
-from ombak.runtime.hub.observe import HubStores, Observer
+from ombak.runtime.hub.observe import HubStores, Observer, region_facts
 from ombak.runtime.hub.reconcile import Hands, PipelineReconciler
 from ombak.runtime.hub.records import artifact_owner, decode_hub_artifact, decode_pipeline
 from ombak.runtime.hub.region_writer import RegionWriter
@@ -48,7 +49,9 @@ class HubEngine:
         )
         self._recorder = EventRecorder(client, clock)
         self._reach: dict[str, tuple[object, ...]] = {}
-        self._index = PipelineIndex()
+        self._index, self._alarms = PipelineIndex(), AlarmIndex()
+        self._told: dict[str, RegionFacts] = {}
+        """What each Region said of itself: its status is the hub's own word, and no news."""
         self._specs: dict[Key, tuple[str, int]] = {}
         """Uid and generation of each Pipeline: those that extend it look again only when these change."""
         gates.listeners.append(self.wake_all)
@@ -62,6 +65,8 @@ class HubEngine:
         before = self._specs.pop(key, None)
         if stored is not None:
             self._specs[key] = stored.value.view.uid, stored.value.view.generation
+        else:
+            self._alarms.put(key, frozenset())
         self._index.put(key, stored.value.base if stored is not None else None)
         if self._specs.get(key) != before:
             for heir in self._index.heirs(key):
@@ -77,12 +82,19 @@ class HubEngine:
         for pipeline in self._index.named(key[1]):
             self._queue.add(pipeline)
 
-    def alarm_changed(self, _region: str) -> None:
-        """An Alarm of a region says something else: those Pipelines look that may wait for one."""
-        for key in self.stores.pipelines:
-            stored = self.stores.pipelines.get(key)
-            if stored is not None and stored.value.names_alarms:
-                self._queue.add(key)
+    def region_changed(self, name: str) -> None:
+        """A Region object is another one now: if it says something else, that may concern every Pipeline."""
+        stored = self.stores.regions.get(("", name))
+        before, after = self._told.pop(name, None), region_facts(stored.value) if stored is not None else None
+        if after is not None:
+            self._told[name] = after
+        if before != after:
+            self.wake_all()
+
+    def alarm_changed(self, _region: str, alarm: Key) -> None:
+        """An Alarm of a region says something else: those Pipelines look that asked for it when they looked last."""
+        for key in self._alarms.asking(alarm):
+            self._queue.add(key)
 
     def brought_changed(self, pipeline: str) -> None:
         """An Alarm that a Pipeline (`namespace/name`) brought along is another one now, or is gone."""
@@ -104,7 +116,7 @@ class HubEngine:
         writer = RegionWriter(regions, self._rng, self._queue.add_after)
         jobs = JobBook(self._client, regions, self._queue.add)
         hands = Hands(HubWriter(self._client, self.stores), writer, jobs)
-        observer = Observer(hub, self.stores, regions, self._gates, self._clock)
+        observer = Observer(hub, self.stores, regions, self._gates, self._clock, self._alarms)
         passes = PipelineReconciler(self._client, self.stores, observer, hands, self._clock, self._recorder)
 
         async def handle(key: Key) -> None:

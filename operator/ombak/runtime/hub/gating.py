@@ -11,12 +11,13 @@ from ombak.api.health import State
 from ombak.api.override import TargetKind
 from ombak.api.pipeline import PipelineSpec
 from ombak.api.stage import OnUnreachable, Stage
-from ombak.core.conveyor import content, manifests, placement
+from ombak.core.conveyor import manifests, placement
 from ombak.core.conveyor.merge import Merged
 from ombak.core.conveyor.model import times_of
 from ombak.core.conveyor.placement import Placement, Target
 from ombak.core.conveyor.snapshot import SKIP_AFTER, ZERO, GateAnswer, RegionFacts
 from ombak.core.gates.blockers import NAME_LABEL
+from ombak.core.gates.facts import GateFacts
 from ombak.core.gates.gate import Context, Held, Moment
 from ombak.core.gates.team_alarms import PlacedAlarm, TeamAlarmGate
 from ombak.core.overrides.facts import NO_OVERRIDES, OverrideFacts
@@ -24,6 +25,7 @@ from ombak.runtime.gate_book import GateBook
 from ombak.runtime.hub.records import PipelineRecord
 from ombak.runtime.region_records import RegionAlarm
 from ombak.runtime.regions import Regions
+from ombak.runtime.store import Key
 
 STAGE_LABEL = f"{GROUP}/stage"
 """Stands for the stage of a Pipeline, in selectors of Blockers."""
@@ -39,6 +41,8 @@ class _Asked:
     regions: Sequence[RegionFacts]
     overrides: OverrideFacts
     now: datetime
+    known: dict[object, Held | None] = dataclasses.field(default_factory=dict)
+    """What was answered for regions that no gate can tell from each other."""
 
     @functools.cached_property
     def spared(self) -> str:
@@ -50,8 +54,23 @@ class _Asked:
     def placed(self) -> Placement:
         return placement.place(self.spec, self.record.meta.namespace, self.regions)
 
-    def alarms(self, stage: Stage) -> list[str]:
-        return stage.alarms if stage.alarms is not None else self.spec.alarms or []
+
+def named_alarms(own: str, plans: Iterable[Merged]) -> Iterator[Key]:
+    """Return namespace and name of each Alarm that may hold a stage of a Pipeline, whose own namespace is `own`."""
+    for spec in (made.spec for made in plans if made.spec is not None):
+        for stage in spec.stages:
+            for name in _alarms_of(spec, stage):
+                yield _alarm_key(name, stage.namespace or own)
+
+
+def _alarms_of(spec: PipelineSpec, stage: Stage) -> list[str]:
+    return stage.alarms if stage.alarms is not None else spec.alarms or []
+
+
+def _alarm_key(name: str, namespace: str) -> Key:
+    """Return the place of an Alarm as a stage names it: of its own namespace, or `namespace/name`."""
+    place, _, bare = name.rpartition("/")
+    return place or namespace, bare
 
 
 class Gating:
@@ -99,11 +118,21 @@ class Gating:
 
     def _held(self, asked: _Asked, target: Target, spared: str = "") -> Held | None:
         """Ask the gates of one region; `spared` is a version that an Override lets pass some of them."""
-        meta, stage, windows = asked.record.meta, target.stage, placement.windows_of(asked.spec, target.stage)
-        overrides = asked.overrides if spared else NO_OVERRIDES
-        facts = self._gates.facts_for(meta.namespace, windows, overrides, region_zone=target.region.time_zone)
-        own = {k: v for k, v in target.region.labels.items() if k != NAME_LABEL}
+        meta, stage, region = asked.record.meta, target.stage, target.region
+        windows, overrides = placement.windows_of(asked.spec, stage), asked.overrides if spared else NO_OVERRIDES
+        facts = self._gates.facts_for(meta.namespace, windows, overrides, region_zone=region.time_zone)
+        own = {k: v for k, v in region.labels.items() if k != NAME_LABEL}
         labels = {**own, **asked.record.labels, STAGE_LABEL: stage.name}
+        selected = tuple(sorted(labels.items())) if facts.blockers else ()
+        like = (stage.name, spared, region.time_zone, region.floors, region.zones, selected)
+        if like not in asked.known:
+            asked.known[like] = self._ask(asked, target, facts, labels, spared)
+        return asked.known[like]
+
+    def _ask(
+        self, asked: _Asked, target: Target, facts: GateFacts, labels: Mapping[str, str], spared: str
+    ) -> Held | None:
+        meta, windows = asked.record.meta, facts.windows
         horizon = _length(asked, target) if windows else ZERO
         context = Context(meta.namespace, meta.name, Moment.START, labels, horizon, resource="ompl", artifact=spared)
         return facts.hold(context, asked.now)
@@ -128,7 +157,7 @@ class _TeamAlarms:
     def _alarms(self, asked: _Asked, stage: Stage) -> Iterator[PlacedAlarm]:
         """Return the alarms of the stage's regions and of those of the stages before."""
         for each in asked.spec.stages:
-            names = asked.alarms(each)
+            names = _alarms_of(asked.spec, each)
             can_skip = (each.on_region_unreachable or asked.spec.on_region_unreachable) is OnUnreachable.SKIP
             for target in asked.placed.targets[each.name] if names else ():
                 if not (can_skip and target.region.is_given_up(asked.now, SKIP_AFTER)):
@@ -138,8 +167,7 @@ class _TeamAlarms:
                 return
 
     def _alarm(self, asked: _Asked, target: Target, name: str) -> Iterator[PlacedAlarm]:
-        region, (place, _, bare) = target.region, name.rpartition("/")
-        namespace = place or target.namespace
+        region, (namespace, bare) = target.region, _alarm_key(name, target.namespace)
         if not region.is_reached:
             yield PlacedAlarm(region.name, namespace, bare, None, is_certain=False, told="the region does not answer")
             return
@@ -168,7 +196,7 @@ class _TeamAlarms:
             return False
         view = self._regions.view(target.region.name, (target.namespace, asked.record.meta.name))
         there = view.rollout.annotations.get(manifests.VERSION) if view is not None and view.rollout else None
-        return there != content.version_of(content.content_id(made.template, made.objects), made.values)
+        return there != made.version
 
 
 def _is_alarm(found: Mapping[str, Any], name: str) -> bool:

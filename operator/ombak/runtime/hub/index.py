@@ -46,6 +46,28 @@ class PipelineIndex:
         return sorted(found - {key})
 
 
+class AlarmIndex:
+    """Which Pipelines asked for which Alarms when they were looked at last, whatever the region."""
+
+    def __init__(self) -> None:
+        self._asked: dict[Key, frozenset[Key]] = {}
+        self._by_alarm: defaultdict[Key, set[Key]] = defaultdict(set)
+
+    def put(self, pipeline: Key, alarms: frozenset[Key]) -> None:
+        """Take in all that a Pipeline asks for; none when it is gone."""
+        before = self._asked.pop(pipeline, frozenset())
+        for alarm in before - alarms:
+            _discard(self._by_alarm, alarm, pipeline)
+        for alarm in alarms - before:
+            self._by_alarm[alarm].add(pipeline)
+        if alarms:
+            self._asked[pipeline] = alarms
+
+    def asking(self, alarm: Key) -> list[Key]:
+        """Return the Pipelines that asked for an Alarm of this namespace and name, in order."""
+        return sorted(self._by_alarm.get(alarm, ()))
+
+
 def _discard(index: dict[P, set[Key]], place: P, key: Key) -> None:
     found = index.get(place, set())
     found.discard(key)

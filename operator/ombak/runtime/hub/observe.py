@@ -21,7 +21,8 @@ from ombak.core.conveyor.snapshot import (
 from ombak.runtime.clock import Clock
 from ombak.runtime.decode_alarm import moment_of
 from ombak.runtime.gate_book import GateBook
-from ombak.runtime.hub.gating import Gating
+from ombak.runtime.hub.gating import Gating, named_alarms
+from ombak.runtime.hub.index import AlarmIndex
 from ombak.runtime.hub.records import HubArtifactRecord, PipelineRecord
 from ombak.runtime.region_records import RegionArtifact, RegionRecord, RegionRollout, floors_of
 from ombak.runtime.regions import Contact, Reach, Regions, RegionView
@@ -31,7 +32,6 @@ LOOKS_FIRST = timedelta(minutes=5)
 """So long a new process looks for a Region before it says that it is silent."""
 _SET = timedelta(seconds=1)
 """By more than this two clocks differ only where one of them was set, or stood still."""
-_MOST_READ = 16_384
 _NO_KEY: Key = ("", "")
 
 
@@ -44,16 +44,27 @@ class HubStores:
     regions: Store[RegionRecord]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Read:
+    """A Rollout of a region and its Artifacts as they were kept, and what a decision reads of them."""
+
+    rollout: RegionRollout
+    artifacts: tuple[RegionArtifact, ...]
+    facts: RolloutFacts
+
+
 class Observer:
     """Makes snapshots; reads memory only and never waits."""
 
-    def __init__(self, hub: str, stores: HubStores, regions: Regions, gates: GateBook, clock: Clock) -> None:
-        """`hub` tells this hub from all others."""
-        self._hub, self._stores, self._regions, self._clock = hub, stores, regions, clock
+    def __init__(
+        self, hub: str, stores: HubStores, regions: Regions, gates: GateBook, clock: Clock, alarms: AlarmIndex
+    ) -> None:
+        """`hub` tells this hub from all others; `alarms` is told for which Alarms a Pipeline asks."""
+        self._hub, self._stores, self._regions, self._clock, self._alarms = hub, stores, regions, clock, alarms
         self._gating = Gating(gates, regions)
         self._regions_told: dict[str, tuple[RegionRecord, RegionFacts]] = {}
-        self._read: dict[tuple[str, Key], tuple[RegionRollout, tuple[RegionArtifact, ...], RolloutFacts]] = {}
-        """What was read of a region's Rollout, as long as it stays the same: most do from one pass to the next."""
+        self._read: dict[Key, dict[tuple[str, str], _Read]] = {}
+        """What the last pass over a Pipeline read, by region and namespace: most is the same in the next one."""
         self._unheard_since: dict[str, datetime] = {}
         """Since when this process looks for a Region that it has not heard yet."""
         self._silent_since: dict[str, tuple[float, datetime]] = {}
@@ -66,19 +77,24 @@ class Observer:
         artifacts = tuple(stored.value.view for _, stored in self._stores.artifacts.owned_by(key))
         plans = list(_plans(record, bases, memory, artifacts))
         regions = tuple(self.region(name, now) for name in self._known())
+        self._alarms.put(key, frozenset((*named_alarms(view.namespace, plans), *_travelling(view.namespace, plans))))
         return HubSnapshot(
             hub=self._hub,
             pipeline=view,
             memory=memory,
             bases=bases,
             regions=regions,
-            rollouts=tuple(self._rollouts(view.name, _namespaces(view.namespace, plans))),
+            rollouts=tuple(self._rollouts(key, _namespaces(view.namespace, plans))),
             artifacts=artifacts,
-            alarms=dict(self._alarms(view.namespace, plans)),
+            alarms=dict(self._brought(view.namespace, plans)),
             jobs=jobs,
             gates=tuple(self._gating.answers(record, plans, regions, now)),
             overrides=self._gating.overrides(record),
         )
+
+    def forget(self, key: Key) -> None:
+        """Let go of what was read for a Pipeline that is gone, or at rest: it may be looked at days later."""
+        self._read.pop(key, None)
 
     def _known(self) -> list[str]:
         return [name for name in self._regions.names() if self._stores.regions.get(("", name)) is not None]
@@ -151,34 +167,22 @@ class Observer:
             known = self._regions_told[record.meta.name] = record, region_facts(record)
         return known[1]
 
-    def _rollouts(self, name: str, namespaces: Iterable[str]) -> Iterator[RolloutFacts]:
-        for namespace in namespaces:
-            for region in self._known():
-                view = self._regions.view(region, (namespace, name))
-                if view is not None and view.rollout is not None:
-                    yield self._facts(view, view.rollout)
-
-    def _alarms(self, own: str, plans: Iterable[Merged]) -> Iterator[tuple[tuple[str, str, str], BroughtFacts]]:
-        names = {str(o["metadata"]["name"]) for made in plans for o in made.objects if o.get("kind") == "Alarm"}
-        places = [(r, n) for r in self._known() for n in _namespaces(own, plans)] if names else []
+    def _rollouts(self, key: Key, namespaces: Iterable[str]) -> Iterator[RolloutFacts]:
+        known, places = self._read.get(key, {}), [(r, n) for n in namespaces for r in self._known()]
+        self._read[key] = {}
         for region, namespace in places:
-            for name in names:
-                found = self._regions.alarm(region, (namespace, name))
-                if found is not None:
-                    told = found.brought
-                    made = BroughtFacts(told.spec, told.hub, told.pipeline, told.version)
-                    yield (region, namespace, name), made
+            view = self._regions.view(region, (namespace, key[1]))
+            if view is not None and view.rollout is not None:
+                found = self._read[key][region, namespace] = _read(view, view.rollout, known.get((region, namespace)))
+                yield found.facts
 
-    def _facts(self, view: RegionView, rollout: RegionRollout) -> RolloutFacts:
-        place = view.region, (rollout.namespace, rollout.name)
-        known = self._read.get(place)
-        if known is not None and known[0] is rollout and _are_same(known[1], view.artifacts):
-            return known[2]
-        if len(self._read) >= _MOST_READ:
-            self._read.clear()
-        found = _facts(view.region, rollout, view.artifacts)
-        self._read[place] = rollout, view.artifacts, found
-        return found
+    def _brought(self, own: str, plans: Iterable[Merged]) -> Iterator[tuple[tuple[str, str, str], BroughtFacts]]:
+        alarms = _travelling(own, plans)
+        for region, alarm in ((r, a) for r in self._known() for a in alarms):
+            found = self._regions.alarm(region, alarm)
+            if found is not None:
+                told = found.brought
+                yield (region, *alarm), BroughtFacts(told.spec, told.hub, told.pipeline, told.version)
 
 
 def _plans(
@@ -202,6 +206,12 @@ def _namespaces(own: str, plans: Iterable[Merged]) -> list[str]:
     for made in plans:
         found |= {stage.namespace or own for stage in (made.spec.stages if made.spec is not None else ())}
     return sorted(found)
+
+
+def _travelling(own: str, plans: Iterable[Merged]) -> list[Key]:
+    """Return namespace and name of the Alarms that may travel along, in any namespace where the Pipeline is."""
+    names = {str(o["metadata"]["name"]) for made in plans for o in made.objects if o.get("kind") == "Alarm"}
+    return [(namespace, name) for namespace in _namespaces(own, plans) for name in sorted(names)] if names else []
 
 
 def region_facts(record: RegionRecord) -> RegionFacts:
@@ -228,6 +238,13 @@ def _last_contact(record: RegionRecord | None, contact: Contact | None, unheard:
     return min(written, unheard) if written is not None and unheard is not None else written
 
 
+def _read(view: RegionView, rollout: RegionRollout, before: _Read | None) -> _Read:
+    """Return what a region says of a Rollout: what was read before, as long as it says the very same."""
+    if before is not None and before.rollout is rollout and _are_same(before.artifacts, view.artifacts):
+        return before
+    return _Read(rollout, view.artifacts, _facts(view.region, rollout, view.artifacts))
+
+
 def _are_same(some: tuple[RegionArtifact, ...], others: tuple[RegionArtifact, ...]) -> bool:
     return len(some) == len(others) and all(map(operator.is_, some, others))
 
@@ -247,4 +264,4 @@ def _facts(region: str, found: RegionRollout, artifacts: Iterable[RegionArtifact
     configs = (name for a in known for name in a.configs)
     good = (a.id for a in known if a.is_genuine and a.stable_order and a.rejected is None)
     digests, others = {a.id: a.digest for a in known if a.is_genuine}, (path for path, _ in found.others)
-    return rollout_facts(region, obj, digests, configs, good, others)
+    return rollout_facts(region, obj, digests, configs, good, others, found.artifact)

@@ -85,6 +85,7 @@ class PipelineReconciler:
             self._unmade.pop(key, None)
             self._hands.regions.forget(key)
             self._hands.jobs.forget(key)
+            self._observer.forget(key)
             return None
         record, now = stored.value, self._clock.now()
         s = self._observer.snapshot(record, self._hands.jobs.facts(key), now)
@@ -103,7 +104,10 @@ class PipelineReconciler:
         _log(made)
         if self._refused.get(key) != was_refused:
             return timedelta(0)  # the condition that told of it is to be mended
-        return None if made.wake_at is None else max(made.wake_at - now, timedelta(0))
+        if made.wake_at is None:
+            self._observer.forget(key)
+            return None
+        return max(made.wake_at - now, timedelta(0))
 
     async def _apply(self, key: Key, record: PipelineRecord, s: HubSnapshot, made: HubPlan, now: datetime) -> None:
         """Artifacts and verdicts, then the memory, then what it means: each only if the one before succeeded.

@@ -8,7 +8,7 @@ import pydantic
 
 from ombak.api.artifact import ArtifactStatus
 from ombak.api.parse import parse_pipeline_spec
-from ombak.core import naming
+from ombak.core import identity, naming
 from ombak.core.conveyor import content, manifests
 from ombak.core.conveyor.snapshot import HubArtifact, HubRejection, PipelineView
 from ombak.runtime.kube_port import listed, mapping, metadata, whole
@@ -29,12 +29,6 @@ class PipelineRecord:
     def base(self) -> str:
         """The name of the Pipeline that it extends, empty if none."""
         return str(mapping(self.view.spec.get("extends")).get("name") or "")
-
-    @property
-    def names_alarms(self) -> bool:
-        """Whether it, or what it extends, may wait for Alarms of regions."""
-        stages = map(mapping, listed(self.view.spec.get("stages")))
-        return bool(self.base or self.view.spec.get("alarms") or any(stage.get("alarms") for stage in stages))
 
 
 def decode_pipeline(obj: Mapping[str, Any]) -> PipelineRecord:
@@ -71,10 +65,10 @@ def decode_hub_artifact(obj: Mapping[str, Any]) -> HubArtifactRecord:
     template = dict(mapping(spec.get("template")))
     objects, values = (tuple(map(dict, map(mapping, listed(spec.get(k))))) for k in ("objects", "values"))
     found = str(spec.get("id") or "")
-    version = content.version_of(found, values)
+    version, digest = content.version_of(found, values), content.content_digest(template, objects)
     is_genuine = (
-        found == content.content_id(template, objects)
-        and spec.get("digest") == content.content_digest(template, objects)
+        found == identity.id_of(digest)
+        and spec.get("digest") == digest
         and meta.name == content.object_name(name, version)
     )
     status = _status(obj)

@@ -46,7 +46,7 @@ class HubProcess:
         clock = MachineClock(machine, rng.uniform(0, 1e6))
         gates = GateBook(Store(decode_rollout), lambda _: None, changed=self._gate_changed)
         self._overrides = gates.overrides
-        records: Store[RegionRecord] = Store(decode_region, on_event=lambda _: self._engine.wake_all())
+        records: Store[RegionRecord] = Store(decode_region, on_event=lambda key: self._engine.region_changed(key[1]))
         client = SimulatedClient(self._wire(server, faults), HUB_MANAGER)
         self._engine = HubEngine(client, records, gates, clock, rng)
         self._links = {name: self._link(site, clock) for name, site in sites.items()}
