@@ -6,7 +6,7 @@ Exits with 1 if one of them does: a count was over its target, or it failed. `--
 import subprocess
 import sys
 
-MODULES = ("releases", "cold_start", "reaction", "config_maps", "alarms", "hub_simulated", "hub_real")
+MODULES = ("releases", "cold_start", "reaction", "config_maps", "alarms", "plan", "hub_simulated", "hub_real")
 
 failed = []
 for module in MODULES:
