@@ -123,9 +123,9 @@ def failure_of(status: Mapping[str, Any]) -> Failure:
 def _amended(old: Mapping[str, Any], facts: list[tuple[str, bool, str, str]], generation: int, now: datetime) -> Status:
     """Return a status with some conditions changed, the first of which is Stalled, and everything else as it was."""
     before = {c.get("type"): c for c in old.get("conditions") or [] if isinstance(c, Mapping)}
-    _, _, reason, message = facts[0]
-    if before.get("Reconciling", {}).get("status") == "True":  # kstatus takes the first of the two that is True
-        facts = [*facts, ("Reconciling", False, reason, message)]
+    going = before.get("Reconciling", {})
+    if going.get("status") == "True":  # kstatus takes the first of the two that is True
+        facts = [*facts, ("Reconciling", False, str(going.get("reason")), facts[0][3])]
     after = {
         kind: condition((kind, str(value), reason, message), old, generation, now)
         for kind, value, reason, message in facts
