@@ -8,7 +8,19 @@ import pytest
 
 from ombak.api.rollout import Phase, RolloutStatus
 from ombak.core.decide import decide
-from ombak.core.memory import Ledger, Memory, Mode, Position, Release, Step, Wait, dump_memory, load_memory, rebased
+from ombak.core.memory import (
+    Ledger,
+    Memory,
+    Mode,
+    Position,
+    Release,
+    Step,
+    Unrecorded,
+    Wait,
+    dump_memory,
+    load_memory,
+    rebased,
+)
 from ombak.core.news import is_stale, is_urgent
 from ombak.core.plan import Adopt, ClearCommand, Delete, Prepare
 from ombak.core.report import report
@@ -290,6 +302,16 @@ def test_a_command_that_names_nothing_says_so(command: dict[str, str], message: 
     assert [c for c in told(s, after)["conditions"] if c["type"] == "CommandHeard"] == [
         c for c in after["conditions"] if c["type"] == "CommandHeard"
     ]
+
+
+def test_a_retry_of_what_is_taken_back_but_not_on_record_is_heard() -> None:
+    """Also of a version that is not wanted any more."""
+    verdict = Unrecorded(id_of("v2"), "AlarmFired", "errors breaches")
+    versions = (artifact("v1", 1, order=1), artifact("v2", 2))
+    wanted = rollout(spec("v1"), retry=id_of("v2"))
+    s = snapshot(rollout=wanted, artifacts=versions, memory=Memory(unrecorded=(verdict,)))
+
+    assert not [c for c in told(s)["conditions"] if c["type"] == "CommandHeard"]
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,14 @@ async def test_quotas_are_counted_since_the_bake_began(world: World, place: str)
     assert world.told == [KEY]
 
 
+async def test_quotas_of_an_unwatched_rollout_are_counted_too(world: World) -> None:
+    """Else it would wait for ever for samples of which nobody asks, and say that they were not asked for yet."""
+    view = _view(strategy={"bake": _quota()}, alarms=None, unwatched="a batch job")
+    world.source.values[_counting(view, "90s")] = {"x": constant(42.0)}
+    assert await world.samples(view, world.release(bakes_for=90)) == {"calls": 42.0}
+    world.reader.forget(KEY)
+
+
 @pytest.mark.parametrize(
     "bakes_for", [pytest.param(None, id="no bake yet"), pytest.param(-30.0, id="a clock that went back")]
 )

@@ -10,7 +10,7 @@ import pytest
 from ombak.alarms.verdict import State
 from ombak.core import naming
 from ombak.runtime import kinds
-from ombak.runtime.kube_port import ApiError, Object, TooManyRequests, Unreachable
+from ombak.runtime.kube_port import ApiError, Conflict, Object, TooManyRequests, Unreachable
 from support.rig import NAME, NAMESPACE, Rig, baking, template
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -158,3 +158,21 @@ async def test_what_was_rejected_elsewhere_goes_back_though_that_is_refused(rig:
     await rig.pass_by(12)
     assert rig.boxes() == {old: 4}
     assert rig.recorder.reasons.count("RejectedElsewhere") == 1
+
+
+@pytest.mark.parametrize("error", [REFUSED, Conflict(409, "Conflict", "it changed")], ids=["refused", "a conflict"])
+async def test_a_verdict_outlives_a_status_that_is_not_written(error: ApiError) -> None:
+    """Even of a first version, from which no way leads back, and though its alarm ends at once; it is told once."""
+    rig = Rig()
+    rig.apply(strategy=baking())
+    await rig.go_on("Bake")
+    rig.alarms.state = State.ALARM
+    rig.kube.fail(VERDICT, REFUSED, times=1000)
+    rig.kube.fail(STATUS, error)
+    await rig.pass_by(1)
+    assert rig.kube.left == 999
+    rig.alarms.state = State.OK
+    rig.kube.heal()
+    await rig.pass_by(60)
+    assert (rig.phase, verdict(rig, rig.wanted)["rejected"]["reason"]) == ("Failed", "AlarmFired")
+    assert rig.recorder.reasons.count("AlarmFired") == 1

@@ -9,7 +9,7 @@ from ombak.alarms import parser
 from ombak.alarms.errors import AlarmError
 from ombak.api.rollout import Phase
 from ombak.api.wording import sentence
-from ombak.core import keeping, unheard
+from ombak.core import keeping, unheard, verdicts
 from ombak.core.alarm_views import alarm_views
 from ombak.core.capacity import floor_of
 from ombak.core.conditions import condition, stamp, written
@@ -86,7 +86,7 @@ def _conditions(s: Snapshot, plan: Plan, old: Mapping[str, Any], now: datetime, 
             *_facts(s, plan, failure),
             *_sound(s, old),
             *_clear(s),
-            *_unheard(s, old),
+            *_unheard(verdicts.judged(s, now), old),
         )
     ]
 

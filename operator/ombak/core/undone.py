@@ -10,19 +10,31 @@ import dataclasses
 from ombak.core import layout
 from ombak.core.converge import asked_of
 from ombak.core.course import newest_good
-from ombak.core.memory import Mode
-from ombak.core.ownership import live_replicas
+from ombak.core.memory import Memory, Mode
+from ombak.core.ownership import live_replicas, without_copies
 from ombak.core.snapshot import Snapshot
 
 
 def without_undone(s: Snapshot) -> Snapshot:
-    """Leave out a release of which fewer boxes are asked for than served before, in the first look of a process."""
-    release, stable = s.memory.release, newest_good(s)
-    if s.elapsed is not None or release is None or release.mode is Mode.INSTALL or stable is None:
+    """Leave out a release whose boxes made room for others again, in the first look of a process.
+
+    Fewer of it are asked for than served before, and more of others than its share leaves them. Boxes that nobody asks
+    for yet, as after a scale up that came while no operator was there, tell nothing of a way back.
+    """
+    release = s.memory.release
+    if s.elapsed is not None or release is None or release.mode is Mode.INSTALL or newest_good(s) is None:
         return s
-    parts = layout.segments(s.rollout.spec, live_replicas(s))
-    approved = sum(layout.reached(parts, release.position))  # after a scale down no more than these are asked for
+    replicas = live_replicas(s)
+    approved = sum(layout.reached(layout.segments(s.rollout.spec, replicas), release.position))
+    asked = asked_of(s, release.artifact)
+    others = sum(o.desired for o in (*s.fleet, *s.one_boxes)) - asked
     served = max(release.step.high_water, 1 if release.step.number > 1 else 0)
-    if asked_of(s, release.artifact) >= min(served, approved):
+    # After a scale down no more than what is approved is asked for.
+    if asked >= min(served, approved) or others <= replicas - approved:
         return s
     return dataclasses.replace(s, memory=dataclasses.replace(s.memory, release=None))
+
+
+def believed(s: Snapshot) -> Memory:
+    """Return what a process may remember after its first look: it may not come to write that down at once."""
+    return without_undone(without_copies(s)).memory

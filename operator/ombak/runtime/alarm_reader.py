@@ -101,8 +101,8 @@ class AlarmReader:
         artifact = release.artifact if release else rollout.artifact
         wanted = wanted_of(rollout, artifact, self._guards, self._region)
         if not wanted:
-            self.forget(key)
-            return UNWATCHED
+            self._unwatch(key)
+            return dataclasses.replace(UNWATCHED, samples=self._samples(rollout, release, artifact))
         self._service.watch(key, {str(name): one for name, one in wanted.items()}, is_active, is_settled=not is_active)
         verdicts = {name: _named(name, self._service.verdict(key, str(name))) for name in wanted}
         return Reading(
@@ -153,10 +153,13 @@ class AlarmReader:
 
     def forget(self, key: Key) -> None:
         """Stop evaluating for a Rollout."""
+        self._unwatch(key)
+        self._drop(key)
+
+    def _unwatch(self, key: Key) -> None:
         self._service.unwatch(key)
         if self._traps is not None:
             self._traps.forget(key)
-        self._drop(key)
         self._drop_proof(key)
 
     def _drop(self, key: Key) -> None:

@@ -10,7 +10,8 @@ import structlog
 from ombak.core.failures import NO_FAILURE, Failure, failure_of
 from ombak.core.memory import Memory, load_memory, rebased
 from ombak.core.plan import Note
-from ombak.core.snapshot import Proof, TemplateCheck
+from ombak.core.snapshot import Proof, Snapshot, TemplateCheck
+from ombak.core.undone import believed
 from ombak.runtime.config_book import NO_CONFIG, ConfigReading
 from ombak.runtime.drift import Edits
 from ombak.runtime.gaps import Gaps
@@ -94,3 +95,12 @@ class Known:
             self.memory = rebased(self.memory, jump, now)
             self.gaps.clear()
             self.seen_at = None
+
+    def look(self, s: Snapshot, mono: float, now: datetime) -> None:
+        """Take note of a look at the cluster; what it tells against an old status counts, however the pass ends."""
+        self.memory, self.seen_at, self.seen_now = believed(s), mono, now
+
+    def judge(self, memory: Memory) -> bool:
+        """Keep the verdicts of a decision, for they count whether its status is written or not; tell of new ones."""
+        before, self.memory = self.memory, dataclasses.replace(self.memory, unrecorded=memory.unrecorded)
+        return self.memory != before

@@ -93,7 +93,7 @@ class Reconciler:
         mono, now = self._clock.monotonic(), self._clock.now()
         known.follow_clock(mono, now)
         made = await self._decide(key, record, known, mono)
-        known.seen_at, known.seen_now = mono, now
+        known.look(made.s, mono, now)
         applier = Applier(self._client, self._stores, made.s, record, self._clock.now())
         try:
             return await self._carry_out(made, known, applier, now)
@@ -263,8 +263,8 @@ class Reconciler:
     async def _follow(self, made: Decision, known: Known, applier: Applier) -> Failure:
         """The status that says what is meant, then what moves boxes; returns what is refused for good."""
         late = [a for a in made.plan.actions if not isinstance(a, EARLY)]
-        is_verdict = any(isinstance(a, VERDICTS) for a in made.plan.actions)
-        if is_verdict:  # it is on record, so no later pass would tell of it
+        is_verdict = known.judge(made.plan.memory) or any(isinstance(a, VERDICTS) for a in made.plan.actions)
+        if is_verdict:  # no later pass would tell of it
             self._record(made)
         is_back = made.plan.memory.reverting is not None
         untold: ApiError | None = None
