@@ -271,12 +271,12 @@ class RegionLink:
         return broken or Finding(Reach.YES, "Answering", f"the API server answers ({version})", version)
 
     async def _ask_cluster(self, client: HttpKubeClient) -> str:
-        """What tells its cluster from all others; asked until it is told, and as often as the Secret is read.
+        """What tells its cluster from all others; asked before it counts as answering, then when the Secret is read.
 
         Behind the same address another cluster may stand meanwhile, by other credentials or another route.
         """
-        is_told = bool(self._cluster) and self.contact.is_reachable
-        if is_told and not self._is_cluster_due:
+        is_answering = self.contact.is_reachable
+        if is_answering and not self._is_cluster_due:
             return self._cluster
         self._is_cluster_due = False
         try:
@@ -284,7 +284,7 @@ class RegionLink:
         except (Forbidden, NotFound):
             return ""  # a region that was set up before: nobody can tell whether another one leads there, too
         except ApiError:
-            if not is_told:
+            if not is_answering:
                 raise
             return self._cluster  # that it is asked once more makes no region silent
 

@@ -143,9 +143,11 @@ def _twin(scene: Scene, item: Item, target: Target) -> Outcome:
     """Two Regions would have each other's Rollout, values and floors in turn."""
     order = scene.order(item, target)
     assert order is not None
-    told = waits.of_twins(scene, target, scene.twin(order))
+    has_begun = has_version(scene, item, scene.facts.get(target.key))
+    is_way_out = has_begun and not scene.is_done(item)
+    told = waits.of_twins(scene, target, scene.twin(order), has_begun=is_way_out)
     waits.of_item(scene, item, target.stage.name, "SameCluster", told, target.region.name)
-    return Outcome.UNDER_WAY if has_version(scene, item, scene.facts.get(target.key)) else Outcome.NOT_BEGUN
+    return Outcome.UNDER_WAY if has_begun else Outcome.NOT_BEGUN
 
 
 def _moves(scene: Scene, item: Item, target: Target, facts: RolloutFacts, *, with_tests: bool) -> None:
