@@ -34,25 +34,13 @@ def state_of(scene: Scene, item: Item, target: Target) -> tuple[State, RolloutFa
     if order is None:
         return State.BUSY, scene.facts.get(target.key)
     state, facts = standing(scene, order)
-    if state is State.LATER and facts is not None and _goes_no_further(scene, item, target, facts):
+    if state is State.LATER and facts is not None and queue.goes_no_further(scene, item, target.stage.name, facts):
         state = State.BUSY if facts.is_moving and not runs_none(facts) else State.EARLIER
     if state is State.EARLIER and back.is_going_back(scene, target):
         return State.BUSY, facts
     if state is State.BUSY and facts is not None and _gives_way(scene, order, facts):
         return State.EARLIER, facts
     return state, facts
-
-
-def _goes_no_further(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> bool:
-    """Nobody goes on with a later change that a region has: a change that has yet to pass there is not behind it.
-
-    It was rejected, and is kept there out of reach of that; or that as part of which it went on is gone; or an
-    Override lets this one go ahead of all that are later.
-    """
-    if target.stage.name in queue.passed(scene, item):
-        return False
-    ahead = (i for i in scene.items if i.sequence >= facts.sequence)
-    return scene.rejection(facts.version) is not None or all(queue.is_kept(scene, item, i) for i in ahead)
 
 
 def _gives_way(scene: Scene, order: manifests.Order, facts: RolloutFacts) -> bool:
