@@ -98,6 +98,24 @@ async def test_which_cluster_it_is_is_known_as_soon_as_it_may_be_read(
     await eventually(lambda: followed.contact("us").cluster == "uid-of-another")
 
 
+async def test_another_cluster_behind_the_same_address_is_noticed(followed: Followed, eu: FakeApiServer) -> None:
+    """By other credentials, or another route: it never failed to answer. What cannot be read now was so before."""
+    eu.cluster = "uid-of-eu"
+    enter(followed, "eu", eu)
+    await eventually(lambda: is_live(followed, "eu"))
+    eu.cluster = "uid-of-another"
+    await eventually(lambda: followed.contact("eu").cluster == "uid-of-another")
+
+    asked, heard = eu.counts()["cluster"], len(followed.contacts)
+    eu.fail("cluster", answer(500, "InternalError"), times=10_000)
+    await eventually(lambda: eu.counts()["cluster"] > asked + 2)
+    assert followed.contact("eu").cluster == "uid-of-another"
+    assert {reason for _, reason in followed.contacts[heard:]} == {"Answering"}
+    eu.faults.clear()
+    eu.cluster = ""
+    await eventually(lambda: followed.contact("eu").cluster == "")
+
+
 async def test_no_region_answers_before_its_cluster_was_asked_for(followed: Followed, eu: FakeApiServer) -> None:
     """A right that lacks says that nobody can tell, an error says nothing."""
     eu.cluster = "uid-of-eu"

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
-from ombak.core.conveyor.world import World
-from support.conveyor import hours, inside, push, region, running, spec, stage, version_of, world
+from ombak.core.conveyor.snapshot import GateAnswer
+from ombak.core.conveyor.world import Gates, World, no_gates
+from ombak.core.gates.gate import Held
+from ombak.core.overrides.facts import OverrideFacts
+from support.conveyor import hours, inside, override, push, region, running, spec, stage, version_of, world
 
-V1, V2, V3 = (version_of(tag) for tag in ("v1", "v2", "v3"))
+V1, V2, V3, V4 = (version_of(tag) for tag in ("v1", "v2", "v3", "v4"))
 NAMES = ("a-1", "b-1", "c-1")
 ALPHA, BETA, GAMMA = stage("alpha", "a-1"), stage("beta", "b-1"), stage("gamma", "c-1")
 
 
-def reordered(**more: object) -> World:
+def reordered(gates: Gates = no_gates, **more: object) -> World:
     """V2 has passed the first stage; v3, which takes the stages in another order, has passed the second one."""
     w = world(spec("v1", [ALPHA, BETA, GAMMA], **more), [region(name) for name in NAMES])
     w.run(w.now + hours(12))
     push(w, "v2")
     w.run(w.now + hours(0.5))
+    w.set_gates(gates)
     push(w, "v3", stages=[BETA, ALPHA, GAMMA])
     w.run(w.now + hours(1.5))
     assert running(w) == {"a-1": V2, "b-1": V3, "c-1": V1}
     return w
+
+
+def alpha_is_closed(_: object) -> tuple[GateAnswer, ...]:
+    """The later change cannot follow into the stage that v2 has passed."""
+    return (GateAnswer("alpha", Held("window", "the Window w to open", "time")),)
 
 
 def had(w: World, name: str) -> set[str]:
@@ -79,3 +90,27 @@ def test_a_change_whose_region_a_later_one_took_meanwhile_leaves_the_slot() -> N
     last = w.run(w.now + hours(24))
     assert (last.reason, set(running(w).values())) == ("Delivered", {V3})
     assert V2 not in had(w, "c-1")
+
+
+def test_a_change_goes_on_by_itself_when_nobody_goes_on_with_the_later_one() -> None:
+    """The later one went on as part of one that was aborted: what it left in the stage would be waited for for ever."""
+    w = reordered(alpha_is_closed)
+    push(w, "v4")
+    w.run(w.now + hours(2))
+    assert [i.version for i in w.memory.items if i.version != V1] == [V2, V4]
+    w.pipeline = dataclasses.replace(w.pipeline, abort=V4)
+    w.run(w.now + hours(2))
+    w.set_gates(no_gates)
+    w.run(w.now + hours(24))
+
+    assert (w.artifacts[V3].rejection, set(running(w).values())) == (None, {V2})
+
+
+def test_a_change_of_an_override_does_not_wait_for_one_that_waits_for_it() -> None:
+    """The Override holds the later one: each would wait for the other until it ends."""
+    w = reordered(alpha_is_closed)
+    w.overrides = OverrideFacts((override("v2"),))
+    w.run(w.now + hours(6))
+
+    assert running(w)["c-1"] == V2
+    assert V2 in w.regions["b-1"].rollouts["shop"].good

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from ombak.core.conveyor import report
@@ -43,6 +44,26 @@ def test_of_two_regions_of_one_cluster_neither_gets_anything_and_both_are_named(
     push(w, "v2", stages=[ALPHA, ONE])
     last = w.run(w.now + hours(24))
     assert (last.reason, running(w)["p-1"]) == ("Delivered", V2)
+
+
+def test_a_change_that_has_begun_in_the_cluster_says_that_it_can_be_aborted() -> None:
+    """It keeps the stages that it was frozen with, so to take one of the Regions out of them does not help it."""
+    w = one_cluster()
+    del w.regions["p-2"]
+    w.add(region("p-2"))
+    push(w, "v2", stages=[ALPHA, BOTH])
+    w.run(w.now + hours(2))
+    w.regions["p-2"].rollouts = w.regions["p-1"].rollouts
+    w.add(region("p-2", cluster="c"))
+    push(w, "v2", stages=[ALPHA, ONE])
+    last = w.run(w.now + hours(6))
+
+    assert {x.who.rpartition("; or ")[2] for x in last.waits if x.reason == "SameCluster"} == {"abort the change"}
+    w.pipeline = dataclasses.replace(w.pipeline, abort=V2)
+    w.run(w.now + hours(1))
+    push(w, "v3", stages=[ALPHA, ONE])
+    last = w.run(w.now + hours(24))
+    assert (last.reason, running(w)["p-1"]) == ("Delivered", version_of("v3"))
 
 
 def test_in_different_namespaces_two_regions_of_one_cluster_are_two_places() -> None:

@@ -73,13 +73,24 @@ def test_zones_that_a_person_changed_are_reported_whatever_the_region_has(after:
     assert (last.reason, "somebody edited spec.zones" in last.message, zones_of(w)) == ("Edited", True, ["a"])
 
 
-def test_what_was_written_before_the_zones_were_noted_is_left_as_it_is() -> None:
-    """P7: a new version of the hub writes nothing into a region that stays the same."""
-    w = zoned()
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        pytest.param(("a", "b"), ("a", "b"), "Delivered", id="the-same"),
+        pytest.param(("a", "b"), ("a", "b", "c"), "Edited", id="one-more"),
+        pytest.param((), ("a", "b"), "Edited", id="the-first"),
+    ],
+)
+def test_what_was_written_before_the_zones_were_noted_is_left_as_it_is(
+    before: tuple[str, ...], after: tuple[str, ...], reason: str
+) -> None:
+    """P7: a new version of the hub writes nothing; that zones lack may as well be somebody's edit."""
+    w = zoned(before)
     rollout = w.regions["a-1"].rollouts["shop"]
-    assert rollout.manifest["metadata"]["annotations"].pop(manifests.ZONES) == "a,b"
+    assert rollout.manifest["metadata"]["annotations"].pop(manifests.ZONES) == ",".join(before)
     rollout.version += 1
+    w.add(region("a-1", zones=after))
     w.look()
 
     made = decide(w.snapshot(), w.now)
-    assert (made.reason, made.actions) == ("Delivered", ())
+    assert (made.reason, made.actions) == (reason, ())

@@ -14,7 +14,7 @@ from ombak.runtime.hub.observe import HubStores, Observer
 from ombak.runtime.hub.records import decode_hub_artifact, decode_pipeline
 from ombak.runtime.records import decode_rollout
 from ombak.runtime.region_records import decode_region
-from ombak.runtime.regions import Contact, Reach
+from ombak.runtime.regions import NOT_LOOKED_AT, Contact, Reach
 from ombak.runtime.store import Store
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -45,6 +45,21 @@ class Machine:
         """When the region is passed over, as it is told now."""
         found = self.observer.region("eu-1", self.now())
         return found.given_up_at(self.now(), SKIP_AFTER)
+
+
+def test_of_which_cluster_a_region_is_is_known_before_it_was_looked_at() -> None:
+    """As an earlier process wrote it down; one that was looked at, and told nothing, is of none that is known."""
+    machine = Machine()
+    meta = {"name": "eu-1", "uid": "u", "resourceVersion": "1"}
+    found = {"metadata": meta, "spec": {"access": {"inCluster": {}}}, "status": {"cluster": "c"}}
+    machine.observer._stores.regions.observe(found)
+    silent = machine.contact("eu-1")
+    known = []
+    for contact in (silent.turned(Reach.UNKNOWN, NOT_LOOKED_AT, "", NOW), silent, silent.seen("v1.36.3", cluster="d")):
+        machine.contact = lambda _name, told=contact: told  # type: ignore[method-assign,misc]
+        known.append(machine.observer.region("eu-1", NOW).cluster)
+
+    assert known == ["c", "", "d"]
 
 
 def test_the_moment_is_the_same_from_one_look_to_the_next() -> None:

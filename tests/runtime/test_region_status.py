@@ -10,7 +10,7 @@ from ombak.runtime.kube_port import Conflict, Object
 from ombak.runtime.pulse import Sign
 from ombak.runtime.region_records import decode_region
 from ombak.runtime.region_status import CONTACT_EVERY, RegionReporter, is_worth_a_write, region_status
-from ombak.runtime.regions import Contact, Reach
+from ombak.runtime.regions import Contact, Reach, cluster_of
 from ombak.runtime.store import Store
 from ombak.simulation.agenda import run_virtual
 
@@ -85,6 +85,18 @@ def test_a_region_that_leads_to_the_cluster_of_another_one_names_it() -> None:
     assert is_worth_a_write(record, region_status(record, HERE, ["spare"]))
     assert is_worth_a_write(record, region_status(record, HERE))
     assert len(region_status(record, HERE)["conditions"]) == 2
+
+
+def test_of_which_cluster_a_region_is_outlasts_a_restart_until_it_is_looked_at() -> None:
+    """Else the first of two Regions of one cluster to answer would be alone there, and get what neither is to get."""
+    before = written(HERE)
+    unseen = Contact(Reach.UNKNOWN, "NotLookedAtYet", "", T0 + timedelta(hours=1))
+    away = unseen.turned(Reach.UNKNOWN, "Timeout", "", T0 + timedelta(hours=1))
+
+    assert (before["cluster"], written(unseen, status=before)["cluster"]) == ("c", "c")
+    assert [cluster_of(before, c) for c in (None, unseen, away, UP)] == ["c", "c", "", ""]
+    assert (written(away, status=before)["cluster"], "cluster" in written(UP, status=before)) == ("c", False)
+    assert not is_worth_a_write(decode_region(region(written(UP))), before)
 
 
 def test_a_restart_of_the_hub_neither_turns_a_condition_nor_forgets() -> None:

@@ -38,7 +38,17 @@ from ombak.runtime.region_records import (
     decode_region_artifact,
     decode_region_rollout,
 )
-from ombak.runtime.regions import HUB_MANAGER, Contact, OnAlarm, OnBrought, OnContact, OnRollout, Reach, RegionView
+from ombak.runtime.regions import (
+    HUB_MANAGER,
+    NOT_LOOKED_AT,
+    Contact,
+    OnAlarm,
+    OnBrought,
+    OnContact,
+    OnRollout,
+    Reach,
+    RegionView,
+)
 from ombak.runtime.store import Key, Store
 
 log = structlog.get_logger(__name__)
@@ -94,9 +104,7 @@ class RegionLink:
         """Nothing happens before `run`."""
         self.name = name
         now = clock.now()
-        self.contact = Contact(
-            Reach.UNKNOWN, "NotLookedAtYet", "the hub has not looked at it yet", now, operator=UNASKED
-        )
+        self.contact = Contact(Reach.UNKNOWN, NOT_LOOKED_AT, "the hub has not looked at it yet", now, operator=UNASKED)
         self._pulse = PulseListener()
         self._entrance = entrance
         self._clock = clock
@@ -120,6 +128,7 @@ class RegionLink:
         self._secret_due = 0.0
         self._failures = 0
         self._cluster = ""
+        self._is_cluster_due = True
 
     # --- what is known -------------------------------------------------------------------------------------
 
@@ -262,13 +271,22 @@ class RegionLink:
         return broken or Finding(Reach.YES, "Answering", f"the API server answers ({version})", version)
 
     async def _ask_cluster(self, client: HttpKubeClient) -> str:
-        """What tells its cluster from all others; asked until it is told, and again when it comes back."""
-        if self._cluster and self.contact.is_reachable:
+        """What tells its cluster from all others; asked before it counts as answering, then when the Secret is read.
+
+        Behind the same address another cluster may stand meanwhile, by other credentials or another route.
+        """
+        is_answering = self.contact.is_reachable
+        if is_answering and not self._is_cluster_due:
             return self._cluster
+        self._is_cluster_due = False
         try:
             return str(metadata(await client.get(kinds.NAMESPACES, "", kinds.OF_A_CLUSTER)).get("uid") or "")
         except (Forbidden, NotFound):
             return ""  # a region that was set up before: nobody can tell whether another one leads there, too
+        except ApiError:
+            if not is_answering:
+                raise
+            return self._cluster  # that it is asked once more makes no region silent
 
     async def _look_at_entrance(self) -> Finding | None:
         """Read the Secret if it is time; a finding if there is no way in."""
@@ -289,6 +307,7 @@ class RegionLink:
             raise AnotherServerError(self.name)
         self._server = self._entrance.server
         self._secret_due = now + (self._pace.secret * self._rng.uniform(0.8, 1.2)).total_seconds()
+        self._is_cluster_due = True
         self._turn_with_entrance()  # before the watches start, or they would start twice
         self._is_open.set()
         return None

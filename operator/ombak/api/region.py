@@ -241,6 +241,8 @@ class RegionStatus(StatusModel):
     """When it answered last."""
     server_version: str = ""
     """What its API server calls itself."""
+    cluster: str = ""
+    """The uid of its namespace kube-system, which tells clusters apart; empty where the hub may not read it."""
     conditions: tuple[Condition, ...] = ()
     """`Reachable`, and `Operated`: whether the operator there gives signs of life.
 

@@ -31,13 +31,14 @@ def owners(obj: Mapping[str, Any]) -> dict[Path, tuple[str, ...]]:
 def others(obj: Mapping[str, Any], ours: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Fields of the spec that others manage, as people write them, with their managers; the size is not among them.
 
-    The operator of the region is no stranger: it fills in what is absent.
+    The operator of the region is no stranger: it fills in what is absent. What is the hub's too is as the hub wrote it:
+    whoever changes a field takes it from all others.
     """
     known = {ours, _REGION_OPERATOR}
     found = []
     for path, managers in owners(obj).items():
         strangers = tuple(name for name in managers if name not in known)
-        if strangers and path[0] == "f:spec" and path != _REPLICAS:
+        if strangers and ours not in managers and path[0] == "f:spec" and path != _REPLICAS:
             found.append((dotted(path), strangers))
     return tuple(sorted(found))
 

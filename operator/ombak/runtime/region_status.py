@@ -16,7 +16,7 @@ from ombak.runtime.kinds import REGIONS
 from ombak.runtime.kube_port import ApiError, KubeClient
 from ombak.runtime.pulse import Sign
 from ombak.runtime.region_records import RegionRecord
-from ombak.runtime.regions import Contact, Regions
+from ombak.runtime.regions import NOT_LOOKED_AT, Contact, Regions, cluster_of
 from ombak.runtime.store import Store
 
 log = structlog.get_logger(__name__)
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 CONTACT_EVERY = timedelta(minutes=5)
 """How old a written `lastContact` may get while the region answers; twice that means that no hub is looking."""
 SWEEP_EVERY = timedelta(seconds=30)
-_NO_NEWS = ("NotLookedAtYet", "Listening")
+_NO_NEWS = (NOT_LOOKED_AT, "Listening")
 
 Status = dict[str, Any]
 
@@ -60,17 +60,19 @@ class RegionReporter:
         """Return the Regions that lead to each cluster, as far as that is known."""
         found: defaultdict[str, list[str]] = defaultdict(list)
         for name in self._regions.names():
-            contact = self._regions.contact(name)
-            if contact is not None and contact.cluster:
-                found[contact.cluster].append(name)
+            stored = self._records.get(("", name))
+            cluster = cluster_of(stored.value.status if stored is not None else {}, self._regions.contact(name))
+            if cluster:
+                found[cluster].append(name)
         return found
 
     async def _report(self, name: str, clusters: Mapping[str, list[str]]) -> None:
         stored, contact = self._records.get(("", name)), self._regions.contact(name)
         if stored is None or contact is None:
             return
-        twins = [other for other in clusters.get(contact.cluster, ()) if other != name]
-        record, status = stored.value, region_status(stored.value, contact, twins)
+        record = stored.value
+        twins = [other for other in clusters.get(cluster_of(record.status, contact), ()) if other != name]
+        status = region_status(record, contact, twins)
         if not is_worth_a_write(record, status):
             return
         body = {
@@ -99,7 +101,9 @@ def region_status(record: RegionRecord, contact: Contact, twins: Sequence[str] =
     if twins:
         conditions.append(_not_distinct(record, contact, twins))
     status: Status = {"observedGeneration": record.meta.generation, "conditions": conditions}
-    return status | ({"lastContact": last} if last else {}) | ({"serverVersion": version} if version else {})
+    cluster = contact.cluster or ("" if contact.is_reachable else old.get("cluster"))
+    told = {"lastContact": last, "serverVersion": version, "cluster": cluster}
+    return status | {name: value for name, value in told.items() if value}
 
 
 def _operated(record: RegionRecord, contact: Contact) -> Status:
@@ -124,7 +128,10 @@ def _not_distinct(record: RegionRecord, contact: Contact, twins: Sequence[str]) 
 
 
 def is_worth_a_write(record: RegionRecord, status: Status) -> bool:
-    """Whether anything but the words is different, or `lastContact` has become too old."""
+    """Whether anything but the words is different, or `lastContact` has become too old.
+
+    Which cluster it is goes with that: a hub whose CRDs are of before could not keep it, and would write for ever.
+    """
     for kind in (REACHABLE, OPERATED):
         before, after = written(record.status, kind), written(status, kind)
         names = ("status", "reason", "observedGeneration")

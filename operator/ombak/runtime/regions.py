@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from ombak.runtime.kube_port import ApiError, Kind, LogReader, Object, Unreachable
 from ombak.runtime.pulse import ALIVE, Sign
@@ -23,6 +23,9 @@ from ombak.runtime.store import Key
 
 HUB_MANAGER = "ombak-hub"
 """The field manager under which the hub writes into regions."""
+
+NOT_LOOKED_AT = "NotLookedAtYet"
+"""The reason of a contact until this process has looked for the first time."""
 
 
 class Reach(enum.StrEnum):
@@ -62,6 +65,16 @@ class Contact:
         since = self.since if (reach, reason) == (self.reach, self.reason) else now
         last = now if reach is Reach.YES else self.last
         return dataclasses.replace(self, reach=reach, reason=reason, message=message, since=since, last=last)
+
+
+def cluster_of(status: Mapping[str, Any], contact: Contact | None) -> str:
+    """Return which cluster a Region leads to: until this process has looked, what an earlier one wrote down.
+
+    Else, of two Regions of one cluster, the one that answers first after a restart would be alone there for a moment.
+    """
+    if contact is None or contact.reason == NOT_LOOKED_AT:
+        return str(status.get("cluster") or "")
+    return contact.cluster
 
 
 @dataclass(frozen=True, slots=True)

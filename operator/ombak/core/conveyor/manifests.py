@@ -35,7 +35,7 @@ OVERRIDE = f"{GROUP}/override"
 FLOORS = f"{GROUP}/floors"
 """The Region's shortest bakes as they were when a Rollout was written."""
 ZONES = f"{GROUP}/zones"
-"""The zones of the Region that a stage takes, as they were when a Rollout was written."""
+"""The zones of the Region that a stage takes, as they were when a Rollout was written; empty where it had none."""
 TEST = f"{GROUP}/test"
 PROVENANCE = tuple(f"{GROUP}/{name}" for name in ("author", "commit", "build", "reviewer"))
 """Annotations of the Pipeline that travel along, so that every region can tell who, what and when."""
@@ -238,7 +238,7 @@ def rollout(s: HubSnapshot, order: Order, seen: RolloutFacts | None, *, objects:
         **({VALUES: made.env} if made.env else {}),
         **({OBJECTS: known} if known else {}),
         **order.bakes,
-        **({ZONES: zones} if (zones := placement.zones_told(order.target)) else {}),
+        **({ZONES: placement.zones_told(order.target)} if order.target.stage.zones is not None else {}),
         **({naming.RETRY: f"{made.id}.{order.sequence}"} if order.retry else {}),
         **order.provenance,
     }

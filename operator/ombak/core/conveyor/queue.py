@@ -7,7 +7,7 @@ from ombak.core.conveyor import content, manifests, plan, waits
 from ombak.core.conveyor.memory import Item
 from ombak.core.conveyor.placement import Target
 from ombak.core.conveyor.scene import Scene, freeze
-from ombak.core.conveyor.snapshot import HubArtifact
+from ombak.core.conveyor.snapshot import HubArtifact, RolloutFacts
 from ombak.core.conveyor.standing import has_other_bakes
 
 
@@ -180,6 +180,18 @@ def passed(scene: Scene, item: Item) -> tuple[str, ...]:
     if item.stage not in stages:
         return ()
     return stages[: stages.index(item.stage) + (0 if item.is_inside else 1)]
+
+
+def goes_no_further(scene: Scene, item: Item, stage: str, later: RolloutFacts) -> bool:
+    """Nobody goes on with a later change that a region has: a change that has yet to pass there is not behind it.
+
+    It was rejected, and is kept there out of reach of that; or that as part of which it went on is gone; or an
+    Override lets this one go ahead of all that are later.
+    """
+    if stage in passed(scene, item):
+        return False
+    ahead = (i for i in scene.items if i.sequence >= later.sequence)
+    return scene.rejection(later.version) is not None or all(is_kept(scene, item, i) for i in ahead)
 
 
 def next_stage(scene: Scene, item: Item) -> str:

@@ -115,8 +115,11 @@ def _is_revalued(order: manifests.Order, seen: RolloutFacts) -> bool:
 
 
 def _is_rezoned(order: manifests.Order, seen: RolloutFacts) -> bool:
-    """Its zones are as they were written, and not those that the stage takes of its Region now."""
-    written, has = seen.annotations.get(manifests.ZONES, ""), ",".join(map(str, seen.spec.get("zones") or ()))
+    """Its zones are as they were written, and not those that the stage takes of its Region now.
+
+    Where it was not noted what was written, by an earlier hub, nobody can tell.
+    """
+    written, has = seen.annotations.get(manifests.ZONES), ",".join(map(str, seen.spec.get("zones") or ()))
     return has == written != zones_told(order.target) and "spec.zones" in manifests.edited(order, seen)
 
 

@@ -11,7 +11,7 @@ from ombak.core.conveyor.memory import Item
 from ombak.core.conveyor.placement import Target
 from ombak.core.conveyor.scene import Scene
 from ombak.core.conveyor.snapshot import RolloutFacts
-from ombak.core.conveyor.standing import State, has_version, is_taken_back, standing
+from ombak.core.conveyor.standing import State, has_version, is_taken_back, runs_none, standing
 from ombak.core.gates.gate import Held
 
 
@@ -34,18 +34,13 @@ def state_of(scene: Scene, item: Item, target: Target) -> tuple[State, RolloutFa
     if order is None:
         return State.BUSY, scene.facts.get(target.key)
     state, facts = standing(scene, order)
-    if state is State.LATER and facts is not None and _goes_no_further(scene, item, target, facts):
-        state = State.EARLIER
+    if state is State.LATER and facts is not None and queue.goes_no_further(scene, item, target.stage.name, facts):
+        state = State.BUSY if facts.is_moving and not runs_none(facts) else State.EARLIER
     if state is State.EARLIER and back.is_going_back(scene, target):
         return State.BUSY, facts
     if state is State.BUSY and facts is not None and _gives_way(scene, order, facts):
         return State.EARLIER, facts
     return state, facts
-
-
-def _goes_no_further(scene: Scene, item: Item, target: Target, facts: RolloutFacts) -> bool:
-    """A later change was rejected, and kept there out of reach of that: a change that has yet to pass is not behind."""
-    return scene.rejection(facts.version) is not None and target.stage.name not in queue.passed(scene, item)
 
 
 def _gives_way(scene: Scene, order: manifests.Order, facts: RolloutFacts) -> bool:
@@ -136,9 +131,11 @@ def _twin(scene: Scene, item: Item, target: Target) -> Outcome:
     """Two Regions would have each other's Rollout, values and floors in turn."""
     order = scene.order(item, target)
     assert order is not None
-    told = waits.of_twins(scene, target, scene.twin(order))
+    has_begun = has_version(scene, item, scene.facts.get(target.key))
+    is_way_out = has_begun and not scene.is_done(item)
+    told = waits.of_twins(scene, target, scene.twin(order), has_begun=is_way_out)
     waits.of_item(scene, item, target.stage.name, "SameCluster", told, target.region.name)
-    return Outcome.UNDER_WAY if has_version(scene, item, scene.facts.get(target.key)) else Outcome.NOT_BEGUN
+    return Outcome.UNDER_WAY if has_begun else Outcome.NOT_BEGUN
 
 
 def _moves(scene: Scene, item: Item, target: Target, facts: RolloutFacts, *, with_tests: bool) -> None:

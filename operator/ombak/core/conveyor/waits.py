@@ -113,14 +113,18 @@ def deserted(target: Target) -> Held:
     return held("unreachable", what, "whoever runs that cluster", f"kubectl describe omreg {target.region.name}")
 
 
-def of_twins(scene: Scene, target: Target, other: str) -> Held:
-    """Return the wait for two Regions that lead to one cluster, in which both would get the same Rollout."""
+def of_twins(scene: Scene, target: Target, other: str, *, has_begun: bool) -> Held:
+    """Return the wait for two Regions that lead to one cluster, in which both would get the same Rollout.
+
+    A change that has begun there keeps its frozen stages: a newer one without that Region waits for it.
+    """
     name = target.region.name
     what = (
         f"Region {name} to lead to another cluster than Region {other}: both would get the same Rollout "
         f"{target.namespace}/{scene.s.pipeline.name} there"
     )
-    who = f"whoever runs {name} and {other}: correct spec.access of one, or delete it; or take one out of the stages"
+    helps = "abort the change" if has_begun else "take one out of the stages"
+    who = f"whoever runs {name} and {other}: correct spec.access of one, or delete it; or {helps}"
     return held("cluster", what, who, f"kubectl get omreg {name} {other} -o yaml")
 
 

@@ -25,7 +25,7 @@ from ombak.runtime.hub.gating import Gating, named_alarms
 from ombak.runtime.hub.index import AlarmIndex
 from ombak.runtime.hub.records import HubArtifactRecord, PipelineRecord
 from ombak.runtime.region_records import RegionArtifact, RegionRecord, RegionRollout, floors_of
-from ombak.runtime.regions import Contact, Reach, Regions, RegionView
+from ombak.runtime.regions import Contact, Reach, Regions, RegionView, cluster_of
 from ombak.runtime.store import Key, Store
 
 LOOKS_FIRST = timedelta(minutes=5)
@@ -128,7 +128,7 @@ class Observer:
             self._told(record) if record is not None else RegionFacts(name),
             reachable=None if is_new and not is_reached else is_reached,
             refusal=contact.reason if contact is not None and contact.reach is Reach.NO else "",
-            cluster=contact.cluster if contact is not None else "",
+            cluster=cluster_of(record.status if record is not None else {}, contact),
             silence=contact.operator.message if contact is not None and contact.operator.lives is False else "",
             last_contact=_last_contact(record, contact, unheard),
             silent_for=self._silent_for(name, now, is_reached=is_reached),
