@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -17,6 +18,8 @@ from support.shared_overrides import approve, ask, override, the_policy_counts
 from support.short_tokens import ending
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+
+SKEW = timedelta(minutes=20)
 
 
 @pytest.fixture(scope="module")
@@ -359,19 +362,30 @@ async def test_behind_one_prometheus_no_region_is_moved_by_the_series_of_another
 
 @beside
 async def test_a_hub_that_dies_after_each_number_of_writes_takes_back_all_the_same(world: Shared) -> None:
-    """By a word on the hub, and by one in a region: everything is back, and nothing is done twice."""
+    """By a word on the hub, and by one in a region: everything is back, and nothing is done twice.
+
+    Each life is on another machine: their clocks are wrong by SKEW, before and after those of the regions in turn.
+    """
     second, tally = Second(world.second, (world.hub, world.second)), Tally()
     service = Service(world, "killed", hub="region-2")
     alpha, one, two = ("region-1", "killed-alpha"), ("region-1", "killed"), ("region-2", "killed")
     first, wave = stage("alpha", "region-1", namespace="killed-alpha"), stage("wave", "region-1", "region-2")
     with proxied(second, world.logs, tally) as kubeconfig:
         options = ("--hub", "--namespace", "nobody", "--prometheus", world.hub.prometheus_url)
-        hub = world.operator("mortal", world.second, *options, kubeconfig=kubeconfig)
-        try:
-            tally.begin(0)
+        clock, clocks = world.logs / "mortal-clock", itertools.cycle((SKEW, -SKEW))
+        hub = world.operator("mortal", world.second, *options, kubeconfig=kubeconfig, wrong_by=clock)
+
+        def begin(writes: int) -> None:
+            tally.begin(writes)
+            clock.write_text(str(next(clocks).total_seconds()))
             hub.start()
+
+        try:
+            begin(0)
             service.push("v1", first, wave, revertScope="Everywhere")
             await service.delivered("v1", alpha, one, two)
+            told = (datetime.fromisoformat(c["lastTransitionTime"]) for c in service.status()["conditions"])
+            assert max(told) - datetime.now(UTC) > SKEW / 2
             for version in ("v2", "v3"):
                 service.push(version, first, {**wave, **HOUR}, revertScope="Everywhere")
                 await service.are(f"Bake {version}", one, two)
@@ -384,14 +398,12 @@ async def test_a_hub_that_dies_after_each_number_of_writes_takes_back_all_the_sa
                 deaths = 0
                 while not is_back(service, version, (alpha, one, two)):
                     deaths += 1
-                    tally.begin(deaths)
-                    hub.start()
+                    begin(deaths)
                     over = lambda v=version: tally.reached.is_set() or is_back(service, v, (alpha, one, two))  # noqa: E731
                     await service.until("a death or the end", over)
                     await asyncio.to_thread(hub.kill)
                 assert deaths >= 3, (version, tally.total)
-                tally.begin(0)
-                hub.start()
+                begin(0)
                 await service.until("the verdict", lambda: service.reason() == "Rejected")
                 after = [service.rollout(place)["metadata"]["generation"] for place in (alpha, one, two)]
                 assert all(0 < b - a <= 2 for a, b in zip(before, after, strict=True)), (before, after)

@@ -24,7 +24,7 @@ import pytest
 
 from ombak.sandbox import Process, Region, start_regions
 from ombak.sandbox.client import ApiStatusError
-from support import hasty_hub
+from support import hasty_hub, skewed_hub
 from support.region_planes import SECRETS, USER, kubeconfig_of, token_of, write_region, write_secret
 
 ROOT = Path(__file__).parents[2]
@@ -100,10 +100,18 @@ class Shared:
         self.processes = [self.hub_process, *own]
 
     def operator(
-        self, name: str, plane: Region, *options: str, kubeconfig: Path | None = None, is_hasty: bool = False
+        self,
+        name: str,
+        plane: Region,
+        *options: str,
+        kubeconfig: Path | None = None,
+        is_hasty: bool = False,
+        wrong_by: Path | None = None,
     ) -> Process:
-        """An operator of a cluster, not running yet."""
+        """An operator of a cluster, not running yet; its clock is `wrong_by` the seconds in a file."""
         program = [hasty_hub.__file__] if is_hasty else ["-m", "ombak"]
+        if wrong_by is not None:
+            program = [skewed_hub.__file__, str(wrong_by)]
         access = ["--kubeconfig", str(kubeconfig or plane.kubeconfig_for(USER))]
         command = [sys.executable, *program, "run", *options, *access]
         return Process(f"operator-{name}", command, self.logs / f"{name}.log")
