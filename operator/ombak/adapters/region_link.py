@@ -25,7 +25,7 @@ from ombak.core.conveyor.manifests import configs_of
 from ombak.runtime import kinds
 from ombak.runtime.backoff import Backoff
 from ombak.runtime.clock import Clock
-from ombak.runtime.kube_port import ApiError, Forbidden, Kind, NotFound, Unreachable, metadata
+from ombak.runtime.kube_port import ApiError, Forbidden, Kind, NotFound, Unreachable
 from ombak.runtime.pulse import UNASKED, PulseListener, Sign
 from ombak.runtime.region_records import (
     NOBODYS,
@@ -48,6 +48,7 @@ from ombak.runtime.regions import (
     OnRollout,
     Reach,
     RegionView,
+    ask_cluster,
 )
 from ombak.runtime.store import Key, Store
 
@@ -280,7 +281,7 @@ class RegionLink:
             return self._cluster
         self._is_cluster_due = False
         try:
-            return str(metadata(await client.get(kinds.NAMESPACES, "", kinds.OF_A_CLUSTER)).get("uid") or "")
+            return await ask_cluster(client)
         except (Forbidden, NotFound):
             return ""  # a region that was set up before: nobody can tell whether another one leads there, too
         except ApiError:

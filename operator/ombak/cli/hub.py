@@ -19,9 +19,10 @@ from ombak.runtime import kinds
 from ombak.runtime.backoff import Backoff
 from ombak.runtime.gate_book import GateBook
 from ombak.runtime.hub.engine import HubEngine
-from ombak.runtime.kube_port import ApiError, metadata
+from ombak.runtime.kube_port import ApiError
 from ombak.runtime.region_records import RegionRecord, decode_region
 from ombak.runtime.region_status import RegionReporter
+from ombak.runtime.regions import OF_A_CLUSTER, ask_cluster
 from ombak.runtime.store import Key, Store
 
 log = structlog.get_logger(__name__)
@@ -82,10 +83,9 @@ class HubRegions:
         failures = 0
         while True:
             try:
-                found = metadata(await self._client.get(kinds.NAMESPACES, "", kinds.OF_A_CLUSTER)).get("uid")
-                if found:
-                    return str(found)
-                reason = f"the namespace {kinds.OF_A_CLUSTER} has no uid"
+                if found := await ask_cluster(self._client):
+                    return found
+                reason = f"the namespace {OF_A_CLUSTER} has no uid"
             except ApiError as error:
                 reason = str(error)
             failures += 1

@@ -13,6 +13,7 @@ from ombak.core.course import Course, stays
 from ombak.core.evidence import NO_EVIDENCE, Evidence, evidence_of
 from ombak.core.layout import Part
 from ombak.core.memory import Memory, Mode, Position, Release
+from ombak.core.phases import phase_of
 from ombak.core.plan import Note, Plan, Waiting
 from ombak.core.returning import reject, trouble_after
 from ombak.core.scene import Scene
@@ -287,7 +288,7 @@ def _hold(scene: Scene, release: Release, old: str, wanted: tuple[layout.Want, .
     is_for_boxes = waiting.key == "boxes"
     again = max(scene.s.poll, sight.BOXES_AGAIN) if is_for_boxes else scene.s.poll
     made = Plan(
-        phase=_phase(scene, release),
+        phase=phase_of(scene, release),
         memory=Memory(release=release),
         actions=scene.to(wanted, is_revert=release.mode in _AT_ONCE),
         waiting=waiting,
@@ -302,17 +303,6 @@ def _future(now: datetime, *moments: datetime | None) -> list[datetime]:
     return [moment for moment in moments if moment is not None and moment > now]
 
 
-def _phase(scene: Scene, release: Release) -> Phase:
-    is_there = release.step.available_since is not None
-    part = scene.parts[release.position.segment].part
-    if part is Part.ONE_BOX and not is_there and release.mode is not Mode.INSTALL:
-        return Phase.ONE_BOX
-    if layout.is_everywhere(scene.parts, release.position):
-        waiting = Phase.INSTALLING if release.mode is Mode.INSTALL else Phase.ROLLING
-        return Phase.BAKE if is_there else waiting
-    return Phase.ONE_BOX_BAKE if part is Part.ONE_BOX else Phase.ROLLING
-
-
 def _step(scene: Scene, release: Release, old: str) -> Plan:
     """Approve the next batch; this is the only place where more boxes may get a new version."""
     now = scene.now
@@ -322,7 +312,7 @@ def _step(scene: Scene, release: Release, old: str) -> Plan:
     release = dataclasses.replace(release, position=position, step=step)
     wanted = layout.wants(scene.parts, position, release.artifact, old)
     made = Plan(
-        phase=_phase(scene, release),
+        phase=phase_of(scene, release),
         memory=Memory(release=release),
         actions=scene.to(wanted),
         notes=(Note("StepApproved", f"{release.artifact} goes on to {goal} of {scene.replicas} boxes."),),

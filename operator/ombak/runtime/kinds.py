@@ -18,8 +18,6 @@ REPLICA_SETS = Kind("apps", "v1", "replicasets", "ReplicaSet")
 CONFIG_MAPS = Kind("", "v1", "configmaps", "ConfigMap")
 PODS = Kind("", "v1", "pods", "Pod")
 NAMESPACES = Kind("", "v1", "namespaces", "Namespace")
-OF_A_CLUSTER = "kube-system"
-"""The namespace whose uid tells clusters apart: it is there from the first moment to the last."""
 EVENTS = Kind("", "v1", "events", "Event")
 SECRETS = Kind("", "v1", "secrets", "Secret")
 SERVICES = Kind("", "v1", "services", "Service")

@@ -16,13 +16,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from ombak.runtime.kube_port import ApiError, Kind, LogReader, Object, Unreachable
+from ombak.runtime import kinds
+from ombak.runtime.kube_port import ApiError, Kind, KubeClient, LogReader, Object, Unreachable, metadata
 from ombak.runtime.pulse import ALIVE, Sign
 from ombak.runtime.region_records import RegionAlarm, RegionArtifact, RegionRollout
 from ombak.runtime.store import Key
 
 HUB_MANAGER = "ombak-hub"
 """The field manager under which the hub writes into regions."""
+
+OF_A_CLUSTER = "kube-system"
+"""The namespace whose uid tells clusters apart: it is there from the first moment to the last."""
 
 NOT_LOOKED_AT = "NotLookedAtYet"
 """The reason of a contact until this process has looked for the first time."""
@@ -65,6 +69,11 @@ class Contact:
         since = self.since if (reach, reason) == (self.reach, self.reason) else now
         last = now if reach is Reach.YES else self.last
         return dataclasses.replace(self, reach=reach, reason=reason, message=message, since=since, last=last)
+
+
+async def ask_cluster(client: KubeClient) -> str:
+    """Return what tells the cluster of a client from all others; empty if it has no uid. Raises `ApiError`."""
+    return str(metadata(await client.get(kinds.NAMESPACES, "", OF_A_CLUSTER)).get("uid") or "")
 
 
 def cluster_of(status: Mapping[str, Any], contact: Contact | None) -> str:

@@ -142,7 +142,8 @@ class Store(Generic[T]):
             uid: (ns, at) for uid, (ns, at) in self._graves.items() if at > version or scope not in ("", ns)
         }
         for key, stored in entries.items():
-            touched |= dict.fromkeys(self._put(key, stored, floor) or ())
+            if stored.resource_version > self._known(key, stored.uid, floor):
+                touched |= dict.fromkeys(self._put(key, stored))
         for key in self._within(scope):
             if key not in entries and self._objects[key].resource_version <= version:
                 touched |= dict.fromkeys(self._drop(key))
@@ -161,17 +162,15 @@ class Store(Generic[T]):
         floor = self._listed_at(key[0])
         if version <= self._known(key, uid, floor):
             return None
-        return self._put(key, Stored(version, uid, self._decode(obj)), floor)
+        return self._put(key, Stored(version, uid, self._decode(obj)))
 
     def _known(self, key: Key, uid: str, floor: int) -> int:
         """Return the revision up to which nothing is news of an object; `floor` if it is unknown."""
         old = self._objects.get(key)
         return max(floor if old is None else old.resource_version, self._graves.get(uid, ("", -1))[1])
 
-    def _put(self, key: Key, stored: Stored[T], floor: int) -> list[Key] | None:
-        """Store what is newer, or newer than `floor` if unknown; the keys to tell, or None when it is not."""
-        if stored.resource_version <= self._known(key, stored.uid, floor):
-            return None
+    def _put(self, key: Key, stored: Stored[T]) -> list[Key]:
+        """Store what is news; return the keys to tell."""
         touched = self._drop(key) if key in self._objects else []
         self._objects[key] = stored
         subject = self._subject(key, stored.value)
