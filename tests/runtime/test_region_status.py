@@ -167,17 +167,24 @@ class Known:
         return ("eu", *self.others)
 
 
+async def reporting(hub: Hub, known: Known) -> tuple[RegionReporter, asyncio.Task[None]]:
+    """A reporter of one Region that has told what it found first."""
+    records = Store(decode_region)
+    client: Any = hub
+    regions: Any = known
+    records.observe(region())
+    reporter = RegionReporter(client, records, regions, client)
+    task = asyncio.create_task(reporter.run())
+    await asyncio.sleep(100)
+    return reporter, task
+
+
 def test_the_reporter_writes_at_transitions_and_tries_again() -> None:
     """A write that is refused comes later by itself."""
 
     async def scene() -> list[str]:
-        hub, known, records = Hub(), Known(UP), Store(decode_region)
-        client: Any = hub
-        regions: Any = known
-        records.observe(region())
-        reporter = RegionReporter(client, records, regions, client)
-        task = asyncio.create_task(reporter.run())
-        await asyncio.sleep(100)
+        hub, known = Hub(), Known(UP)
+        reporter, task = await reporting(hub, known)
         hub.refuse, known.now = 1, DOWN
         reporter.wake()
         await asyncio.sleep(100)
@@ -191,13 +198,8 @@ def test_the_reporter_tells_which_regions_are_one_cluster() -> None:
     """It knows them all; one that comes later is told at once."""
 
     async def scene() -> list[list[str]]:
-        hub, known, records = Hub(), Known(HERE), Store(decode_region)
-        client: Any = hub
-        regions: Any = known
-        records.observe(region())
-        reporter = RegionReporter(client, records, regions, client)
-        task = asyncio.create_task(reporter.run())
-        await asyncio.sleep(100)
+        hub, known = Hub(), Known(HERE)
+        reporter, task = await reporting(hub, known)
         known.others = ("us",)
         reporter.wake()
         await asyncio.sleep(100)
