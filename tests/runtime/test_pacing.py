@@ -7,7 +7,7 @@ from ombak.simulation.agenda import run_virtual
 
 
 def test_news_of_one_release_does_not_wait() -> None:
-    """One Rollout in motion: a millisecond, which is as good as none; and none at all for one that had no turn."""
+    """One Rollout in motion: some milliseconds, which is as good as none; and none at all for one that had no turn."""
 
     async def scenario() -> None:
         pacing: Pacing[str] = Pacing()
@@ -21,8 +21,8 @@ def test_news_of_one_release_does_not_wait() -> None:
     run_virtual(scenario())
 
 
-def test_news_of_a_crowd_is_gathered_for_half_a_second_at_most() -> None:
-    """A thousand in motion: each is looked at twice a second, however much happens to it."""
+def test_news_of_a_crowd_is_gathered_for_seconds_at_most() -> None:
+    """A thousand in motion: each is looked at every five seconds, however much happens to it."""
 
     async def scenario() -> None:
         pacing: Pacing[int] = Pacing()

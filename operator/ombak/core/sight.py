@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 from ombak.core.memory import ZERO, Memory, Release, Reverting
 from ombak.core.snapshot import Snapshot
 
-LOOKS_APART = timedelta(seconds=35)
-"""What the API server refuses is tried again every 30 s, and nothing else may happen meanwhile."""
-BOXES_AGAIN = timedelta(seconds=30)
+LOOKS_APART = timedelta(seconds=65)
+"""Boxes are looked at again, and what the API server refuses is tried again, in less than that; nothing else may
+happen meanwhile. Longer ago is unseen, even where nobody was cut off."""
+BOXES_AGAIN = timedelta(minutes=1)
 """While only boxes are waited for, what happens to them is news at once: a look without news serves the deadline, and
 counts whole, for it is less than `LOOKS_APART`."""
 
@@ -58,7 +59,7 @@ def _missed(s: Snapshot, now: datetime) -> timedelta:
 
 
 def _longest(s: Snapshot) -> timedelta:
-    """Two polls, as in a bake; where alarms are asked often, no less than between two tries of what is refused."""
+    """Two polls, as in a bake; where alarms are asked often, no less than between two looks at boxes."""
     return max(2 * s.poll, LOOKS_APART)
 
 

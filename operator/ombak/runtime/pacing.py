@@ -12,9 +12,9 @@ from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
-EACH = timedelta(milliseconds=2)
+EACH = timedelta(milliseconds=5)
 """For every Rollout in motion news of one is gathered so long ..."""
-LONGEST = timedelta(seconds=2)
+LONGEST = timedelta(seconds=5)
 """... and never longer than this: what a release loses by it in each of its steps."""
 IN_MOTION = timedelta(seconds=10)
 """Who had no turn for so long is not in motion, and its news does not wait."""
