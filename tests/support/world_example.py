@@ -10,7 +10,7 @@ import yaml
 
 from ombak.core.conveyor import content
 from support.hub_planes import BAKE, OMBAK, ROOT, Json, World
-from support.region_planes import kubeconfig_of, token_of, write_secret
+from support.region_planes import USER, kubeconfig_of, token_of, write_secret
 
 STAGES = ("alpha", "beta", "gamma", "wave-1", "wave-2")
 CLUSTERS = {
@@ -33,6 +33,7 @@ def example(name: str) -> list[Json]:
 
 def enter_the_regions(world: World) -> None:
     """Enter the Regions, by their own labels and `allow`, and open its Windows: nobody knows when this runs."""
+    world.hub.grant(USER, ROOT / "charts" / "region-rbac.yaml")
     for manifest in example("regions"):
         name, spec = manifest["metadata"]["name"], manifest["spec"]
         if name in CLUSTERS:
@@ -101,8 +102,8 @@ class Example:
         return [words[-1] for words in told if self._tags[words[0]] == tag]
 
     async def until(self, what: str, claim: Callable[[], bool]) -> None:
-        """Wait until a claim holds; what it says meanwhile is in the failure."""
-        await self.world.until(f"the example: {what}; it says {self.status().get('message')}", claim)
+        """Wait until a claim holds; what the hub did meanwhile is in the failure."""
+        await self.world.until(f"the example: {what}", claim)
 
 
 def _in_seconds(pipeline: Json) -> Json:
