@@ -128,6 +128,35 @@ def test_what_is_done_everywhere_is_no_longer_on_its_way() -> None:
     assert not any("On their way" in line for line in told(STATUS | {"travelling": [done]}))
 
 
+def test_who_made_a_change_and_when_is_told() -> None:
+    """Of the newest one, delivered or not, at the top; of each on its way in its line (R97)."""
+    ada = {"provenance": {"author": "ada", "commit": "4f2c9d1", "reviewer": "budi"}, "began": "2026-01-05T08:00:00Z"}
+    bob = {"provenance": {"author": "bob"}, "began": "2026-01-05T09:30:00Z"}
+    first, second = STATUS["travelling"]
+    lines = told(STATUS | {"travelling": [first | ada, second | bob]})
+
+    assert lines[2] == "  a1two is change 4, of 2026-01-05 09:30Z, by bob"
+    assert "     3  a1one  in wave-1, 2 changes at once, by ada, commit 4f2c9d1, reviewed by budi" in lines
+    done = first | ada | {"state": "Waiting"}
+    alone = told(STATUS | {"travelling": [done]})
+    assert alone[2] == "  a1one is change 3, of 2026-01-05 08:00Z, by ada, commit 4f2c9d1, reviewed by budi"
+
+
+def test_each_of_several_commands_has_its_context() -> None:
+    """The second one would run wherever the terminal happens to be, and delete somebody else's Blocker."""
+    both = "kubectl -n shop delete blocker one && kubectl -n shop delete blocker two"
+    mixed = "kubectl delete clusterblocker all && kubectl --context us-1 -n shop delete blocker two"
+    waits = [STATUS["waitingFor"][0] | {"command": command, "what": command} for command in (both, mixed)]
+    found = {"metadata": {"name": "front-end", "generation": 2}, "status": STATUS | {"waitingFor": waits}}
+
+    assert [line for line in pipeline_lines(found, NOW, "the hub") if "$" in line] == [
+        "    $ kubectl --context 'the hub' -n shop delete blocker one"
+        " && kubectl --context 'the hub' -n shop delete blocker two",
+        "    $ kubectl --context 'the hub' delete clusterblocker all"
+        " && kubectl --context us-1 -n shop delete blocker two",
+    ]
+
+
 def test_commands_for_the_hub_have_the_context_by_which_it_was_reached() -> None:
     """Those for a region have that of the region already."""
     found = {"metadata": {"name": "front-end", "generation": 2}, "status": STATUS}

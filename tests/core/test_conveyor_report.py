@@ -46,6 +46,27 @@ def test_the_status_is_that_of_the_model_and_tells_who_can_do_what() -> None:
     assert load_memory(found.memory) == w.memory
 
 
+def test_who_what_and_when_are_told_of_each_change() -> None:
+    """As the Pipeline said when it was asked for, not what it says now; A again is another change than the first A."""
+    w = world()
+    w.pipeline = dataclasses.replace(w.pipeline, provenance={"ombak.dev/author": "ada", "ombak.dev/commit": "4f2"})
+    w.run(w.now + hours(12))
+    began = w.now
+    bob = {"ombak.dev/author": "bob", "ombak.dev/reviewer": "a" * 999}
+    w.pipeline = dataclasses.replace(w.pipeline, provenance=bob)
+    push(w, "v2")
+    queued = [note.message for note in w.step().notes if note.reason == "Queued"]
+    made = w.run(w.now + hours(2))
+
+    one, two = PipelineStatus.model_validate(status(w.snapshot(), made, {}, w.now)).travelling
+    assert one.provenance is not None
+    assert one.provenance.model_dump(exclude_defaults=True) == {"author": "ada", "commit": "4f2"}
+    assert two.provenance is not None
+    assert two.provenance.model_dump(exclude_defaults=True) == {"author": "bob", "reviewer": "a" * 128}
+    assert two.began == began
+    assert queued == [f"{V2} is change 2 of this Pipeline, by bob, reviewed by {'a' * 128}."]
+
+
 def test_what_cannot_be_queued_is_not_delivered_however_well_the_last_change_went() -> None:
     """An Artifact in the way: whoever waits for the condition is not told that all is well."""
     w = world()

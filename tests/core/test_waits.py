@@ -397,10 +397,22 @@ def test_whatever_waits_either_goes_on_or_is_stalled(name: str) -> None:
     s = WAITS[name][0]
     status = report(s, decide(s, NOW), {}, NOW)
     failed = report(s, decide(s, NOW), {}, NOW, Failure("a policy says no"))
-    stopped = (end(1, Failure("no"), status, NOW) for end in (refused, defective))
+    stopped = (end(s.rollout, Failure("no"), status, NOW) for end in (refused, defective))
     for each in (status, failed, *stopped):
         told = {c["type"]: c["status"] for c in each["conditions"]}
         assert (told["Reconciling"], told["Stalled"]) in (("True", "False"), ("False", "True"))
+
+
+@pytest.mark.parametrize("s", [s for s, _ in WAITS.values()], ids=WAITS)
+def test_whoever_has_to_do_something_is_told_how_to_begin(s: Snapshot) -> None:
+    """Where no command by itself would lift it, one that shows all of it; only what ends by itself has none (P10)."""
+    told = report(s, decide(s, NOW), {}, NOW)["waitingFor"]
+    failed = report(s, decide(s, NOW), {}, NOW, Failure("a policy says no"))
+    stopped = (end(s.rollout, Failure("no"), failed, NOW) for end in (refused, defective))
+
+    assert told.get("command") or told["who"].startswith(("nobody", "time"))
+    for each in (failed, *stopped):
+        assert each["waitingFor"]["command"] == f"{KUBECTL} describe omr front-end"
 
 
 def test_what_stands_in_the_way_is_told_alike_everywhere() -> None:

@@ -167,6 +167,23 @@ def test_a_blocker_selects_by_name_label_stage_and_region(labels: dict[str, str]
     assert asked.closed() == closed
 
 
+@pytest.mark.parametrize(
+    "own",
+    [{"ombak.dev/region": "elsewhere"}, {"ombak.dev/stage": "elsewhere"}, {"ombak.dev/name": "elsewhere"}],
+    ids=["region", "stage", "name"],
+)
+def test_a_pipeline_cannot_hide_from_a_blocker_by_its_own_labels(own: dict[str, str]) -> None:
+    """Whoever stops all that goes to a region is not passed over for a label of that name, nor without an Override."""
+    asked = Asked()
+    asked.labels = own
+    asked.facts[2] = region("p-2", labels={"ombak.dev/region": "eu"})
+    wanted = {"ombak.dev/region": "eu", "ombak.dev/stage": "prod", "ombak.dev/name": "front-end"}
+    reason = {"owner": "sre", "reason": "a large event", "selector": {"matchLabels": wanted}}
+    asked.write(kinds.CLUSTER_BLOCKERS, "event", reason)
+
+    assert asked.closed() == {("prod", "p-2")}
+
+
 @pytest.mark.parametrize("stops", ["Starts", "Steps"])
 def test_a_blocker_of_steps_holds_no_less_than_one_of_starts(stops: str) -> None:
     """On a hub it is the same: a region where a change is under way goes on by itself."""

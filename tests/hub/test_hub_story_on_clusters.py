@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from support.hub_planes import Line, World, running, stage
+from support.world_example import Example, enter_the_regions
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
@@ -97,3 +98,27 @@ async def the_dead_are_missed(world: World, line: Line) -> None:
     assert "v4 gamma" not in line.entered()
     dead.start()
     await line.delivered("v4")
+
+
+async def test_the_example_of_the_world_is_delivered_as_it_is_written(world: World) -> None:
+    """Its base, its Regions by name and label, its Windows and signals: in seconds, and the first five of its stages.
+
+    One Region of gamma is the hub's own cluster. What is bad is taken back in the first stage that sees it.
+    """
+    enter_the_regions(world)
+    story = Example(world)
+    story.push("1.4.0")
+    await story.until("1.4.0 is everywhere", lambda: story.status().get("reason") == "Delivered")
+    assert {place: story.runs(*place) for place in story.places} == dict.fromkeys(story.places, "1.4.0")
+    assert story.entered("1.4.0") == ["alpha", "beta", "gamma", "wave-1", "wave-2"]
+    (told,) = story.status()["travelling"]
+    assert told["provenance"] == {"author": "ada@shop.example", "commit": "4f2c9d1", "reviewer": "budi@shop.example"}
+    for region, namespace in story.places:
+        assert story.rollout(region, namespace)["metadata"]["annotations"]["ombak.dev/author"] == "ada@shop.example"
+        assert story.service(region, namespace) == "service/front-end"
+
+    story.push("1.5.0", **{"sandbox.ombak.dev/error-rate": "0.3"})
+    await story.until("1.5.0 is rejected", lambda: story.status()["reason"] == "Rejected")
+    await story.until("1.4.0 is everywhere again", lambda: {story.runs(*p) for p in story.places} == {"1.4.0"})
+    assert story.entered("1.5.0") == ["alpha"]
+    assert "signal errors" in story.status()["message"]

@@ -59,6 +59,19 @@ class StageState(StatusModel):
     """Its Regions, in the order of delivery."""
 
 
+class Provenance(StatusModel):
+    """Where a change comes from, as the annotations of the Pipeline said when it was asked for."""
+
+    author: str = ""
+    """Who made it: `ombak.dev/author`."""
+    commit: str = ""
+    """Of what: `ombak.dev/commit`."""
+    build: str = ""
+    """By which build: `ombak.dev/build`."""
+    reviewer: str = ""
+    """Who looked at it: `ombak.dev/reviewer`."""
+
+
 class Travelling(StatusModel):
     """One artifact on its way."""
 
@@ -76,6 +89,9 @@ class Travelling(StatusModel):
     """When it came to where it is."""
     skipped: list[str] = pydantic.Field(default_factory=list)
     """`stage/region` of those that it was passed over in: no answer."""
+    began: datetime | None = None
+    """When the Pipeline asked for it."""
+    provenance: Annotated[Provenance | None, pydantic.Field(description="Who made it, and of what.")] = None
 
 
 class PipelineStatus(StatusModel):

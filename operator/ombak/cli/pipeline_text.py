@@ -8,6 +8,8 @@ from typing import Any
 
 from ombak.api.duration import format_duration
 from ombak.api.wording import clause
+from ombak.core.commands import in_context
+from ombak.core.conveyor.provenance import sentence
 from ombak.runtime.decode_alarm import moment_of
 from ombak.runtime.kube_port import listed, mapping
 
@@ -41,12 +43,14 @@ def pipeline_lines(found: Part, now: datetime, context: str = "") -> Iterator[st
         yield from (f"  {line}" for line in str(status["message"]).splitlines())
     if status.get("observedGeneration") != meta.get("generation"):
         yield "  (the hub has not seen the newest spec yet)"
+    travelling = _parts(status, "travelling")
+    yield from (f"  {told}" for told in map(_origin, travelling[-1:]) if told)
     yield ""
     waits, stages = _parts(status, "waitingFor"), _parts(status, "stages")
     for stage in stages:
         yield from _stage(stage, waits, now)
     last = stages[-1].get("name") if stages else ""
-    yield from _travelling([t for t in _parts(status, "travelling") if not _is_done(t, last)], now)
+    yield from _travelling([t for t in travelling if not _is_done(t, last)], now)
     yield from _waits(waits, now, context)
     yield from _override(mapping(status.get("override")), meta, context)
     untrue = {c.get("type"): c.get("message") for c in _parts(status, "conditions") if c.get("status") == "False"}
@@ -89,6 +93,20 @@ def _is_done(item: Part, last: object) -> bool:
     return item.get("state") != "Inside" and item.get("stage") == last
 
 
+def _origin(item: Part) -> str:
+    """Since when the Pipeline asks for a change, and who made it, as far as that is known (R97)."""
+    began = moment_of(item.get("began"))
+    if began is None:
+        return ""
+    when = f"change {item.get('sequence')}, of {began.astimezone(UTC):%Y-%m-%d %H:%M}Z"
+    return f"{item.get('artifact')} is {when}{_by(item)}"
+
+
+def _by(item: Part) -> str:
+    told = sentence(mapping(item.get("provenance")))
+    return f", {told}" if told else ""
+
+
 def _travelling(items: Sequence[Part], now: datetime) -> Iterator[str]:
     if items:
         yield ""
@@ -98,7 +116,8 @@ def _travelling(items: Sequence[Part], now: datetime) -> Iterator[str]:
         where = f"in {stage}" if inside else f"behind {stage}" if stage else "before the first stage"
         batch = f", {item['batch']} changes at once" if item.get("batch", 0) > 1 else ""
         skipped = f", without {', '.join(item['skipped'])}" if item.get("skipped") else ""
-        yield f"  {item.get('sequence'):>4}  {item.get('artifact')}  {where}{_since(item, now)}{batch}{skipped}"
+        rest = f"{_since(item, now)}{batch}{skipped}{_by(item)}"
+        yield f"  {item.get('sequence'):>4}  {item.get('artifact')}  {where}{rest}"
 
 
 def _waits(waits: Sequence[Part], now: datetime, context: str) -> Iterator[str]:
@@ -128,7 +147,7 @@ def _wait(same: Sequence[Part], now: datetime, context: str) -> Iterator[str]:
     if wait.get("who"):
         yield f"    lifted by {wait['who']}"
     if wait.get("command"):
-        yield f"    $ {_with_context(str(wait['command']), context)}"
+        yield f"    $ {in_context(str(wait['command']), context)}"
 
 
 def _override(found: Part, meta: Part, context: str) -> Iterator[str]:
@@ -141,14 +160,7 @@ def _override(found: Part, meta: Part, context: str) -> Iterator[str]:
     yield from textwrap.wrap(f"{found.get('reason')}", _WIDTH, initial_indent="  ", subsequent_indent="  ")
     yield "  every other change waits until that one is everywhere, or was taken back; to end the Override:"
     command = f"kubectl -n {meta.get('namespace')} delete override {found.get('name')}"
-    yield f"    $ {_with_context(command, context)}"
-
-
-def _with_context(command: str, context: str) -> str:
-    """A command for the hub gets the context by which it was reached; one for a region has its own."""
-    if not context or not command.startswith("kubectl ") or "--context" in command:
-        return command
-    return f"kubectl --context {context} {command.removeprefix('kubectl ')}"
+    yield f"    $ {in_context(command, context)}"
 
 
 def _since(found: Part, now: datetime) -> str:

@@ -1,9 +1,20 @@
 """The commands that lift a wait, or show what stands in its way, as a person would type them (P10)."""
 
+import re
+import shlex
 from typing import Protocol
 
 from ombak.core import naming
 from ombak.core.snapshot import RolloutView
+
+_KUBECTL = re.compile(r"(^|&& )kubectl (?!--context )")
+
+
+def in_context(command: str, context: str) -> str:
+    """Return a command with the context by which its cluster is reached: each kubectl of several, unless it has one."""
+    if not context:
+        return command
+    return _KUBECTL.sub(lambda found: f"{found[1]}kubectl --context {shlex.quote(context)} ", command)
 
 
 class Named(Protocol):
@@ -29,6 +40,11 @@ def edit(rollout: Named) -> str:
     return _kubectl(rollout, "edit")
 
 
+def look(rollout: Named) -> str:
+    """See all that is told of it, where no command by itself would lift a wait."""
+    return _kubectl(rollout, "describe")
+
+
 def look_at_boxes(rollout: RolloutView, artifact: str = "") -> str:
     """See why boxes do not serve; of one version, or of all."""
     chosen = f"{naming.ROLLOUT}={rollout.name}" + (f",{naming.ARTIFACT}={artifact}" if artifact else "")
@@ -38,7 +54,7 @@ def look_at_boxes(rollout: RolloutView, artifact: str = "") -> str:
 def look_at_alarms(rollout: RolloutView) -> str:
     """See what alarms say: those that are Alarms, or where there are only signals, these."""
     if rollout.spec.alarms is None:
-        return _kubectl(rollout, "describe")
+        return look(rollout)
     return f"kubectl -n {rollout.namespace} describe alarms"
 
 

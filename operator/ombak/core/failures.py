@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from ombak.api.rollout import Phase
 from ombak.api.wording import clause
-from ombak.core.commands import Named, edit
+from ombak.core.commands import Named, edit, look
 from ombak.core.conditions import condition, stamp
 
 Status = dict[str, Any]
@@ -45,13 +45,6 @@ def filled(found: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in found.items() if v}
 
 
-def waiting_of(failure: Failure, old: Mapping[str, Any], now: datetime) -> dict[str, str]:
-    """Return the wait for whoever can lift a failure, since it was first told."""
-    before = old.get("waitingFor") or {}
-    since = before["since"] if before.get("what") == failure.message else stamp(now)
-    return filled({"what": failure.message, "since": since, "who": failure.who, "command": failure.command})
-
-
 class Written(Named, Protocol):
     """A Rollout of which no more is known than where it is, and how often its spec was written."""
 
@@ -59,6 +52,14 @@ class Written(Named, Protocol):
     def generation(self) -> int:
         """Of its spec."""
         ...
+
+
+def waiting_of(failure: Failure, rollout: Named, old: Mapping[str, Any], now: datetime) -> dict[str, str]:
+    """Return the wait for whoever can lift a failure, since it was first told."""
+    before = old.get("waitingFor") or {}
+    since = before["since"] if before.get("what") == failure.message else stamp(now)
+    command = failure.command or look(rollout)
+    return filled({"what": failure.message, "since": since, "who": failure.who, "command": command})
 
 
 def unreadable(rollout: Written, problem: str, old: Mapping[str, Any], now: datetime) -> Status:
@@ -70,15 +71,15 @@ def unreadable(rollout: Written, problem: str, old: Mapping[str, Any], now: date
         ("SpecValid", False, invalid, problem),
     ]
     what = f"a spec that is right: {clause(problem)}"
-    waiting = waiting_of(Failure(what, invalid, "whoever edits the Rollout", edit(rollout)), old, now)
+    waiting = waiting_of(Failure(what, invalid, "whoever edits the Rollout", edit(rollout)), rollout, old, now)
     told = {"phase": Phase.INVALID.value, "message": problem, "waitingFor": waiting}
     return _amended(old, facts, rollout.generation, now) | told
 
 
-def refused(generation: int, failure: Failure, old: Mapping[str, Any], now: datetime) -> Status:
+def refused(rollout: Written, failure: Failure, old: Mapping[str, Any], now: datetime) -> Status:
     """Return the status when the API server took no record of what was to be done, and so nothing was done."""
     delivered = ("Delivered", False, failure.reason, failure.message)
-    return _failed(generation, failure, old, now, delivered)
+    return _failed(rollout, failure, old, now, delivered)
 
 
 def trouble(error: Exception, at_most: str, *, is_about_rights: bool = False) -> Failure:
@@ -92,17 +93,17 @@ def trouble(error: Exception, at_most: str, *, is_about_rights: bool = False) ->
     return Failure(message, TROUBLE, _RIGHTS if is_about_rights else who)
 
 
-def defective(generation: int, failure: Failure, old: Mapping[str, Any], now: datetime) -> Status:
+def defective(rollout: Written, failure: Failure, old: Mapping[str, Any], now: datetime) -> Status:
     """Return the status when a pass came to no end: whatever was known stays."""
-    return _failed(generation, failure, old, now)
+    return _failed(rollout, failure, old, now)
 
 
 def _failed(
-    generation: int, failure: Failure, old: Mapping[str, Any], now: datetime, *more: tuple[str, bool, str, str]
+    rollout: Written, failure: Failure, old: Mapping[str, Any], now: datetime, *more: tuple[str, bool, str, str]
 ) -> Status:
     facts = [("Stalled", True, failure.reason, failure.message), *more]
-    told = {"message": failure.message, "waitingFor": waiting_of(failure, old, now)}
-    return {"phase": Phase.BLOCKED.value} | _amended(old, facts, generation, now) | told
+    told = {"message": failure.message, "waitingFor": waiting_of(failure, rollout, old, now)}
+    return {"phase": Phase.BLOCKED.value} | _amended(old, facts, rollout.generation, now) | told
 
 
 def failure_of(status: Mapping[str, Any]) -> Failure:

@@ -9,7 +9,7 @@ from ombak.alarms import parser
 from ombak.alarms.errors import AlarmError
 from ombak.api.rollout import Phase
 from ombak.api.wording import sentence
-from ombak.core import keeping, unheard, verdicts
+from ombak.core import commands, keeping, unheard, verdicts
 from ombak.core.alarm_views import alarm_views
 from ombak.core.capacity import floor_of
 from ombak.core.conditions import condition, stamp, written
@@ -24,6 +24,10 @@ _STALLED = {Phase.REVERTED, Phase.FAILED, Phase.INVALID}
 SOUND, UNAMBIGUOUS = "QueriesSound", "Unambiguous"
 _LATER = "Changes of strategy, minReadySeconds, signals and alarms hold for the next version."
 """What a person who edits these under a version that is delivered should know; always true, so it costs no write."""
+
+
+_ON_ITS_OWN = ("nobody", "time")
+"""Who lifts a wait that ends without anybody's doing, and needs no command."""
 
 
 def report(s: Snapshot, plan: Plan, old: Mapping[str, Any], now: datetime, failure: Failure = NO_FAILURE) -> Status:
@@ -45,7 +49,7 @@ def report(s: Snapshot, plan: Plan, old: Mapping[str, Any], now: datetime, failu
         "memory": dump_memory(plan.memory),
         "conditions": _conditions(s, plan, old, now, failure),
     }
-    waiting = waiting_of(failure, old, now) if failure else _waiting(plan)
+    waiting = waiting_of(failure, s.rollout, old, now) if failure else _waiting(s, plan)
     if waiting:
         status["waitingFor"] = waiting
     if plan.memory.queued is not None:
@@ -64,16 +68,17 @@ def _progress(plan: Plan) -> dict[str, str]:
     return filled(told | {name: stamp(moment) for name, moment in moments.items() if moment is not None})
 
 
-def _waiting(plan: Plan) -> dict[str, str]:
+def _waiting(s: Snapshot, plan: Plan) -> dict[str, str]:
     if plan.waiting is None or plan.memory.wait is None:
         return {}
     waiting = plan.waiting
+    is_on_its_own = waiting.who.startswith(_ON_ITS_OWN)
     return filled(
         {
             "what": waiting.what,
             "since": stamp(plan.memory.wait.since),
             "who": waiting.who,
-            "command": waiting.command,
+            "command": waiting.command or ("" if is_on_its_own else commands.look(s.rollout)),
             "expected": stamp(waiting.expected) if waiting.expected else "",
         }
     )

@@ -252,7 +252,7 @@ class Reconciler:
             return decided, later if is_told else before or later, is_told
         if failure:
             # A fact could not be put on record, so nothing was done: the rest of the status stands.
-            status = refused(made.s.rollout.generation, failure, made.record.status, self._clock.now())
+            status = refused(made.s.rollout, failure, made.record.status, self._clock.now())
             known.failure = NO_FAILURE
             applier.has_told = await self._status.tell(made.record, known, status, applier.version)
             return made, failure, True

@@ -87,7 +87,7 @@ class StatusWriter:
         if stored is None or stored.value.meta.is_deleting:
             return
         record = stored.value
-        status = defective(record.meta.generation, failure, record.status, self._clock.now())
+        status = defective(record.meta, failure, record.status, self._clock.now())
         await self.tell(record, known, status, record.meta.resource_version)
         known.failure = failure
 

@@ -35,9 +35,13 @@ def write_tokens(path: Path, users: Iterable[User]) -> None:
     _write_private(path, "\n".join(lines) + "\n")
 
 
-def write_kubeconfig(path: Path, user: User, port: int, ca_file: Path) -> None:
-    """A kubeconfig (JSON is YAML) for one user; the CA is referred to by path and may appear later."""
-    name = "sandbox"
+def write_kubeconfig(path: Path, user: User, port: int, ca_file: Path, name: str) -> None:
+    """A kubeconfig (JSON is YAML) for one user; the CA is referred to by path and may appear later.
+
+    Its context is called as the plane, and so are its cluster and, as a part, its user: those of several planes can be
+    used together (`KUBECONFIG=a:b`).
+    """
+    login = f"{user.name}@{name}"
     content = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -47,8 +51,8 @@ def write_kubeconfig(path: Path, user: User, port: int, ca_file: Path) -> None:
                 "cluster": {"server": f"https://127.0.0.1:{port}", "certificate-authority": str(ca_file)},
             }
         ],
-        "users": [{"name": user.name, "user": {"token": user.token}}],
-        "contexts": [{"name": name, "context": {"cluster": name, "user": user.name, "namespace": "default"}}],
+        "users": [{"name": login, "user": {"token": user.token}}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": login, "namespace": "default"}}],
         "current-context": name,
     }
     _write_private(path, json.dumps(content, indent=1))

@@ -136,7 +136,7 @@ class ControlPlane:
         write_signing_key(self._layout.config / "service-account.key")
         for user in self._users.values():
             path = self._layout.kubeconfig(user.name)
-            write_kubeconfig(path, user, self._ports.apiserver, self._layout.ca_file)
+            write_kubeconfig(path, user, self._ports.apiserver, self._layout.ca_file, self.name)
 
     def _make_processes(self) -> dict[str, Process]:
         layout, ports = self._layout, self._ports

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ombak.api.common import API_VERSION
+from ombak.cli.demo.keep import regions_instructions
 from ombak.cli.demo.regions_story import NAME, NAMESPACE, PLACES, RegionsStory, regions_versions
 from ombak.cli.demo.regions_view import RegionsOutcome, outcome_sentences, outcome_table
 from ombak.cli.demo.stage import LOG_WIDTH, USER, install, manifests, progress, start_operator, wait_for_ctrl_c
@@ -159,8 +160,5 @@ def _tell(outcome: RegionsOutcome, hub: Region, console: Console) -> None:
 
 def _keep(planes: Sequence[Region], operators: Sequence[Process], console: Console) -> None:
     """Say how to look around, and wait for Ctrl-C."""
-    console.print("\nIt is all still running. In another terminal, KUBECONFIG is for")
-    for plane in planes:
-        console.print(f"  {plane.name:<6} {plane.kubeconfig}", soft_wrap=True)
-    console.print("\nCtrl-C ends it and removes everything.")
+    console.print(f"\n{regions_instructions(planes)}", soft_wrap=True, markup=False)
     wait_for_ctrl_c(operators, console)

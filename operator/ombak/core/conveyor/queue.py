@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Iterator
 
-from ombak.core.conveyor import content, manifests, plan, waits
+from ombak.core.conveyor import content, manifests, plan, provenance, waits
 from ombak.core.conveyor.memory import Item
 from ombak.core.conveyor.placement import Target
 from ombak.core.conveyor.scene import Scene, freeze
@@ -129,7 +129,8 @@ def _append(scene: Scene, wish: HubArtifact, *, is_retry: bool) -> None:
         provenance=dict(scene.s.pipeline.provenance),
     )
     scene.items.append(item)
-    scene.note("Queued", f"{wish.version} is change {item.sequence} of this Pipeline.")
+    by = provenance.sentence(provenance.told(item.provenance))
+    scene.note("Queued", f"{wish.version} is change {item.sequence} of this Pipeline{f', {by}' if by else ''}.")
 
 
 def supersede(scene: Scene) -> None:

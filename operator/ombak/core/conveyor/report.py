@@ -6,7 +6,7 @@ from typing import Any
 
 from ombak.core import unheard
 from ombak.core.conditions import condition, stamp
-from ombak.core.conveyor import back, content, plan, queue
+from ombak.core.conveyor import back, content, plan, provenance, queue
 from ombak.core.conveyor.memory import Item, dump_memory
 from ombak.core.conveyor.placement import Target
 from ombak.core.conveyor.scene import Scene
@@ -147,7 +147,7 @@ def status(s: HubSnapshot, made: plan.HubPlan, old: Mapping[str, Any], now: date
 
 
 def _filled(found: Mapping[str, Any]) -> Status:
-    return {k: v for k, v in found.items() if v not in ("", None, [], 0)}
+    return {k: v for k, v in found.items() if v not in ("", None, [], {}, 0)}
 
 
 def _stamp(moment: datetime | None) -> str:
@@ -156,7 +156,8 @@ def _stamp(moment: datetime | None) -> str:
 
 def _travelling(item: Item) -> Status:
     told = {"stage": item.stage, "state": "Inside" if item.is_inside else "Waiting", "batch": item.batch}
-    rest = {"since": _stamp(item.since), "skipped": list(item.skipped)}
+    rest: Status = {"since": _stamp(item.since), "skipped": list(item.skipped)}
+    rest |= {"began": _stamp(item.began_at), "provenance": provenance.told(item.provenance)}
     return {"sequence": item.sequence, "artifact": item.version, **_filled({**told, **rest})}
 
 

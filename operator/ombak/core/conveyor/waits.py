@@ -21,9 +21,7 @@ def of_pipeline(pipeline: PipelineView, verb: str) -> str:
 
 def in_region(region: RegionFacts, command: str) -> str:
     """Return a kubectl command with the context by which people reach a region: its name."""
-    if not command.startswith("kubectl ") or "--context" in command:
-        return command
-    return f"kubectl --context {region.name} {command.removeprefix('kubectl ')}"
+    return commands.in_context(command, region.name)
 
 
 def _on_rollout(scene: Scene, target: Target, verb: str, rest: str) -> str:

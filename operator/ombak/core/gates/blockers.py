@@ -49,7 +49,8 @@ class BlockerView:
             return False
         if self.namespaces is not None and context.namespace not in self.namespaces:
             return False
-        return self.match_labels.items() <= {**context.labels, NAME_LABEL: context.name}.items()
+        own = {**context.labels, NAME_LABEL: context.name}.items()
+        return self.match_labels.items() <= own | context.region_labels.items()
 
     def stops_at(self, moment: Moment) -> bool:
         """Tell whether it stops deliveries that stand there."""

@@ -28,6 +28,8 @@ class Context:
     name: str
     moment: Moment
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    region_labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Of the Region that it goes to, on a hub. Whoever writes a delivery's own labels can not hide these (R87)."""
     horizon: timedelta = ZERO
     """How long it is expected to take from now until its last bake is over."""
     resource: str = "omr"

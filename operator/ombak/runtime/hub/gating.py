@@ -121,8 +121,7 @@ class Gating:
         meta, stage, region = asked.record.meta, target.stage, target.region
         windows, overrides = placement.windows_of(asked.spec, stage), asked.overrides if spared else NO_OVERRIDES
         facts = self._gates.facts_for(meta.namespace, windows, overrides, region_zone=region.time_zone)
-        own = {k: v for k, v in region.labels.items() if k != NAME_LABEL}
-        labels = {**own, **asked.record.labels, STAGE_LABEL: stage.name}
+        labels = {k: v for k, v in region.labels.items() if k not in (NAME_LABEL, STAGE_LABEL)}
         selected = tuple(sorted(labels.items())) if facts.blockers else ()
         like = (stage.name, spared, region.time_zone, region.floors, region.zones, selected)
         if like not in asked.known:
@@ -130,11 +129,20 @@ class Gating:
         return asked.known[like]
 
     def _ask(
-        self, asked: _Asked, target: Target, facts: GateFacts, labels: Mapping[str, str], spared: str
+        self, asked: _Asked, target: Target, facts: GateFacts, region_labels: Mapping[str, str], spared: str
     ) -> Held | None:
         meta, windows = asked.record.meta, facts.windows
-        horizon = _length(asked, target) if windows else ZERO
-        context = Context(meta.namespace, meta.name, Moment.START, labels, horizon, resource="ompl", artifact=spared)
+        own = {**asked.record.labels, STAGE_LABEL: target.stage.name}
+        context = Context(
+            meta.namespace,
+            meta.name,
+            Moment.START,
+            own,
+            region_labels,
+            horizon=_length(asked, target) if windows else ZERO,
+            resource="ompl",
+            artifact=spared,
+        )
         return facts.hold(context, asked.now)
 
 
