@@ -28,7 +28,6 @@ from ombak.sandbox import Process, Region, start_regions
 from support.clusters import eventually
 from support.region_planes import (
     PATIENCE_S,
-    SECRETS,
     USER,
     kubeconfig_of,
     requests,
@@ -57,7 +56,6 @@ def planes() -> Iterator[list[Region]]:
             plane.kubectl("apply", "-f", str(ROOT / "crds"))
             plane.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "-l", "!none")
             plane.kubectl("create", "namespace", "shop")
-        hub.kubectl("create", "namespace", SECRETS)
         hub.grant(USER, ROOT / "charts" / "hub-rbac.yaml")
         for region in regions:
             region.kubectl("apply", "-f", str(ROOT / "charts" / "region-rbac.yaml"))

@@ -73,7 +73,6 @@ def hub_and_regions(count: int, logs: Path, namespaces: Sequence[str]) -> Iterat
             plane.grant(USER, ROOT / "charts" / "rbac.yaml")
             for namespace in namespaces:
                 plane.kubectl("create", "namespace", namespace)
-        hub.kubectl("create", "namespace", "ombak-regions")
         hub.grant(USER, ROOT / "charts" / "hub-rbac.yaml")
         for region in regions:
             region.kubectl("apply", "-f", str(ROOT / "charts" / "region-rbac.yaml"))

@@ -273,7 +273,6 @@ def running(logs: Path, *, traffic: bool = False) -> Iterator[World]:
             for namespace in NAMESPACES:
                 plane.kubectl("create", "namespace", namespace)
         for plane in (hub, regions[0]):
-            plane.kubectl("create", "namespace", "ombak-regions")
             plane.grant(USER, ROOT / "charts" / "hub-rbac.yaml")
         for region, tier in zip(regions, ("small", "large", "large"), strict=True):
             region.kubectl("apply", "-f", str(ROOT / "charts" / "region-rbac.yaml"))

@@ -25,7 +25,7 @@ import pytest
 from ombak.sandbox import Process, Region, start_regions
 from ombak.sandbox.client import ApiStatusError
 from support import hasty_hub, skewed_hub
-from support.region_planes import SECRETS, USER, kubeconfig_of, token_of, write_region, write_secret
+from support.region_planes import USER, kubeconfig_of, token_of, write_region, write_secret
 
 ROOT = Path(__file__).parents[2]
 API = "ombak.dev/v1alpha1"
@@ -319,7 +319,7 @@ def _furnish(plane: Region) -> None:
     charts = ROOT / "charts"
     plane.kubectl("apply", "-f", str(ROOT / "crds"), "-f", str(charts / "region-rbac.yaml"))
     plane.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "-l", "!none")
-    made = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": n}} for n in (*NAMESPACES, SECRETS)]
+    made = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": n}} for n in NAMESPACES]
     plane.kubectl("create", "-f", "-", input="\n---\n".join(map(json.dumps, made)))
     plane.grant(USER, charts / "rbac.yaml")
 

@@ -29,7 +29,6 @@ def people() -> Iterator[Lab]:
 @pytest.fixture(scope="module")
 def running(people: Lab) -> Iterator[OperatorProcess]:
     """Its operator, a hub of one region too, with the rights of the charts and no more."""
-    people.region.kubectl("create", "namespace", "ombak-regions")
     for name in ("hub-rbac.yaml", "region-rbac.yaml"):
         people.region.grant(USER, ROOT / "charts" / name)
     operator = people.run_operator("overrides", options=["--hub"])

@@ -94,7 +94,6 @@ def register(
     token_of: Callable[[Region], str] = service_account_token,
 ) -> None:
     """Do what a platform team does once: let the hub into each region, and write the central list."""
-    hub.kubectl("create", "namespace", _SECRETS)
     with resources.as_file(manifests() / "hub-rbac.yaml") as rbac:
         hub.grant(USER, rbac)
     for name, region in regions.items():
