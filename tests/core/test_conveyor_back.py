@@ -103,6 +103,24 @@ def test_afterwards_the_spec_of_a_region_says_what_runs_there() -> None:
     assert rollout.manifest["spec"]["rejected"] == [V2]
 
 
+@pytest.mark.parametrize("scope", ["Region", "Stage", "Everywhere"])
+def test_the_settings_of_what_was_taken_back_go_with_it(scope: str) -> None:
+    """A change of version and bake at once: nobody edited anything, so nobody is accused of it."""
+    w = three(scope)
+    slow = [stage("alpha", "a-1"), stage("prod", "p-1", "p-2", "p-3", maxParallel=1, bake={"for": "2h"})]
+    push(w, "v2", stages=slow)
+    w.run(w.now + hours(4))
+    assert w.regions["p-2"].rollouts["shop"].flying == V2
+    w.regions["p-2"].becomes_ill(V2)
+    made = w.run(w.now + hours(3))
+
+    went_back = [name for name, version in running(w).items() if version == V1 and name != "a-1"]
+    bakes = {w.regions[n].rollouts["shop"].manifest["spec"]["strategy"]["bake"]["for"] for n in went_back}
+    assert ("p-2" in went_back, bakes) == (True, {"1h"})
+    assert not [r for s in made.stages for r in s.regions if r.state == "Edited"]
+    assert {wait.reason for wait in made.waits} == {"Rejected"}
+
+
 def test_a_rejected_version_is_not_tried_again_until_somebody_names_it() -> None:
     """The wait says who and how; a retry then goes all the way, as a new change."""
     w = in_second_region("Stage")

@@ -562,6 +562,59 @@ def test_what_another_pipeline_of_the_same_name_brings_is_told_apart() -> None:
     assert len({t["ombak.dev/content"] for t in told}) == 3
 
 
+def migration(image: str, name: str = "migrate", **more: Any) -> list[dict[str, Any]]:
+    """A Job that travels along."""
+    return [{"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {"image": image} | more}]
+
+
+@pytest.mark.parametrize(
+    ("before", "wanted", "goes"),
+    [
+        pytest.param(migration("1"), migration("2"), False, id="another one by the same name"),
+        pytest.param(migration("1"), migration("1"), True, id="the same one"),
+        pytest.param(migration("1"), migration("2", "migrate-2"), True, id="by another name"),
+        pytest.param(migration("1"), [], True, id="none"),
+        pytest.param(migration("1", ttlSecondsAfterFinished=9), migration("2"), True, id="the first goes by itself"),
+    ],
+)
+def test_a_job_that_cannot_be_changed_is_told_before_anything_is_done(
+    before: list[dict[str, Any]], wanted: list[dict[str, Any]], goes: bool
+) -> None:
+    """Else the change would run and bake in every region, and stand still at its end for the Job that is refused."""
+    w = small([stage("alpha", "a-1")], ("a-1",), objects=before)
+    push(w, "v2", objects=wanted)
+    last = w.run(w.now + hours(12))
+
+    assert (last.reason == "Delivered") == goes
+    if not goes:
+        told = wait_of(last, "Invalid")
+        assert "a Job of another name in spec.objects: Region a-1 has Job migrate of " in told.what
+        assert told.command == "kubectl -n shop edit ompl front-end"
+        assert len(w.memory.items) == 1, "what runs stays"
+        push(w, "v2", objects=migration("2", "migrate-2"))
+        assert w.run(w.now + hours(12)).reason == "Delivered"
+
+
+def test_an_object_that_is_not_right_is_for_who_owns_the_pipeline() -> None:
+    """Not for whoever runs the cluster; and where the change is to be given up, the command is there."""
+    w = small([stage("alpha", "a-1")], ("a-1",), objects=objects(80))
+    push(w, "v2", objects=objects(81))
+    w.step(writes=2)
+    s = dataclasses.replace(
+        w.snapshot(),
+        unwritten={"a-1": "services/front-end is not taken: spec.ports: Required value"},
+        refused={"a-1": Refused("services", "shop", "front-end", flaw="spec.ports: Required value")},
+    )
+    told = wait_of(decide(s, w.now), "WriteFailed")
+
+    assert told.what == (
+        "services/front-end in the namespace shop of Region a-1 to be one that the API server takes: "
+        "spec.ports: Required value"
+    )
+    assert told.who == "whoever owns the Pipeline, by a change that puts spec.objects right; or abort it"
+    assert told.command.startswith("kubectl -n shop annotate ompl front-end --overwrite ombak.dev/abort=")
+
+
 @pytest.mark.parametrize("rest", [slice(1, 2), slice(0, 0)], ids=["some", "none"])
 def test_what_is_delivered_no_longer_is_told_with_the_command_that_removes_it(rest: slice) -> None:
     """The hub may delete nothing in a region, so somebody has to know; when nothing needs it there any more."""

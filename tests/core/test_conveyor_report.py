@@ -46,6 +46,19 @@ def test_the_status_is_that_of_the_model_and_tells_who_can_do_what() -> None:
     assert load_memory(found.memory) == w.memory
 
 
+def test_since_is_told_where_it_is_known() -> None:
+    """Of where a change is, and of the stage that it passed last; of those before nobody remembers it."""
+    w = world()
+    w.run(w.now + hours(2.2))
+    made = w.step()
+    (item,) = w.memory.items
+    assert item.is_inside
+    since = {s.name: s.since for s in made.stages}
+
+    assert since[item.stage] == item.since
+    assert [name for name, moment in since.items() if moment is not None] == [item.stage]
+
+
 def test_who_what_and_when_are_told_of_each_change() -> None:
     """As the Pipeline said when it was asked for, not what it says now; A again is another change than the first A."""
     w = world()

@@ -17,7 +17,17 @@ from ombak.core.conveyor.snapshot import HubArtifact
 from ombak.runtime import kinds
 from ombak.runtime.hub.bringing import bring, drop
 from ombak.runtime.hub.region_writer import RegionWriter
-from ombak.runtime.kube_port import AlreadyExists, ApiError, Conflict, Forbidden, Kind, NotFound, Object, Unreachable
+from ombak.runtime.kube_port import (
+    AlreadyExists,
+    ApiError,
+    Conflict,
+    Forbidden,
+    Invalid,
+    Kind,
+    NotFound,
+    Object,
+    Unreachable,
+)
 from ombak.runtime.region_records import decode_region_rollout
 from ombak.runtime.regions import Contact, Reach, RegionView
 from ombak.runtime.store import Key
@@ -372,6 +382,22 @@ async def test_a_field_that_somebody_else_owns_is_told(written: Written) -> None
 
     assert "kubectl-edit" in written.writer.problems(KEY)["eu-1"]
     assert written.writer.refused(KEY)["eu-1"].edits == 'conflict with "kubectl-edit": .spec.ports'
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["there", "new"])
+async def test_an_object_that_is_not_right_is_told_without_all_that_the_server_echoes(
+    written: Written, is_there: bool
+) -> None:
+    """It is the Pipeline's, not the region's, to mend; and a pod template in a message hides what is wrong."""
+    written.regions.live = live() if is_there else None
+    echo = '{"Spec":{"Volumes":null,"NodeName":"a: b"' + ', "x": 1' * 400 + "}}"
+    said = f'Service "front-end" is invalid: spec.template: Invalid value: {echo}: field is immutable'
+    written.regions.errors["eu-1"] = Invalid(422, "Invalid", said)
+    await written.write("eu-1", service())
+
+    told = 'Service "front-end" is invalid: spec.template: Invalid value: field is immutable'
+    assert written.writer.refused(KEY)["eu-1"].flaw == told
+    assert written.writer.problems(KEY)["eu-1"].endswith(f"is not taken: {told}")
 
 
 async def test_a_field_that_somebody_took_out_is_told(written: Written) -> None:

@@ -51,7 +51,7 @@ class StageState(StatusModel):
     sequence: int = 0
     """As which change of the Pipeline."""
     since: datetime | None = None
-    """When it came there."""
+    """When it came there; of the stage that it passed last, when it passed it."""
     batch: Annotated[int, pydantic.Field(description="So many changes came at once.")] = 0
     regions: Annotated[list[RegionState], pydantic.Field(json_schema_extra=_BY_NAME)] = pydantic.Field(
         default_factory=list

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from ombak.api.rollout import Phase
 from ombak.api.stage import RevertScope, Stage
 from ombak.core import naming, unheard
-from ombak.core.conveyor import content, manifests, plan, travel, waits
+from ombak.core.conveyor import content, manifests, plan, waits
+from ombak.core.conveyor.in_line import Write, in_line
 from ombak.core.conveyor.memory import Item
 from ombak.core.conveyor.placement import Target
 from ombak.core.conveyor.scene import Scene
@@ -209,16 +210,12 @@ def target_of(scene: Scene, facts: RolloutFacts) -> Target | None:
     return Target(found.stage if found else Stage.model_construct(name=facts.stage), region, facts.namespace)
 
 
-Write = tuple[plan.Manifest, tuple[plan.Action, ...], str, bool]
-"""What to write, after what, why, and whether it is a way back."""
-
-
 def _write_of(scene: Scene, facts: RolloutFacts, target: Target, rejection: HubRejection) -> Write | None:
     """Return what a region with a rejected version needs: the id written, or its spec brought in line."""
     if not facts.is_told or (is_taken_back(facts) and facts.phase is Phase.REVERTING):
         return None
     if runs_none(facts):
-        return _in_line(scene, facts, target) or _named(scene, facts, target)
+        return in_line(scene, facts, target) or _named(scene, facts, target)
     if is_taken_back(facts) or reaches(scene, facts, rejection):
         return _named(scene, facts, target)
     return None
@@ -258,38 +255,6 @@ def _named(scene: Scene, facts: RolloutFacts, target: Target) -> Write | None:
     return made, (), f"{facts.version} was rejected", True
 
 
-def _in_line(scene: Scene, facts: RolloutFacts, target: Target) -> Write | None:
-    """Ask in the spec for what runs there since the revert; a version that the hub does not know stays as it is."""
-    known = [a for a in scene.artifacts.values() if a.is_genuine and a.version != facts.version]
-    for artifact in sorted(known, key=lambda a: a.sequence, reverse=True):
-        made = manifests.delivery(artifact, target)
-        if made.id != facts.stable or made.digest != facts.stable_digest:
-            continue
-        told = {
-            manifests.SEQUENCE: str(_sequence_of(scene, artifact, facts.sequence)),
-            manifests.VERSION: artifact.version,
-            manifests.OBJECTS: made.objects,
-            manifests.VALUES: made.env,
-            **artifact.provenance,
-        }
-        rejected = [str(i) for i in facts.spec.get("rejected") or ()]
-        named = [*(i for i in rejected if i not in (facts.artifact, made.id)), facts.artifact]
-        spec = {"template": made.template, "rejected": named[-manifests.MOST_REJECTED :]}
-        seen = dataclasses.replace(
-            facts, annotations={k: v for k, v in facts.annotations.items() if k not in manifests.OF_A_VERSION}
-        )
-        whole = manifests.amended(scene.s, target, seen, spec, {k: v for k, v in told.items() if v})
-        objects = travel.brought(scene, artifact, target, artifact.objects, facts)
-        return whole, objects, f"it is back on {artifact.version}", False
-    return None
-
-
-def _sequence_of(scene: Scene, artifact: HubArtifact, below: int) -> int:
-    """Return as which change a region counts that went back to a version: the latest of it before the rejected one."""
-    known = [i.sequence for i in scene.items if i.version == artifact.version and i.sequence < below]
-    return max(known, default=min(artifact.sequence, below - 1))
-
-
 def apply(
     scene: Scene,
     target: Target,
@@ -320,7 +285,7 @@ def is_going_back(scene: Scene, target: Target) -> bool:
     if facts.phase is Phase.FAILED and is_taken_back(facts):
         return False
     if runs_none(facts):
-        return _in_line(scene, facts, target) is not None
+        return in_line(scene, facts, target) is not None
     return reaches(scene, facts, rejection)
 
 

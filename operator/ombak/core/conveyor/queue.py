@@ -1,7 +1,8 @@
 """The queue in front of the stages: what a wish becomes, and which of those that wait go on (R41, R90)."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from ombak.core.conveyor import content, manifests, plan, provenance, waits
 from ombak.core.conveyor.memory import Item
@@ -50,8 +51,38 @@ def enqueue(scene: Scene) -> None:
         what = f"the Artifact {wish.name} to be out of the way: it is not what its name says, or not this Pipeline's"
         command = f"kubectl -n {scene.s.pipeline.namespace} delete artifact {wish.name}"
         waits.wait(scene, "artifact", "Conflict", what, "whoever made it, by deleting it", command)
+    elif told := next(_changed_jobs(scene, wish), ""):
+        who, command = "whoever owns the Pipeline", waits.of_pipeline(scene.s.pipeline, "edit")
+        waits.wait(scene, "objects", "Invalid", told, who, command)
     elif wish.rejection is None and _make(scene, wish):
         _append(scene, wish, is_retry=bool(wish.retried))
+
+
+def _changed_jobs(scene: Scene, wish: HubArtifact) -> Iterator[str]:
+    """Say which Jobs a region has in another shape already: it would run the change, and refuse them at its end.
+
+    One that goes by itself after it has run (`ttlSecondsAfterFinished`) makes room for another.
+    """
+    wanted = dict(_jobs(wish))
+    if not wanted:
+        return
+    brought = {content.short_hash(list(a.objects)): a for a in scene.artifacts.values()}
+    for facts in scene.ours():
+        found = brought.get(facts.objects)
+        if found is None:
+            continue
+        for name, spec in _jobs(found):
+            if wanted.get(name, spec) != spec and spec.get("ttlSecondsAfterFinished") is None:
+                yield (
+                    f"a Job of another name in spec.objects: Region {facts.region} has Job {name} of {found.version}, "
+                    "which is another one, and a Job cannot be changed"
+                )
+
+
+def _jobs(artifact: HubArtifact) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for made in artifact.objects:
+        if made.get("kind") == "Job":
+            yield made["metadata"]["name"], made.get("spec") or {}
 
 
 def _is_retried(scene: Scene, wish: HubArtifact) -> bool:

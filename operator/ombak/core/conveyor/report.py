@@ -15,7 +15,7 @@ from ombak.core.conveyor.standing import State, is_taken_back, standing
 
 Status = dict[str, Any]
 _MOST_WAITS = 64
-_UNQUEUED = ("placement", "artifact", "aborted")
+_UNQUEUED = ("placement", "artifact", "objects", "aborted")
 """Waits of the Pipeline for being able to queue what it asks for."""
 _SERVE_NOT = {State.FOREIGN.value: "Conflict", State.BACK.value: "TakenBack", State.ABSENT.value: "Missing"}
 """What somebody else delivered there may serve well, but it is not this Pipeline that tells."""
@@ -44,7 +44,8 @@ def _stage(scene: Scene, name: str, targets: tuple[Target, ...]) -> plan.StageRe
     state = "Reverting" if reverting else "UnderWay" if inside else "Passed" if done else "Empty"
     if item is None:
         return plan.StageReport(name, state, regions)
-    return plan.StageReport(name, state, regions, item.sequence, item.version, item.since, item.batch)
+    since = item.since if item.stage == name else None  # when it left those before is not remembered
+    return plan.StageReport(name, state, regions, item.sequence, item.version, since, item.batch)
 
 
 def _region(scene: Scene, item: Item | None, target: Target) -> plan.RegionReport:

@@ -211,7 +211,7 @@ class JobFacts:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Refused:
-    """An object that travels along and was not written: it is somebody else's, or somebody edited it."""
+    """An object that travels along and was not written: it is somebody else's, was edited, or is not a right one."""
 
     kind: str
     """As `kubectl` knows it."""
@@ -222,6 +222,8 @@ class Refused:
     """Whose it says it is, empty if nobody's."""
     edits: str = ""
     """What was edited, and by whom if that is known; empty where it is somebody else's."""
+    flaw: str = ""
+    """What the API server has against the object itself: no time mends it."""
 
     @property
     def place(self) -> tuple[str, str, str]:
@@ -235,6 +237,8 @@ class Refused:
 
     def __str__(self) -> str:
         """Why it was not written."""
+        if self.flaw:
+            return f"{self.what} is not taken: {self.flaw}"
         return f"{self.what} {f'was edited: {self.edits}' if self.edits else 'is not of this Pipeline'}"
 
 

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from ombak.api.duration import format_duration
+from ombak.api.wording import clause
 from ombak.core import commands, naming
 from ombak.core.conveyor import content, plan
 from ombak.core.conveyor.memory import Item
@@ -216,12 +217,16 @@ def of_write(scene: Scene, target: Target, version: str) -> tuple[str, Held] | N
 
 
 def of_refused(scene: Scene, target: Target, refused: Refused) -> tuple[str, Held]:
-    """Return the word and the wait for an object that is not as it was delivered, or somebody else's."""
+    """Return the word and the wait for an object that is not as it was delivered, not right, or somebody else's."""
     where = f"{refused.what} of Region {target.region.name}"
     if refused.edits:
         what = f"{where} to be as it was delivered: {refused.edits}"
         who = "whoever edited it; or set handEdits: PutBack"
         return "Edited", held("edited-object", what, who, _put_back(scene))
+    if refused.flaw:
+        what = f"{where} to be one that the API server takes: {clause(refused.flaw)}"
+        who = "whoever owns the Pipeline, by a change that puts spec.objects right"
+        return "WriteFailed", held("object", what, who)
     owner = _owner(scene, refused.hub, refused.pipeline)
     what = f"{where} to be given over: it belongs to {owner}, and is not touched"
     give = f"kubectl -n {refused.namespace} annotate {refused.kind}/{refused.name} {_to_us(scene)}"

@@ -3,6 +3,7 @@
 The hub cannot list or watch them, so each is read right before it is written, and written as it was read.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,17 +13,18 @@ from ombak.core.conveyor import manifests, plan
 from ombak.core.conveyor.snapshot import Refused
 from ombak.runtime import kinds
 from ombak.runtime.drift import missing
-from ombak.runtime.kube_port import Conflict, Forbidden, Kind, NotFound, Object, mapping, metadata
+from ombak.runtime.kube_port import Conflict, Forbidden, Invalid, Kind, NotFound, Object, mapping, metadata
 from ombak.runtime.regions import NotTravelling, Regions
 
 log = structlog.get_logger(__name__)
 
+_VALUE = re.compile(r"Invalid value: [^\n]{80,}(?=: )")
 OVERTAKEN = "has been modified"
 """What the API server says of a write whose resource version is no longer the object's."""
 
 
 class RefusedError(Exception):
-    """An object is not written, because it is somebody else's or was edited by hand."""
+    """An object is not written: it is somebody else's, was edited by hand, or is nothing that the API server takes."""
 
     def __init__(self, refused: Refused) -> None:
         super().__init__(str(refused))
@@ -38,6 +40,16 @@ async def bring(regions: Regions, region: str, action: plan.ApplyObject) -> None
     try:
         live = await regions.get(region, kind, action.namespace, name)
     except NotFound:
+        live = {}
+    try:
+        await _write(regions, region, action, kind, live)
+    except Invalid as error:
+        raise RefusedError(_refused(kind, action, live, flaw=_brief(error.message))) from error
+
+
+async def _write(regions: Regions, region: str, action: plan.ApplyObject, kind: Kind, live: Object) -> None:
+    manifest = action.manifest
+    if not live:
         await regions.create(region, manifest)  # not applied: another hub may be doing the same
         return
     is_shared = not _is_ours(live, action)
@@ -77,7 +89,12 @@ async def drop(regions: Regions, region: str, action: plan.DropConfig) -> None:
         log.info("an old copy of a ConfigMap stays", region=region, name=action.name, error=str(error), fix=fix)
 
 
-def _refused(kind: Kind, action: plan.ApplyObject, live: Object, edits: str = "") -> Refused:
+def _brief(message: str) -> str:
+    """Return what the API server says, without the values that it echoes: a whole pod template tells nobody more."""
+    return _VALUE.sub("Invalid value", message)
+
+
+def _refused(kind: Kind, action: plan.ApplyObject, live: Object, edits: str = "", flaw: str = "") -> Refused:
     told = mapping(metadata(live).get("annotations"))
     return Refused(
         kind=kind.plural if not kind.group else f"{kind.plural}.{kind.group}",
@@ -86,6 +103,7 @@ def _refused(kind: Kind, action: plan.ApplyObject, live: Object, edits: str = ""
         hub=str(told.get(manifests.HUB) or ""),
         pipeline=str(told.get(manifests.PIPELINE) or ""),
         edits=edits,
+        flaw=flaw,
     )
 
 
