@@ -173,9 +173,8 @@ class Reconciler:
         return Decision(record, s, plan, error)
 
     async def _restore_records(self, key: Key, record: RolloutRecord, known: Known) -> None:
-        release, view = known.memory.release, view_of(record, known.config)
-        flying = release.artifact if release is not None else ""
-        for note in await self._records.restore(key, view, flying, self._clock.now()):
+        view = view_of(record, known.config)
+        for note in await self._records.restore(key, view, known.memory, self._clock.now()):
             self._recorder.record(view, note)
 
     async def _update_config(self, key: Key, record: RolloutRecord, known: Known) -> ApiError | None:
