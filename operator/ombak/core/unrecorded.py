@@ -8,7 +8,7 @@ be written on its Artifact it is remembered (`memory.Unrecorded`), and every pas
 import dataclasses
 from datetime import datetime
 
-from ombak.core import plan
+from ombak.core import plan, verdicts
 from ombak.core.converge import artifacts_with_boxes
 from ombak.core.course import newest_good
 from ombak.core.failures import Failure
@@ -30,6 +30,12 @@ def without(s: Snapshot, refused: plan.Action, failure: Failure, now: datetime) 
         case plan.RecordRetry():
             return dataclasses.replace(s, rollout=dataclasses.replace(s.rollout, retry=""))
     return None
+
+
+def remembering(made: plan.Plan, s: Snapshot) -> plan.Plan:
+    """Return a plan that counts on verdicts already, with those that are not on record in its memory."""
+    kept = {u.artifact: u for u in (*made.memory.unrecorded, *verdicts.unrecorded(s))}
+    return dataclasses.replace(made, memory=dataclasses.replace(made.memory, unrecorded=tuple(kept.values())))
 
 
 def is_missed(s: Snapshot, refused: plan.Action) -> bool:

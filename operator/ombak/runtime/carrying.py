@@ -57,16 +57,16 @@ def without(
 ) -> Instead | None:
     """Return what goes on although a record was refused; None where nothing does.
 
-    What a verdict means is told with it, whether it is on record or not.
+    A plan with a verdict stays what it is, whether that is on record or not: it counts on it already.
     """
     record = _not_made(early, applier)
     s = unrecorded.without(made.s, record, failure, now)
     if s is None:
         return None
-    plan = decide(s, now)
-    left = tuple(action for action in plan.actions if action not in applier.applied)
-    notes = made.plan.notes if isinstance(record, plan_of.RecordRejected) else plan.notes
-    instead = dataclasses.replace(made, s=s, plan=dataclasses.replace(plan, actions=left, notes=notes))
+    is_verdict = isinstance(record, plan_of.RecordRejected)
+    plan = unrecorded.remembering(made.plan, s) if is_verdict else decide(s, now)
+    left = tuple(action for action in plan.actions if action not in applier.applied and action != record)
+    instead = dataclasses.replace(made, s=s, plan=dataclasses.replace(plan, actions=left))
     return Instead(instead, unrecorded.is_missed(made.s, record))
 
 
@@ -96,6 +96,18 @@ def _not_made(early: Sequence[plan_of.Action], applier: Applier) -> plan_of.Acti
 def moves_boxes(actions: Sequence[plan_of.Action]) -> bool:
     """Tell whether these do more than tidy up."""
     return any(not isinstance(a, plan_of.ClearCommand | plan_of.OwnConfig) for a in actions)
+
+
+def told_at_once(plan: plan_of.Plan) -> tuple[plan_of.Note, ...]:
+    """Return what is told with a verdict, for no later pass would tell of it.
+
+    That another version starts is not told before it is written down: else the next pass may do something else.
+    """
+    if plan.memory.release is None:
+        return plan.notes
+    recorded = {action.reason for action in plan.actions if isinstance(action, plan_of.RecordRejected)}
+    reasons = recorded | {verdict.reason for verdict in plan.memory.unrecorded}
+    return tuple(note for note in plan.notes if note.reason in reasons)
 
 
 def lacks_cause(s: Snapshot, plan: plan_of.Plan) -> bool:

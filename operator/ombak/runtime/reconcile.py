@@ -1,7 +1,7 @@
 """The five steps of a reconcile: observe, decide, apply, report, wait (design 5)."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from ombak.core import keeping
@@ -15,7 +15,7 @@ from ombak.runtime.ailments import Ailments
 from ombak.runtime.alarm_book import AlarmBook
 from ombak.runtime.apply import EARLY, VERDICTS, Applier, read_live
 from ombak.runtime.backfill import Backfill
-from ombak.runtime.carrying import carry_out, lacks_cause, moves_boxes, unanswered, without
+from ombak.runtime.carrying import carry_out, lacks_cause, moves_boxes, told_at_once, unanswered, without
 from ombak.runtime.clock import Clock
 from ombak.runtime.config_book import ConfigBook
 from ombak.runtime.contact import Contact
@@ -263,8 +263,8 @@ class Reconciler:
         """The status that says what is meant, then what moves boxes; returns what is refused for good."""
         late = [a for a in made.plan.actions if not isinstance(a, EARLY)]
         is_verdict = known.judge(made.plan.memory) or any(isinstance(a, VERDICTS) for a in made.plan.actions)
-        if is_verdict:  # no later pass would tell of it
-            self._record(made)
+        told = told_at_once(made.plan) if is_verdict else ()
+        self._record(made.s, told)
         is_back = made.plan.memory.reverting is not None
         untold: ApiError | None = None
         try:
@@ -274,8 +274,7 @@ class Reconciler:
                 raise
             wrote, untold = False, error  # the verdict and the wish tell of a way back, so no box waits for this (P3)
         known.memory, known.proof, known.cut_off = made.plan.memory, None, self.contact.lost
-        if not is_verdict:
-            self._record(made)
+        self._record(made.s, (note for note in made.plan.notes if note not in told))
         self._record_repairs(made.s, late, known, applier.key)
         if not wrote and made.plan.memory.release is not None and moves_boxes(late):
             await applier.confirm()
@@ -321,10 +320,10 @@ class Reconciler:
         if known is not None and known.failure.reason != TROUBLE:
             await self._status.tell_failure(key, known, trouble(error, at_most, is_about_rights=is_right))
 
-    def _record(self, made: Decision) -> None:
+    def _record(self, s: Snapshot, notes: Iterable[plan_of.Note]) -> None:
         """An Event for each transition."""
-        for note in made.plan.notes:
-            self._recorder.record(made.s.rollout, note)
+        for note in notes:
+            self._recorder.record(s.rollout, note)
 
     async def _refresh(self, key: Key, error: ApiError) -> None:
         """After a conflict take up what is there now, rather than wait for the watch to tell."""
