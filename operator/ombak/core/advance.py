@@ -229,6 +229,8 @@ def _held_by_people(s: Snapshot) -> Hold | None:
         return Hold(start.invalid(s.rollout), is_loud=True)
     if s.is_in_conflict:
         return Hold(start.in_conflict())
+    if s.off_record:
+        return Hold(start.off_record(s))
     if s.rollout.spec.paused:
         return Hold(start.paused(s.rollout))
     return None

@@ -75,12 +75,6 @@ def unreadable(rollout: Written, problem: str, old: Mapping[str, Any], now: date
     return _amended(old, facts, rollout.generation, now) | told
 
 
-def refused(generation: int, failure: Failure, old: Mapping[str, Any], now: datetime) -> Status:
-    """Return the status when the API server took no record of what was to be done, and so nothing was done."""
-    delivered = ("Delivered", False, failure.reason, failure.message)
-    return _failed(generation, failure, old, now, delivered)
-
-
 def trouble(error: Exception, at_most: str, *, is_about_rights: bool = False) -> Failure:
     """Return what people are told of an API server that again and again fails to do what is asked."""
     told = str(error) or "it takes too long"
@@ -94,13 +88,7 @@ def trouble(error: Exception, at_most: str, *, is_about_rights: bool = False) ->
 
 def defective(generation: int, failure: Failure, old: Mapping[str, Any], now: datetime) -> Status:
     """Return the status when a pass came to no end: whatever was known stays."""
-    return _failed(generation, failure, old, now)
-
-
-def _failed(
-    generation: int, failure: Failure, old: Mapping[str, Any], now: datetime, *more: tuple[str, bool, str, str]
-) -> Status:
-    facts = [("Stalled", True, failure.reason, failure.message), *more]
+    facts = [("Stalled", True, failure.reason, failure.message)]
     told = {"message": failure.message, "waitingFor": waiting_of(failure, old, now)}
     return {"phase": Phase.BLOCKED.value} | _amended(old, facts, generation, now) | told
 

@@ -15,8 +15,11 @@ from ombak.core.failures import Failure
 from ombak.core.snapshot import ArtifactView, CopyState, Rejection, Snapshot, TemplateCheck
 
 
-def without(s: Snapshot, refused: plan.Action, failure: Failure, now: datetime) -> Snapshot | None:
-    """Return the snapshot in which it is known that this will not be recorded now; None where nothing goes on."""
+def without(s: Snapshot, refused: plan.Action, failure: Failure, now: datetime) -> Snapshot:
+    """Return the snapshot in which it is known that this will not be recorded now.
+
+    Nothing new comes before the finalizer, the owners of what there is, and the verdict that a version is stable.
+    """
     match refused:
         case plan.CreateArtifact(artifact=artifact):
             return dataclasses.replace(s, template_check=TemplateCheck(artifact, failure.message, failure.who))
@@ -29,7 +32,7 @@ def without(s: Snapshot, refused: plan.Action, failure: Failure, now: datetime) 
             return dataclasses.replace(s, artifacts=tuple(views))
         case plan.RecordRetry():
             return dataclasses.replace(s, rollout=dataclasses.replace(s.rollout, retry=""))
-    return None
+    return dataclasses.replace(s, off_record=failure.message)
 
 
 def remembering(made: plan.Plan, s: Snapshot) -> plan.Plan:
@@ -40,6 +43,8 @@ def remembering(made: plan.Plan, s: Snapshot) -> plan.Plan:
 
 def is_missed(s: Snapshot, refused: plan.Action) -> bool:
     """Tell whether anything waits for that record: nothing does for one of a version that nobody needs (any more)."""
+    if isinstance(refused, plan.Prepare | plan.Adopt):
+        return True
     good, release = newest_good(s), s.memory.release
     needed = {s.rollout.artifact, good.id if good else "", release.artifact if release else ""}
     return getattr(refused, "artifact", "") in needed | artifacts_with_boxes(s)

@@ -54,18 +54,17 @@ class Instead:
 
 def without(
     made: Decision, early: Sequence[plan_of.Action], applier: Applier, failure: Failure, now: datetime
-) -> Instead | None:
-    """Return what goes on although a record was refused; None where nothing does.
+) -> Instead:
+    """Return what goes on although a record was refused.
 
     A plan with a verdict stays what it is, whether that is on record or not: it counts on it already.
     """
     record = _not_made(early, applier)
+    applier.off_record.append(record)
     s = unrecorded.without(made.s, record, failure, now)
-    if s is None:
-        return None
     is_verdict = isinstance(record, plan_of.RecordRejected)
     plan = unrecorded.remembering(made.plan, s) if is_verdict else decide(s, now)
-    left = tuple(action for action in plan.actions if action not in applier.applied and action != record)
+    left = tuple(action for action in plan.actions if action not in (*applier.applied, *applier.off_record))
     instead = dataclasses.replace(made, s=s, plan=dataclasses.replace(plan, actions=left))
     return Instead(instead, unrecorded.is_missed(made.s, record))
 
@@ -81,11 +80,27 @@ async def unanswered(
     record = _not_made(early, applier)
     if not Refused(type(record).__name__, error).is_only_its_own:
         return None
-    if isinstance(record, plan_of.RecordRejected | plan_of.RecordRetry):
-        await applier.confirm()
-    elif not isinstance(record, plan_of.KeepConfig):
+    if isinstance(record, plan_of.Adopt):  # others would hang as long, one after another
+        applier.off_record += [action for action in early if isinstance(action, plan_of.Adopt)]
+    instead = without(made, early, applier, Failure(str(error)), now)
+    if isinstance(record, plan_of.KeepConfig):
+        return instead
+    if not _is_urgent(record, instead.made):
         return None
-    return without(made, early, applier, Failure(str(error)), now)
+    await applier.confirm()
+    return instead
+
+
+def _is_urgent(record: plan_of.Action, instead: Decision) -> bool:
+    """Tell whether there is anything to do at once without a record that is not answered for.
+
+    What only waits for it is not told of each failure that the next try mends.
+    """
+    if isinstance(record, plan_of.RecordRejected | plan_of.RecordRetry) or moves_boxes(instead.plan.actions):
+        return True
+    memory = instead.s.memory
+    is_under_way = memory.release is not None or memory.reverting is not None
+    return is_under_way and not isinstance(record, plan_of.RecordStable)
 
 
 def _not_made(early: Sequence[plan_of.Action], applier: Applier) -> plan_of.Action:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from ombak.core import keeping
 from ombak.core import plan as plan_of
 from ombak.core.decide import decide
-from ombak.core.failures import NO_FAILURE, REFUSED, TROUBLE, Failure, refused, trouble, unreadable
+from ombak.core.failures import NO_FAILURE, REFUSED, TROUBLE, Failure, trouble, unreadable
 from ombak.core.plan import Plan
 from ombak.core.snapshot import Snapshot
 from ombak.runtime import kinds, putback
@@ -109,7 +109,7 @@ class Reconciler:
     async def _carry_out(self, made: Decision, known: Known, applier: Applier, now: datetime) -> timedelta | None:
         key = applier.key
         try:
-            made, failure, is_told = await self._act(made, known, applier, now)
+            made, failure = await self._act(made, known, applier, now)
         except ApiError as error:
             await self._refresh(key, error)
             raise
@@ -121,7 +121,7 @@ class Reconciler:
         if known.proof is None:
             known.proof = await self._backfill.prove(known.gaps, made.s, known.memory, now)
         # Last of all, so that a defect on the way here is not taken back before it is mended.
-        if failure != known.failure and not is_told and made.error is None:
+        if failure != known.failure and made.error is None:
             known.failure = failure
             await self._report(made, known, applier)
         if made.error is not None:
@@ -224,11 +224,11 @@ class Reconciler:
 
     async def _act(
         self, made: Decision, known: Known, applier: Applier, now: datetime, before: Failure = NO_FAILURE
-    ) -> tuple[Decision, Failure, bool]:
+    ) -> tuple[Decision, Failure]:
         """Facts on record first, then what follows from them.
 
-        Returns what was decided in the end, what the API server refuses for good, and whether the status says so
-        already; `before` is what it has refused in this pass.
+        Returns what was decided in the end, and what the API server refuses for good; `before` is what it has refused
+        in this pass.
         """
         early = [a for a in made.plan.actions if isinstance(a, EARLY)]
         try:
@@ -242,22 +242,16 @@ class Reconciler:
                 raise
             return done
         self._records.look(applier.key, made.s.rollout)
-        instead = without(made, early, applier, failure, now) if failure else None
-        if instead is not None:
+        if failure:
+            instead = without(made, early, applier, failure, now)
             before = before or (failure if instead.is_missed else NO_FAILURE)
             if before:
                 known.failure, known.is_unrecorded = before, True
-            decided, later, is_told = await self._act(instead.made, known, applier, now, before)
-            return decided, later if is_told else before or later, is_told
-        if failure:
-            # A fact could not be put on record, so nothing was done: the rest of the status stands.
-            status = refused(made.s.rollout.generation, failure, made.record.status, self._clock.now())
-            known.failure = NO_FAILURE
-            applier.has_told = await self._status.tell(made.record, known, status, applier.version)
-            return made, failure, True
+            decided, later = await self._act(instead.made, known, applier, now, before)
+            return decided, before or later
         if known.is_unrecorded and not before:
             known.failure, known.is_unrecorded = NO_FAILURE, False
-        return made, await self._follow(made, known, applier), False
+        return made, await self._follow(made, known, applier)
 
     async def _follow(self, made: Decision, known: Known, applier: Applier) -> Failure:
         """The status that says what is meant, then what moves boxes; returns what is refused for good."""
