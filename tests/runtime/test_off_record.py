@@ -10,7 +10,7 @@ from ombak.alarms.verdict import State
 from ombak.core import naming
 from ombak.runtime import kinds
 from ombak.runtime.kube_port import ApiError, Kind, Object, Unreachable
-from support.rig import KEY, Rig, baking, template
+from support.rig import KEY, NAME, NAMESPACE, Rig, baking, template
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -129,6 +129,59 @@ async def test_no_step_is_taken(rig: Rig, lose: Callable[[Rig], None], words: st
     rig.kube.heal()
     await rig.go_on()
     assert rig.recorder.reasons.count("Started") == 1
+
+
+def edited(rig: Rig) -> None:
+    """Somebody edits every set of boxes."""
+    for obj in list(rig.server.all("ReplicaSet")):
+        rig.edit(kinds.REPLICA_SETS, obj["metadata"]["name"], {"spec": {"minReadySeconds": 7}})
+
+
+def copied(rig: Rig) -> None:
+    """Somebody copies the set of boxes by another name, without boxes."""
+    original = rig.server.get(kinds.REPLICA_SETS, NAMESPACE, f"{NAME}-{rig.stable}")
+    kept = {field: original["metadata"][field] for field in ("labels", "ownerReferences")}
+    body = {"metadata": kept | {"name": f"{NAME}-copy"}, "spec": {**original["spec"], "replicas": 0}}
+    rig.server.create("kubectl", kinds.REPLICA_SETS, NAMESPACE, body)
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        pytest.param(lambda rig: rig.annotate(naming.RETRY, "a1ffffffffff"), "patch Rollout", id="a command"),
+        pytest.param(copied, "delete ReplicaSet", id="a copy"),
+        pytest.param(edited, "replace ReplicaSet", id="an edit"),
+    ],
+)
+async def test_what_cannot_be_put_in_order_holds_up_no_scaling(
+    rig: Rig, spoil: Callable[[Rig], None], words: str, error: ApiError
+) -> None:
+    """Whatever it is; it is told, and tried again."""
+    spoil(rig)
+    rig.kube.fail(words, error, times=1000)
+    rig.change(replicas=7)
+    await rig.pass_by(8)
+    assert rig.boxes() == {rig.stable: 7}
+    if error is REFUSED:
+        assert rig.condition("Stalled")["reason"] == "ApplyFailed"
+    rig.kube.take()
+    await rig.pass_by(1)
+    assert [told.startswith(words) for told in rig.kube.writes] == [True]
+    await is_in_order(rig)
+
+
+@pytest.mark.parametrize("error", ERRORS)
+async def test_edited_boxes_go_back_though_the_edit_may_not_be_put_back(rig: Rig, error: ApiError) -> None:
+    """A policy that came later refuses the template as it was; a size it lets through (P3)."""
+    old = rig.stable
+    rig.change(template=template("2.0.0"), strategy=baking())
+    await rig.go_on("Bake")
+    edited(rig)
+    rig.kube.fail("replace ReplicaSet", error, times=1000)
+    rig.alarms.state = State.ALARM
+    await rig.pass_by(24)
+    assert rig.boxes() == {old: 4}
 
 
 async def test_nothing_is_made_before_the_finalizer_is_there() -> None:

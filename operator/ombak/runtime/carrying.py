@@ -15,6 +15,9 @@ from ombak.runtime.kube_port import ApiError
 from ombak.runtime.store import Key
 from ombak.runtime.telling import Decision
 
+_IN_ORDER = (plan_of.ClearCommand, plan_of.OwnConfig, plan_of.RepairFleet, plan_of.Delete)
+"""What puts things in order, on which nothing else in a plan rests."""
+
 
 async def carry_out(
     applier: Applier, actions: Sequence[plan_of.Action], changes: Callable[[Key], None], *, is_back: bool = False
@@ -22,7 +25,8 @@ async def carry_out(
     """Carry out actions, each told to `changes` before; returns what the API server refuses for good.
 
     The first refusal ends a plan, but that of a way back: there each box that can go back does (P3). What is left
-    out can only leave more boxes than planned, for what is taken away keeps to the floor by itself (P1).
+    out can only leave more boxes than planned, for what is taken away keeps to the floor by itself (P1). Nor does it
+    end a plan when something is only not put in order.
     """
     first: Refused | None = None
     for action in actions:
@@ -33,7 +37,7 @@ async def carry_out(
             refusal = Refused(type(action).__name__, error)
             if refusal.is_only_its_own:
                 applier.refused.add(type(action))
-            if not (is_back and refusal.is_only_its_own):
+            if not ((is_back or isinstance(action, _IN_ORDER)) and refusal.is_only_its_own):
                 if refusal.is_for_people:
                     return refusal.failure
                 raise
