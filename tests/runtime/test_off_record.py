@@ -229,3 +229,36 @@ async def test_each_object_is_tried_once_in_a_pass(rig: Rig, error: ApiError, tr
     assert len(adoptions) == tries
     await is_in_order(rig)
     assert rig.boxes() == {rig.stable: 7}
+
+
+async def test_what_is_refused_and_what_hangs_do_not_take_turns_in_the_status(rig: Rig) -> None:
+    """Both in one pass, and the trouble is told after a while: then it stays, and no write follows another."""
+    old = rig.stable
+    rig.change(template=template("2.0.0"), strategy=baking())
+    await rig.go_on("Bake")
+    without_finalizer(rig)
+    rig.kube.fail("patch Rollout", REFUSED, times=1000)
+    rig.kube.fail(VERDICT, HANGS, times=1000)
+    rig.alarms.state = State.ALARM
+    await fail_on(rig, 18)
+    assert (rig.boxes(), rig.phase, rig.condition("Stalled")["reason"]) == ({old: 4}, "Reverted", "ApiError")
+    rig.kube.take()
+    await fail_on(rig, 18)
+    assert [told for told in rig.kube.writes if told.startswith(STATUS)] == []
+
+    rig.kube.heal()
+    rig.kube.fail("patch Rollout", REFUSED, times=1000)
+    await rig.pass_by(3)
+    assert rig.condition("Stalled")["reason"] == "ApplyFailed"
+    await is_in_order(rig)
+
+
+async def fail_on(rig: Rig, passes: int) -> None:
+    """Passes that fail, each sixth of which is told, as the operator does."""
+    for number in range(1, passes + 1):
+        with pytest.raises(ApiError) as raised:
+            await rig.reconcile()
+        if number % 6 == 0:
+            await rig.reconciler.tell_trouble(KEY, raised.value, "30s")
+        rig.settle()
+        rig.clock.advance(15)

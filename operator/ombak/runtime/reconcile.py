@@ -246,7 +246,7 @@ class Reconciler:
             instead = without(made, early, applier, failure, now)
             before = before or (failure if instead.is_missed else NO_FAILURE)
             if before:
-                known.failure, known.is_unrecorded = before, True
+                known.lacks_record(before)
             decided, later = await self._act(instead.made, known, applier, now, before)
             return decided, before or later
         if known.is_unrecorded and not before:
