@@ -172,6 +172,19 @@ def test_a_failed_first_version_is_not_spread_further(boxes: tuple[object, ...],
     assert heading(s) == Heading(course, id_of(version), "")
 
 
+@pytest.mark.parametrize("wanted", ["v1", "v2"])
+def test_of_what_was_scaled_to_nothing_the_wanted_version_is_scaled_up_again(wanted: str) -> None:
+    """Both failed, and none serves better than the other."""
+    s = changed(
+        snapshot(spec(wanted)),
+        artifacts=(artifact("v1", 1, rejected="AlarmFired"), artifact("v2", 2, rejected="AlarmFired")),
+        fleet=(fleet("v1", 0), fleet("v2", 0)),
+        one_boxes=(one_box("v2", 0),),
+    )
+
+    assert heading(s) == Heading(Course.FAILED, id_of(wanted), "")
+
+
 def test_a_rejected_version_that_is_wanted_again_stays_rejected() -> None:
     """Until the user says retry: the verdict is on the artifact, not on the attempt."""
     assert heading(BACK) == Heading(Course.REVERTED, V1, V1)

@@ -10,7 +10,7 @@ import pytest
 
 from ombak.alarms.verdict import unknown_verdict
 from ombak.core.decide import decide
-from ombak.core.failures import CONFLICT, Failure, defective, refused
+from ombak.core.failures import CONFLICT, Failure, defective
 from ombak.core.gates.blockers import BlockerView
 from ombak.core.gates.facts import GateFacts
 from ombak.core.gates.windows import WindowView
@@ -126,6 +126,17 @@ WAITS: dict[str, tuple[Snapshot, Case]] = {
             f"Artifact front-end-{V1} to be deleted: its content is not what its name says",
             "whoever may delete it; it is made anew",
             f"{KUBECTL} delete artifact front-end-{V1}",
+            None,
+        ),
+    ),
+    "a record that is refused": (
+        snapshot(spec("v2"), off_record="The finalizer of the Rollout was refused by the API server: no."),
+        (
+            "refused",
+            "the API server to take what must be on record first: "
+            "The finalizer of the Rollout was refused by the API server: no",
+            "whoever may change what the API server refuses, or runs it",
+            "",
             None,
         ),
     ),
@@ -397,8 +408,7 @@ def test_whatever_waits_either_goes_on_or_is_stalled(name: str) -> None:
     s = WAITS[name][0]
     status = report(s, decide(s, NOW), {}, NOW)
     failed = report(s, decide(s, NOW), {}, NOW, Failure("a policy says no"))
-    stopped = (end(s.rollout, Failure("no"), status, NOW) for end in (refused, defective))
-    for each in (status, failed, *stopped):
+    for each in (status, failed, defective(s.rollout, Failure("no"), status, NOW)):
         told = {c["type"]: c["status"] for c in each["conditions"]}
         assert (told["Reconciling"], told["Stalled"]) in (("True", "False"), ("False", "True"))
 
@@ -408,10 +418,9 @@ def test_whoever_has_to_do_something_is_told_how_to_begin(s: Snapshot) -> None:
     """Where no command by itself would lift it, one that shows all of it; only what ends by itself has none (P10)."""
     told = report(s, decide(s, NOW), {}, NOW)["waitingFor"]
     failed = report(s, decide(s, NOW), {}, NOW, Failure("a policy says no"))
-    stopped = (end(s.rollout, Failure("no"), failed, NOW) for end in (refused, defective))
 
     assert told.get("command") or told["who"].startswith(("nobody", "time"))
-    for each in (failed, *stopped):
+    for each in (failed, defective(s.rollout, Failure("no"), failed, NOW)):
         assert each["waitingFor"]["command"] == f"{KUBECTL} describe omr front-end"
 
 

@@ -324,6 +324,7 @@ async def test_a_way_back_goes_on_around_what_is_not_answered(rig: Rig, error: A
     ("words", "error"),
     [
         pytest.param("create Artifact", FORBIDDEN, id="the record is refused"),
+        pytest.param("create Artifact", Unreachable("POST: TimeoutError()"), id="a webhook for records hangs"),
         pytest.param("check Deployment", ApiError.of(500, "InternalError", "failed calling webhook"), id="no dry run"),
     ],
 )

@@ -185,3 +185,34 @@ async def test_a_verdict_deleted_right_after_it_was_recorded_is_not_lost() -> No
     await rig.go_on("Reverted")
     assert statuses(rig)[new]["rejected"]
     assert rig.boxes() == {old: 4}
+
+
+@pytest.mark.parametrize("withdrawn", [False, True], ids=["while spec.rejected says so", "and ever since"])
+async def test_what_there_is_to_go_back_to_is_told_by_verdicts_that_are_not_on_record_too(withdrawn: bool) -> None:
+    """The stable version was taken back elsewhere, which may not be written down: the one before it is needed now."""
+    rig = Rig()
+    old = await rig.installed()
+    rig.change(template=template("2.0.0"))
+    await rig.go_on()
+    for words in (f"patch Artifact/status {NAME}-{rig.stable}", "replace Deployment", "patch ReplicaSet"):
+        rig.kube.fail(words, Forbidden(403, "Forbidden", "not now"), times=1000)
+    rig.change(rejected=[rig.stable])
+    await rig.pass_by(2)
+    if withdrawn:
+        rig.change(rejected=[])
+    delete(rig, old)
+    await rig.pass_by(2)
+    rig.kube.heal()
+    await rig.pass_by(20)
+    assert rig.boxes() == {old: 4}
+
+
+async def test_a_record_that_only_lost_its_owner_is_not_taken_for_deleted() -> None:
+    """It is there, and gets its owner back."""
+    rig, old, new = await in_a_batch()
+    for artifact in (old, new):
+        rig.edit(kinds.ARTIFACTS, f"{NAME}-{artifact}", {"metadata": {"ownerReferences": None}})
+    rig.kube.take()
+    await rig.reconcile()
+    assert [told for told in rig.kube.told if told.startswith("create Artifact")] == []
+    assert all(obj["metadata"]["ownerReferences"] for obj in rig.server.all("Artifact"))

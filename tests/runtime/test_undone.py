@@ -83,3 +83,26 @@ async def test_a_scale_up_that_no_operator_saw_is_no_way_back(rig: Rig, down: in
     after = rig.status["memory"]["release"]["step"]
     assert (after["number"], after["approvedAt"]) == (before["number"], before["approvedAt"])
     assert rig.boxes().get(rig.wanted) == up
+
+
+async def test_what_served_before_a_step_is_known_to_a_process_that_begins_in_its_middle() -> None:
+    """No counts were written since its approval, which tells of them itself: its share is not made in one go (P2)."""
+    rig = Rig()
+    await rig.installed(replicas=10)
+    rig.change(template=template("2.0.0"))
+    while rig.status["memory"].get("release", {}).get("step", {}).get("number") != 3:
+        await rig.pass_by(1)
+    new = rig.wanted
+    assert rig.boxes()[new] == 7
+    rig.alarms.state = State.ALARM
+    rig.kube.fail(VERDICT, REFUSED, times=1000)
+    rig.kube.fail(STATUS, REFUSED, times=1000)
+    while rig.boxes()[new] > 3:
+        await rig.pass_by(1, apart=5)
+    left = rig.boxes()[new]
+    rig.restart()
+    await rig.reconcile()
+    assert rig.boxes()[new] <= left + 1, "what is left, and the one box before it"
+    assert rig.status["memory"]["release"]["step"]["number"] == 1
+    await rig.go_on()
+    assert rig.stable == new

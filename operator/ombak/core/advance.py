@@ -54,9 +54,12 @@ class Proceed:
 Judgement = Reject | Hold | Proceed
 
 
-def new_step(number: int, goal: int, now: datetime) -> Step:
-    """Return a step that was approved just now."""
-    return Step(number=number, approved_at=now, goal=goal, high_water=0, progress_at=now)
+def new_step(number: int, goal: int, now: datetime, serving: int = 0) -> Step:
+    """Return a step that was approved just now, while so many boxes served already.
+
+    That is written down with the approval, and may be all that the next process knows of them (`core.undone`).
+    """
+    return Step(number=number, approved_at=now, goal=goal, high_water=serving, progress_at=now)
 
 
 def goal_of(parts: tuple[Segment, ...], position: Position) -> int:
@@ -226,6 +229,8 @@ def _held_by_people(s: Snapshot) -> Hold | None:
         return Hold(start.invalid(s.rollout), is_loud=True)
     if s.is_in_conflict:
         return Hold(start.in_conflict())
+    if s.off_record:
+        return Hold(start.off_record(s))
     if s.rollout.spec.paused:
         return Hold(start.paused(s.rollout))
     return None

@@ -153,11 +153,11 @@ def converge(
     zone = _active_zone(s, cells, wanted, zones)
     active = {c.zone for c in cells} if forced else ({zone} if zone is not None else set())
     if plan.WriteOneBox in s.refused:  # it must not use up, again and again, what the fleet can go on with
-        fleet = _fleet_actions(cells, _grow(cells, _shrink(cells, room, active), room, active))
+        fleet = _fleet_actions(s, cells, _grow(cells, _shrink(cells, room, active), room, active))
         return (*fleet, *_one_box_actions(s, wanted, room, active))
     boxes = _one_box_actions(s, wanted, room, active)
     sizes = _grow(cells, _shrink(cells, room, active), room, active)
-    return (*boxes, *_fleet_actions(cells, sizes))
+    return (*boxes, *_fleet_actions(s, cells, sizes))
 
 
 def _active_zone(s: Snapshot, cells: list[_Cell], wanted: tuple[Want, ...], zones: tuple[str, ...]) -> str | None:
@@ -318,14 +318,16 @@ def _grow(cells: list[_Cell], sizes: list[int], room: _Room, active: set[str]) -
     return sizes
 
 
-def _fleet_actions(cells: list[_Cell], sizes: list[int]) -> list[plan.Action]:
+def _fleet_actions(s: Snapshot, cells: list[_Cell], sizes: list[int]) -> list[plan.Action]:
+    """Return the writes of the fleet; where an edit may not be put back, no size is kept waiting for that."""
     shrinks: list[plan.Action] = []
     grows: list[plan.Action] = []
+    may_repair = plan.RepairFleet not in s.refused
     for cell, size in zip(cells, sizes, strict=True):
         if cell.have is None:
             if size:
                 grows.append(plan.CreateFleet(cell.artifact, cell.zone, size))
-        elif cell.have.drift and not cell.have.is_deleting:
+        elif cell.have.drift and not cell.have.is_deleting and (may_repair or size == cell.size):
             shrinks.append(plan.RepairFleet(cell.have.name, cell.have.resource_version, cell.artifact, cell.zone, size))
         elif size != cell.size:
             action = plan.ScaleFleet(cell.have.name, cell.have.resource_version, cell.size, size)

@@ -92,16 +92,20 @@ def _serves_unproven(s: Snapshot) -> str:
 
 
 def stays(s: Snapshot) -> str:
-    """Return what a Rollout stays on that never had a good version: what serves best, and was not taken back."""
+    """Return what a Rollout stays on that never had a good version: what serves best, and was not taken back.
+
+    Scaled to nothing, none serves better than another: then it is the wanted one, if it ever had boxes.
+    """
     serving: dict[str, tuple[int, int]] = {}
     for owned in (*s.fleet, *s.one_boxes):
         serves, asked = serving.get(owned.artifact, (0, 0))
         serving[owned.artifact] = (serves + owned.serving, asked + owned.desired)
-    return max(
-        sorted(serving),
-        key=lambda a: (_may_fly(s, a) and serving[a][0] > 0, serving[a]),
-        default="",
-    )
+
+    def rank(artifact: str) -> tuple[bool, int, int, bool]:
+        serves, asked = serving[artifact]
+        return _may_fly(s, artifact) and serves > 0, serves, asked, not asked and artifact == s.rollout.artifact
+
+    return max(sorted(serving), key=rank, default="")
 
 
 def _is_called_back(s: Snapshot, flying: str, stable: str) -> bool:

@@ -308,7 +308,7 @@ def _step(scene: Scene, release: Release, old: str) -> Plan:
     now = scene.now
     position = layout.next_position(scene.parts, release.position, scene.limits().batch)
     goal = advance.goal_of(scene.parts, position)
-    step = advance.new_step(release.step.number + 1, goal, now)
+    step = advance.new_step(release.step.number + 1, goal, now, serving_of(scene.s, release.artifact))
     release = dataclasses.replace(release, position=position, step=step)
     wanted = layout.wants(scene.parts, position, release.artifact, old)
     made = Plan(

@@ -76,12 +76,6 @@ def unreadable(rollout: Written, problem: str, old: Mapping[str, Any], now: date
     return _amended(old, facts, rollout.generation, now) | told
 
 
-def refused(rollout: Written, failure: Failure, old: Mapping[str, Any], now: datetime) -> Status:
-    """Return the status when the API server took no record of what was to be done, and so nothing was done."""
-    delivered = ("Delivered", False, failure.reason, failure.message)
-    return _failed(rollout, failure, old, now, delivered)
-
-
 def trouble(error: Exception, at_most: str, *, is_about_rights: bool = False) -> Failure:
     """Return what people are told of an API server that again and again fails to do what is asked."""
     told = str(error) or "it takes too long"
@@ -95,13 +89,7 @@ def trouble(error: Exception, at_most: str, *, is_about_rights: bool = False) ->
 
 def defective(rollout: Written, failure: Failure, old: Mapping[str, Any], now: datetime) -> Status:
     """Return the status when a pass came to no end: whatever was known stays."""
-    return _failed(rollout, failure, old, now)
-
-
-def _failed(
-    rollout: Written, failure: Failure, old: Mapping[str, Any], now: datetime, *more: tuple[str, bool, str, str]
-) -> Status:
-    facts = [("Stalled", True, failure.reason, failure.message), *more]
+    facts = [("Stalled", True, failure.reason, failure.message)]
     told = {"message": failure.message, "waitingFor": waiting_of(failure, rollout, old, now)}
     return {"phase": Phase.BLOCKED.value} | _amended(old, facts, rollout.generation, now) | told
 

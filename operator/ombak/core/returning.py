@@ -6,13 +6,14 @@ from datetime import timedelta
 from ombak.api.rollout import Phase
 from ombak.api.wording import sentence
 from ombak.core import advance, back, commands, layout, plan, retention
-from ombak.core.converge import artifacts_with_boxes, asked_of, serving_of
+from ombak.core.converge import artifacts_with_boxes, serving_of
 from ombak.core.memory import Memory, Release, Reverting
 from ombak.core.plan import Note, Plan, Waiting
 from ombak.core.scene import Scene
 from ombak.core.snapshot import Snapshot
 
 TAKEN_BACK = "is taken back"
+_NO_BOX = "No box of it is left, and none is made until somebody asks for a retry, or for another version."
 TROUBLE_AFTER = timedelta(seconds=20)
 """Boxes that are down for so long are asked why, or for half a progressDeadline where that is shorter."""
 
@@ -159,9 +160,12 @@ def failed(scene: Scene) -> Plan:
 def _failed_plan(scene: Scene, artifact: str, failed: str, verdict: advance.Reject) -> Plan:
     """A first version failed: it stays as it is, scaled as asked, since there is nothing better to run.
 
-    A newer one that is wanted by now takes its turn at the next look.
+    That may be down to nothing and up again: its empty sets tell that it had boxes. One that has none, because they
+    were never let in or somebody deleted them, gets them by a retry only. A newer one that is wanted by now takes its
+    turn at the next look.
     """
     s, view = scene.s, scene.s.artifact(failed)
+    has_boxes = any(o.artifact == artifact for o in (*s.fleet, *s.one_boxes))
     queued = s.rollout.artifact if s.rollout.artifact != failed else ""
     if len(s.artifacts) > 1 or (view is not None and view.stable_order):
         what = f"{failed} failed ({verdict.reason}) and no other version is recorded as good here to go back to"
@@ -171,9 +175,9 @@ def _failed_plan(scene: Scene, artifact: str, failed: str, verdict: advance.Reje
     return Plan(
         phase=Phase.FAILED,
         memory=Memory(),
-        actions=scene.stay(artifact) if asked_of(s, artifact) else (),
+        actions=scene.stay(artifact) if has_boxes else (),
         waiting=next_one if queued else _for_a_change(s, failed, view.retried if view else ""),
-        message=sentence(f"{what}: {verdict.message}"),
+        message=sentence(f"{what}: {verdict.message}") + ("" if has_boxes else f" {_NO_BOX}"),
         current=artifact,
         queued=queued,
         rejected=failed,

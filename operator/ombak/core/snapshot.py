@@ -286,6 +286,9 @@ class Snapshot:
     """What the API server had against a write of the last pass, if it says so for good."""
     refused: frozenset[type] = frozenset()
     """Actions of a plan, by their types, that the API server did not carry out when they were asked for last."""
+    off_record: str = ""
+    """What the API server has against a record that must be there first; nothing starts, goes on or is called stable
+    for it, and all else does."""
     elapsed: timedelta | None = None
     """Monotonic time since the decision before this one; None for the first one of a process."""
     is_in_conflict: bool = False

@@ -26,6 +26,8 @@ def what_blocks(s: Snapshot, evidence: Evidence, replicas: int, now: datetime, *
         return invalid(s.rollout)
     if s.is_in_conflict:
         return in_conflict()
+    if s.off_record:
+        return off_record(s)
     return (
         verdicts.forbidden(s)
         or keeping.what_holds(s)
@@ -159,6 +161,12 @@ def invalid(rollout: RolloutView) -> Waiting:
 def in_conflict() -> Waiting:
     """Return the wait for an object in the way; who it is, `decide` tells in place of this."""
     return Waiting("conflict", "an object of somebody else to be out of the way", "whoever owns that object")
+
+
+def off_record(s: Snapshot) -> Waiting:
+    """Return the wait for the API server to take a record on which everything that is new rests."""
+    what = f"the API server to take what must be on record first: {clause(s.off_record)}"
+    return Waiting("refused", what, "whoever may change what the API server refuses, or runs it")
 
 
 def no_replicas(rollout: RolloutView) -> Waiting:

@@ -8,15 +8,18 @@ be written on its Artifact it is remembered (`memory.Unrecorded`), and every pas
 import dataclasses
 from datetime import datetime
 
-from ombak.core import plan
+from ombak.core import plan, verdicts
 from ombak.core.converge import artifacts_with_boxes
 from ombak.core.course import newest_good
 from ombak.core.failures import Failure
 from ombak.core.snapshot import ArtifactView, CopyState, Rejection, Snapshot, TemplateCheck
 
 
-def without(s: Snapshot, refused: plan.Action, failure: Failure, now: datetime) -> Snapshot | None:
-    """Return the snapshot in which it is known that this will not be recorded now; None where nothing goes on."""
+def without(s: Snapshot, refused: plan.Action, failure: Failure, now: datetime) -> Snapshot:
+    """Return the snapshot in which it is known that this will not be recorded now.
+
+    Nothing new comes before the finalizer, the owners of what there is, and the verdict that a version is stable.
+    """
     match refused:
         case plan.CreateArtifact(artifact=artifact):
             return dataclasses.replace(s, template_check=TemplateCheck(artifact, failure.message, failure.who))
@@ -29,11 +32,19 @@ def without(s: Snapshot, refused: plan.Action, failure: Failure, now: datetime) 
             return dataclasses.replace(s, artifacts=tuple(views))
         case plan.RecordRetry():
             return dataclasses.replace(s, rollout=dataclasses.replace(s.rollout, retry=""))
-    return None
+    return dataclasses.replace(s, off_record=failure.message)
+
+
+def remembering(made: plan.Plan, s: Snapshot) -> plan.Plan:
+    """Return a plan that counts on verdicts already, with those that are not on record in its memory."""
+    kept = {u.artifact: u for u in (*made.memory.unrecorded, *verdicts.unrecorded(s))}
+    return dataclasses.replace(made, memory=dataclasses.replace(made.memory, unrecorded=tuple(kept.values())))
 
 
 def is_missed(s: Snapshot, refused: plan.Action) -> bool:
     """Tell whether anything waits for that record: nothing does for one of a version that nobody needs (any more)."""
+    if isinstance(refused, plan.Prepare | plan.Adopt):
+        return True
     good, release = newest_good(s), s.memory.release
     needed = {s.rollout.artifact, good.id if good else "", release.artifact if release else ""}
     return getattr(refused, "artifact", "") in needed | artifacts_with_boxes(s)

@@ -64,6 +64,8 @@ class Applier:
         """What was carried out, in order."""
         self.refused: set[type] = set()
         """What the API server did not carry out."""
+        self.off_record: list[plan.Action] = []
+        """What was left out since it could not be put on record in this pass."""
         self.has_told = False
         """Whether the status of the Rollout was written too."""
 
@@ -243,7 +245,9 @@ class Applier:
         if stored is not None:
             body["metadata"]["annotations"] = dict(stored.value.annotations)
             body["metadata"]["finalizers"] = list(stored.value.meta.finalizers)
-            body["metadata"]["ownerReferences"] = self._owners(kind, name)
+            owners = self._owners(kind, name)
+            # Whether the Rollout still lives only an adoption makes sure of; one that was refused is made up for later.
+            body["metadata"]["ownerReferences"] = owners if stored.value.meta.owner_uid else owners[:-1]
         body["metadata"]["resourceVersion"] = version
         answer = await self._client.replace(kind, namespace, name, body)
         self.repaired[name] = drift.edits_of(answer)

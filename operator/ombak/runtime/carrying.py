@@ -15,6 +15,9 @@ from ombak.runtime.kube_port import ApiError
 from ombak.runtime.store import Key
 from ombak.runtime.telling import Decision
 
+_IN_ORDER = (plan_of.ClearCommand, plan_of.OwnConfig, plan_of.RepairFleet, plan_of.Delete)
+"""What puts things in order, on which nothing else in a plan rests."""
+
 
 async def carry_out(
     applier: Applier, actions: Sequence[plan_of.Action], changes: Callable[[Key], None], *, is_back: bool = False
@@ -22,7 +25,8 @@ async def carry_out(
     """Carry out actions, each told to `changes` before; returns what the API server refuses for good.
 
     The first refusal ends a plan, but that of a way back: there each box that can go back does (P3). What is left
-    out can only leave more boxes than planned, for what is taken away keeps to the floor by itself (P1).
+    out can only leave more boxes than planned, for what is taken away keeps to the floor by itself (P1). Nor does it
+    end a plan when something is only not put in order.
     """
     first: Refused | None = None
     for action in actions:
@@ -33,7 +37,7 @@ async def carry_out(
             refusal = Refused(type(action).__name__, error)
             if refusal.is_only_its_own:
                 applier.refused.add(type(action))
-            if not (is_back and refusal.is_only_its_own):
+            if not ((is_back or isinstance(action, _IN_ORDER)) and refusal.is_only_its_own):
                 if refusal.is_for_people:
                     return refusal.failure
                 raise
@@ -54,19 +58,18 @@ class Instead:
 
 def without(
     made: Decision, early: Sequence[plan_of.Action], applier: Applier, failure: Failure, now: datetime
-) -> Instead | None:
-    """Return what goes on although a record was refused; None where nothing does.
+) -> Instead:
+    """Return what goes on although a record was refused.
 
-    What a verdict means is told with it, whether it is on record or not.
+    A plan with a verdict stays what it is, whether that is on record or not: it counts on it already.
     """
     record = _not_made(early, applier)
+    applier.off_record.append(record)
     s = unrecorded.without(made.s, record, failure, now)
-    if s is None:
-        return None
-    plan = decide(s, now)
-    left = tuple(action for action in plan.actions if action not in applier.applied)
-    notes = made.plan.notes if isinstance(record, plan_of.RecordRejected) else plan.notes
-    instead = dataclasses.replace(made, s=s, plan=dataclasses.replace(plan, actions=left, notes=notes))
+    is_verdict = isinstance(record, plan_of.RecordRejected)
+    plan = unrecorded.remembering(made.plan, s) if is_verdict else decide(s, now)
+    left = tuple(action for action in plan.actions if action not in (*applier.applied, *applier.off_record))
+    instead = dataclasses.replace(made, s=s, plan=dataclasses.replace(plan, actions=left))
     return Instead(instead, unrecorded.is_missed(made.s, record))
 
 
@@ -81,11 +84,27 @@ async def unanswered(
     record = _not_made(early, applier)
     if not Refused(type(record).__name__, error).is_only_its_own:
         return None
-    if isinstance(record, plan_of.RecordRejected | plan_of.RecordRetry):
-        await applier.confirm()
-    elif not isinstance(record, plan_of.KeepConfig):
+    if isinstance(record, plan_of.Adopt):  # others would hang as long, one after another
+        applier.off_record += [action for action in early if isinstance(action, plan_of.Adopt)]
+    instead = without(made, early, applier, Failure(str(error)), now)
+    if isinstance(record, plan_of.KeepConfig):
+        return instead
+    if not _is_urgent(record, instead.made):
         return None
-    return without(made, early, applier, Failure(str(error)), now)
+    await applier.confirm()
+    return instead
+
+
+def _is_urgent(record: plan_of.Action, instead: Decision) -> bool:
+    """Tell whether there is anything to do at once without a record that is not answered for.
+
+    What only waits for it is not told of each failure that the next try mends.
+    """
+    if isinstance(record, plan_of.RecordRejected | plan_of.RecordRetry) or moves_boxes(instead.plan.actions):
+        return True
+    memory = instead.s.memory
+    is_under_way = memory.release is not None or memory.reverting is not None
+    return is_under_way and not isinstance(record, plan_of.RecordStable)
 
 
 def _not_made(early: Sequence[plan_of.Action], applier: Applier) -> plan_of.Action:
@@ -96,6 +115,18 @@ def _not_made(early: Sequence[plan_of.Action], applier: Applier) -> plan_of.Acti
 def moves_boxes(actions: Sequence[plan_of.Action]) -> bool:
     """Tell whether these do more than tidy up."""
     return any(not isinstance(a, plan_of.ClearCommand | plan_of.OwnConfig) for a in actions)
+
+
+def told_at_once(plan: plan_of.Plan) -> tuple[plan_of.Note, ...]:
+    """Return what is told with a verdict, for no later pass would tell of it.
+
+    That another version starts is not told before it is written down: else the next pass may do something else.
+    """
+    if plan.memory.release is None:
+        return plan.notes
+    recorded = {action.reason for action in plan.actions if isinstance(action, plan_of.RecordRejected)}
+    reasons = recorded | {verdict.reason for verdict in plan.memory.unrecorded}
+    return tuple(note for note in plan.notes if note.reason in reasons)
 
 
 def lacks_cause(s: Snapshot, plan: plan_of.Plan) -> bool:

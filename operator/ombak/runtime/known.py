@@ -7,7 +7,7 @@ from typing import Self
 
 import structlog
 
-from ombak.core.failures import NO_FAILURE, Failure, failure_of
+from ombak.core.failures import NO_FAILURE, TROUBLE, Failure, failure_of
 from ombak.core.memory import Memory, load_memory, rebased
 from ombak.core.plan import Note
 from ombak.core.snapshot import Proof, Snapshot, TemplateCheck
@@ -99,6 +99,15 @@ class Known:
     def look(self, s: Snapshot, mono: float, now: datetime) -> None:
         """Take note of a look at the cluster; what it tells against an old status counts, however the pass ends."""
         self.memory, self.seen_at, self.seen_now = believed(s), mono, now
+
+    def lacks_record(self, failure: Failure) -> None:
+        """Take note of a record that is refused.
+
+        That the API server fails at something else too is told until a pass ends well, lest the two take turns.
+        """
+        self.is_unrecorded = True
+        if self.failure.reason != TROUBLE:
+            self.failure = failure
 
     def judge(self, memory: Memory) -> bool:
         """Keep the verdicts of a decision, for they count whether its status is written or not; tell of new ones."""

@@ -11,6 +11,7 @@ from datetime import datetime
 import structlog
 
 from ombak.core import manifests, naming
+from ombak.core.memory import Memory
 from ombak.core.plan import Note
 from ombak.core.snapshot import RolloutView
 from ombak.runtime import children, kinds
@@ -56,15 +57,15 @@ class LostRecords:
             left = {i: r for i, r in seen.records.items() if r.meta.name not in gone}
             self._seen[key] = dataclasses.replace(seen, records=left)
 
-    async def restore(self, key: Key, rollout: RolloutView, flying: str, now: datetime) -> tuple[Note, ...]:
-        """Write anew what is lost and needed, and return what to tell; `flying` is the version on its way.
+    async def restore(self, key: Key, rollout: RolloutView, memory: Memory, now: datetime) -> tuple[Note, ...]:
+        """Write anew what is lost and needed, and return what to tell.
 
         What nobody needs stays deleted: so a person may take away a verdict. What cannot be written holds up nothing:
         the Rollout is decided upon by what is there, and the next pass tries again.
         """
         there = self._there(key, rollout)
         seen = {**self._before(key, rollout), **there}
-        needed = self._needed(key, seen) | {flying, rollout.artifact}
+        needed = self._needed(key, seen, rollout, memory)
         # What goes while something is written here is not there at the next pass; until then it counts as seen.
         kept = {i: r for i, r in seen.items() if i in there or i in needed}
         self._seen[key] = _Seen(rollout.uid, kept)
@@ -76,18 +77,21 @@ class LostRecords:
         return seen.records if seen is not None and seen.uid == rollout.uid else {}
 
     def _there(self, key: Key, rollout: RolloutView) -> Records:
-        """Those of this very Rollout, whole: the garbage collector may leave some of one of the same name a while."""
+        """Those of this very Rollout, whole: the garbage collector may leave some of one of the same name a while.
+
+        What belongs to nobody becomes this one's.
+        """
         found = (r.value for _, r in self._stores.artifacts.owned_by(key))
         return {r.id: r for r in found if r.is_complete and _is_of(r, rollout)}
 
-    def _needed(self, key: Key, seen: Records) -> set[str]:
-        """What has boxes, and what there is to go back to."""
+    def _needed(self, key: Key, seen: Records, rollout: RolloutView, memory: Memory) -> set[str]:
+        """What has boxes, what is wanted or on its way, and what there is to go back to."""
         sets = (*self._stores.replica_sets.owned_by(key), *self._stores.deployments.owned_by(key))
-        good = [r for r in seen.values() if r.stable_order and r.rejected is None]
-        newest = max(good, key=lambda r: (r.stable_order, r.sequence), default=None)
-        return {w.value.artifact for _, w in sets if w.value.desired or w.value.replicas} | (
-            {newest.id} if newest is not None else set()
-        )
+        flying = memory.release.artifact if memory.release is not None else ""
+        good = (r for r in seen.values() if _is_good(r, rollout, memory))
+        newest = sorted(good, key=lambda r: (r.stable_order, r.sequence))[-1:]
+        with_boxes = {w.value.artifact for _, w in sets if w.value.desired or w.value.replicas}
+        return {flying, rollout.artifact, *with_boxes, *(r.id for r in newest)}
 
     async def _could_write(self, rollout: RolloutView, record: ArtifactRecord, now: datetime) -> bool:
         try:
@@ -127,7 +131,15 @@ class LostRecords:
 
 
 def _is_of(record: ArtifactRecord, rollout: RolloutView) -> bool:
-    return record.meta.owner_uid == rollout.uid and record.meta.name == naming.artifact(rollout.name, record.id)
+    return record.meta.owner_uid in ("", rollout.uid) and record.meta.name == naming.artifact(rollout.name, record.id)
+
+
+def _is_good(record: ArtifactRecord, rollout: RolloutView, memory: Memory) -> bool:
+    """Tell whether one could go back to it; a verdict counts though it is not on the Artifact (yet)."""
+    is_judged = record.id in rollout.spec.rejected or any(
+        (u.artifact, u.retried) == (record.id, record.retried) for u in memory.unrecorded
+    )
+    return bool(record.stable_order) and record.is_genuine and record.rejected is None and not is_judged
 
 
 def _status(record: ArtifactRecord, now: datetime) -> Object:

@@ -1,13 +1,13 @@
 """The five steps of a reconcile: observe, decide, apply, report, wait (design 5)."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from ombak.core import keeping
 from ombak.core import plan as plan_of
 from ombak.core.decide import decide
-from ombak.core.failures import NO_FAILURE, REFUSED, TROUBLE, Failure, refused, trouble, unreadable
+from ombak.core.failures import NO_FAILURE, REFUSED, TROUBLE, Failure, trouble, unreadable
 from ombak.core.plan import Plan
 from ombak.core.snapshot import Snapshot
 from ombak.runtime import kinds, putback
@@ -15,7 +15,7 @@ from ombak.runtime.ailments import Ailments
 from ombak.runtime.alarm_book import AlarmBook
 from ombak.runtime.apply import EARLY, VERDICTS, Applier, read_live
 from ombak.runtime.backfill import Backfill
-from ombak.runtime.carrying import carry_out, lacks_cause, moves_boxes, unanswered, without
+from ombak.runtime.carrying import carry_out, lacks_cause, moves_boxes, told_at_once, unanswered, without
 from ombak.runtime.clock import Clock
 from ombak.runtime.config_book import ConfigBook
 from ombak.runtime.contact import Contact
@@ -109,7 +109,7 @@ class Reconciler:
     async def _carry_out(self, made: Decision, known: Known, applier: Applier, now: datetime) -> timedelta | None:
         key = applier.key
         try:
-            made, failure, is_told = await self._act(made, known, applier, now)
+            made, failure = await self._act(made, known, applier, now)
         except ApiError as error:
             await self._refresh(key, error)
             raise
@@ -121,7 +121,7 @@ class Reconciler:
         if known.proof is None:
             known.proof = await self._backfill.prove(known.gaps, made.s, known.memory, now)
         # Last of all, so that a defect on the way here is not taken back before it is mended.
-        if failure != known.failure and not is_told and made.error is None:
+        if failure != known.failure and made.error is None:
             known.failure = failure
             await self._report(made, known, applier)
         if made.error is not None:
@@ -173,9 +173,8 @@ class Reconciler:
         return Decision(record, s, plan, error)
 
     async def _restore_records(self, key: Key, record: RolloutRecord, known: Known) -> None:
-        release, view = known.memory.release, view_of(record, known.config)
-        flying = release.artifact if release is not None else ""
-        for note in await self._records.restore(key, view, flying, self._clock.now()):
+        view = view_of(record, known.config)
+        for note in await self._records.restore(key, view, known.memory, self._clock.now()):
             self._recorder.record(view, note)
 
     async def _update_config(self, key: Key, record: RolloutRecord, known: Known) -> ApiError | None:
@@ -225,11 +224,11 @@ class Reconciler:
 
     async def _act(
         self, made: Decision, known: Known, applier: Applier, now: datetime, before: Failure = NO_FAILURE
-    ) -> tuple[Decision, Failure, bool]:
+    ) -> tuple[Decision, Failure]:
         """Facts on record first, then what follows from them.
 
-        Returns what was decided in the end, what the API server refuses for good, and whether the status says so
-        already; `before` is what it has refused in this pass.
+        Returns what was decided in the end, and what the API server refuses for good; `before` is what it has refused
+        in this pass.
         """
         early = [a for a in made.plan.actions if isinstance(a, EARLY)]
         try:
@@ -243,29 +242,23 @@ class Reconciler:
                 raise
             return done
         self._records.look(applier.key, made.s.rollout)
-        instead = without(made, early, applier, failure, now) if failure else None
-        if instead is not None:
+        if failure:
+            instead = without(made, early, applier, failure, now)
             before = before or (failure if instead.is_missed else NO_FAILURE)
             if before:
-                known.failure, known.is_unrecorded = before, True
-            decided, later, is_told = await self._act(instead.made, known, applier, now, before)
-            return decided, later if is_told else before or later, is_told
-        if failure:
-            # A fact could not be put on record, so nothing was done: the rest of the status stands.
-            status = refused(made.s.rollout, failure, made.record.status, self._clock.now())
-            known.failure = NO_FAILURE
-            applier.has_told = await self._status.tell(made.record, known, status, applier.version)
-            return made, failure, True
+                known.lacks_record(before)
+            decided, later = await self._act(instead.made, known, applier, now, before)
+            return decided, before or later
         if known.is_unrecorded and not before:
             known.failure, known.is_unrecorded = NO_FAILURE, False
-        return made, await self._follow(made, known, applier), False
+        return made, await self._follow(made, known, applier)
 
     async def _follow(self, made: Decision, known: Known, applier: Applier) -> Failure:
         """The status that says what is meant, then what moves boxes; returns what is refused for good."""
         late = [a for a in made.plan.actions if not isinstance(a, EARLY)]
         is_verdict = known.judge(made.plan.memory) or any(isinstance(a, VERDICTS) for a in made.plan.actions)
-        if is_verdict:  # no later pass would tell of it
-            self._record(made)
+        told = told_at_once(made.plan) if is_verdict else ()
+        self._record(made.s, told)
         is_back = made.plan.memory.reverting is not None
         untold: ApiError | None = None
         try:
@@ -275,8 +268,7 @@ class Reconciler:
                 raise
             wrote, untold = False, error  # the verdict and the wish tell of a way back, so no box waits for this (P3)
         known.memory, known.proof, known.cut_off = made.plan.memory, None, self.contact.lost
-        if not is_verdict:
-            self._record(made)
+        self._record(made.s, (note for note in made.plan.notes if note not in told))
         self._record_repairs(made.s, late, known, applier.key)
         if not wrote and made.plan.memory.release is not None and moves_boxes(late):
             await applier.confirm()
@@ -322,10 +314,10 @@ class Reconciler:
         if known is not None and known.failure.reason != TROUBLE:
             await self._status.tell_failure(key, known, trouble(error, at_most, is_about_rights=is_right))
 
-    def _record(self, made: Decision) -> None:
+    def _record(self, s: Snapshot, notes: Iterable[plan_of.Note]) -> None:
         """An Event for each transition."""
-        for note in made.plan.notes:
-            self._recorder.record(made.s.rollout, note)
+        for note in notes:
+            self._recorder.record(s.rollout, note)
 
     async def _refresh(self, key: Key, error: ApiError) -> None:
         """After a conflict take up what is there now, rather than wait for the watch to tell."""

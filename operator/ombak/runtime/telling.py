@@ -74,12 +74,10 @@ class StatusWriter:
             return None
         return await self._write(made.record, known, version, status)
 
-    async def tell(self, record: RolloutRecord, known: Known, status: Status, version: str) -> bool:
-        """Write a status in which little is new, if anything is, and return whether; no plan decides it."""
-        if status == record.status:
-            return False
-        self._stores.rollouts.upsert(await self._write(record, known, version, status))
-        return True
+    async def tell(self, record: RolloutRecord, known: Known, status: Status, version: str) -> None:
+        """Write a status in which little is new, if anything is; no plan decides it."""
+        if status != record.status:
+            self._stores.rollouts.upsert(await self._write(record, known, version, status))
 
     async def tell_failure(self, key: Key, known: Known, failure: Failure) -> None:
         """Say that a pass came to no end; whatever else was told stays. Raises `ApiError`."""
