@@ -11,7 +11,7 @@ from ombak.core.conveyor.forecast import Day
 from ombak.core.conveyor.snapshot import GateAnswer
 from ombak.core.conveyor.world import Gates, World, no_gates
 from ombak.core.gates.gate import Held
-from support.conveyor import NOW, region, spec, stage, view
+from support.conveyor import NOW, region, spec, stage, view, watch
 
 WAVES = {"wave-1": 1, "wave-2": 1, "wave-3": 3, "wave-4": 12}
 PRE = {"alpha": ("dev-1",), "beta": ("dev-2",), "gamma": ("g-1", "g-2")}
@@ -108,7 +108,7 @@ def test_without_windows_it_takes_as_long_as_its_bakes() -> None:
 VALUES = [{"regions": {"matchLabels": {"wave": "wave-4"}}, "env": {"SIZE": "large"}}]
 JOB = {"spec": {"template": {"spec": {"containers": [{"name": "test", "image": "registry.example/test:1"}]}}}}
 TESTS = [{"name": "mixed", "when": "DuringOneBox", "template": JOB}, {"name": "smoke", "template": JOB}]
-ALARM = {"apiVersion": "ombak.dev/v1alpha1", "kind": "Alarm", "metadata": {"name": "errors"}, "spec": {"n": 1}}
+ALARM = {"apiVersion": "ombak.dev/v1alpha1", "kind": "Alarm", "metadata": {"name": "errors"}, "spec": watch(1)}
 
 
 def by_turns() -> dict[str, Any]:

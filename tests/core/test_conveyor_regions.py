@@ -7,11 +7,11 @@ import pytest
 
 from ombak.core.conveyor.decide import decide
 from ombak.core.conveyor.plan import ApplyObject, ApplyRollout, Claim, HubPlan, HubWait, RunTest
-from ombak.core.conveyor.snapshot import GateAnswer, Refused
+from ombak.core.conveyor.snapshot import GateAnswer, Refused, RegionWait
 from ombak.core.conveyor.world import World
 from ombak.core.floors import Floors
 from ombak.core.gates.gate import Held
-from support.conveyor import NOW, hours, inside, push, region, running, spec, stage, version_of, world
+from support.conveyor import NOW, hours, inside, push, region, running, spec, stage, version_of, watch, world
 
 V1, V2, V3 = (version_of(tag) for tag in ("v1", "v2", "v3"))
 ONE = [stage("alpha", "a-1"), stage("prod", "p-1", "p-2")]
@@ -383,7 +383,7 @@ def objects(port: int) -> list[dict[str, Any]]:
     tracked = {"labels": {"argocd.argoproj.io/instance": "x", "team": "shop"}}
     return [
         {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "front-end", **tracked}, "spec": {"port": port}},
-        {"apiVersion": "ombak.dev/v1alpha1", "kind": "Alarm", "metadata": {"name": "errors"}, "spec": {"n": port}},
+        {"apiVersion": "ombak.dev/v1alpha1", "kind": "Alarm", "metadata": {"name": "errors"}, "spec": watch(port)},
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"port": str(port)}},
     ]
 
@@ -483,17 +483,17 @@ def meddled(w: World, how: str) -> None:
             here[ERRORS]["spec"]["guards"] = {}
         case "forged":
             here[ERRORS]["metadata"]["annotations"] |= {"ombak.dev/content": "f0rged", "ombak.dev/version": "a1forged"}
-            here[ERRORS]["spec"]["n"] = 1
+            here[ERRORS]["spec"] = watch(1)
         case _:
-            here[ERRORS]["spec"]["n"] = 1
+            here[ERRORS]["spec"] = watch(1)
 
 
 @pytest.mark.parametrize("hand_edits", ["Report", "PutBack"])
 @pytest.mark.parametrize(
     ("how", "reason", "told"),
     [
-        pytest.param("edited", "Edited", "somebody edited spec.n", id="edited"),
-        pytest.param("forged", "Edited", "somebody edited spec.n", id="edited-with-its-annotations"),
+        pytest.param("edited", "Edited", "somebody edited spec.expression", id="edited"),
+        pytest.param("forged", "Edited", "somebody edited spec.expression", id="edited-with-its-annotations"),
         pytest.param("deleted", "Edited", "somebody deleted it", id="deleted"),
         pytest.param("foreign", "Conflict", "belongs to the Pipeline shop/other", id="of-another-pipeline"),
     ],
@@ -535,7 +535,7 @@ def test_a_stage_does_not_end_while_one_of_its_alarms_is_edited() -> None:
 
     assert inside(w) == {"alpha": w.memory.items[-1].version}
     assert wait_of(last, "Edited").stage == "alpha"
-    w.regions["a-1"].objects[ERRORS]["spec"]["n"] = 80
+    w.regions["a-1"].objects[ERRORS]["spec"] = watch(80)
     assert w.run(w.now + hours(12)).reason == "Delivered"
 
 
@@ -544,12 +544,12 @@ def test_an_alarm_that_an_earlier_write_left_is_put_right_and_nobody_is_blamed()
     w = small([stage("alpha", "a-1")], ("a-1",), objects=objects(80))
     push(w, "v2", objects=objects(81))
     w.step(writes=3)
-    assert w.regions["a-1"].objects[ERRORS]["spec"] == {"n": 81}
+    assert w.regions["a-1"].objects[ERRORS]["spec"] == watch(81)
     assert w.regions["a-1"].rollouts["shop"].manifest["metadata"]["annotations"]["ombak.dev/sequence"] == "1"
     w.pipeline = dataclasses.replace(w.pipeline, abort=w.memory.items[-1].version)
     last = w.run(w.now + hours(1))
 
-    assert w.regions["a-1"].objects[ERRORS]["spec"] == {"n": 80}
+    assert w.regions["a-1"].objects[ERRORS]["spec"] == watch(80)
     assert "PutBack" not in [n.reason for n in last.notes]
 
 
@@ -593,6 +593,30 @@ def test_a_job_that_cannot_be_changed_is_told_before_anything_is_done(
         assert len(w.memory.items) == 1, "what runs stays"
         push(w, "v2", objects=migration("2", "migrate-2"))
         assert w.run(w.now + hours(12)).reason == "Delivered"
+
+
+@pytest.mark.parametrize(
+    ("there", "told"),
+    [
+        pytest.param(
+            "kubectl -n shop edit omr front-end", "kubectl -n shop edit ompl front-end", id="what the hub writes"
+        ),
+        pytest.param(
+            "kubectl -n shop describe alarms", "kubectl --context a-1 -n shop describe alarms", id="what is there"
+        ),
+    ],
+)
+def test_a_region_s_command_is_given_on_unless_it_edits_what_the_hub_writes(there: str, told: str) -> None:
+    """Whoever followed it would be reported for an edit; the mistake is in the Pipeline."""
+    w = small([stage("alpha", "a-1")], ("a-1",))
+    push(w, "v2")
+    w.run(w.now + hours(0.1))
+    s = w.snapshot()
+    waits = RegionWait("a spec that is right: spec.x", w.now, "whoever edits the Rollout", there)
+    rollouts = tuple(dataclasses.replace(f, wait=waits) for f in s.rollouts)
+    found = decide(dataclasses.replace(s, rollouts=rollouts), w.now).waits
+
+    assert [x.command for x in found if x.region == "a-1"] == [told]
 
 
 def test_an_object_that_is_not_right_is_for_who_owns_the_pipeline() -> None:

@@ -14,6 +14,7 @@ from ombak.runtime.hub import reconcile
 from ombak.runtime.kube_port import Object
 from ombak.runtime.regions import Reach
 from support import conveyor
+from support.conveyor import watch
 from support.hub_rig import KEY, NAME, NAMESPACE, USER, HubRig, in_virtual_time, spec, stage, three_stages
 
 V1, V2, V3 = (conveyor.version_of(tag) for tag in ("v1", "v2", "v3"))
@@ -291,7 +292,7 @@ async def test_a_hand_edit_is_reported_and_put_back_only_where_asked(policy: str
 async def test_what_travels_along_lands_before_and_after() -> None:
     """Alarms and ConfigMaps before the boxes that need them, Services when those are stable; each version its own."""
     config: Object = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"level": "1"}}
-    alarm = {"apiVersion": "ombak.dev/v1alpha1", "kind": "Alarm", "metadata": {"name": "errors"}, "spec": {}}
+    alarm = {"apiVersion": "ombak.dev/v1alpha1", "kind": "Alarm", "metadata": {"name": "errors"}, "spec": watch(1)}
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": NAME}, "spec": {"ports": [{"port": 80}]}}
     async with HubRig(OF_SMALL).running() as rig:
         rig.apply(spec("v1", SMALL, objects=[service, config, alarm]))
@@ -448,24 +449,24 @@ async def test_a_test_runs_between_stages_and_its_failure_takes_the_change_back(
 @in_virtual_time
 async def test_an_alarm_that_somebody_edits_is_told_at_once(hand_edits: str) -> None:
     """Nothing is on its way, and nothing is read for it: the watch tells."""
-    alarm = {"apiVersion": "ombak.dev/v1alpha1", "kind": "Alarm", "metadata": {"name": "errors"}, "spec": {"n": 1}}
+    alarm = {"apiVersion": "ombak.dev/v1alpha1", "kind": "Alarm", "metadata": {"name": "errors"}, "spec": watch(1)}
     place = ("Alarm", "shop", "errors")
     async with HubRig(OF_SMALL).running() as rig:
         await small(rig, objects=[alarm], handEdits=hand_edits)
         await rig.rest(30)
         here = rig["p-2"].objects
-        here[place] = {**here[place], "spec": {"n": 9}}
+        here[place] = {**here[place], "spec": watch(9)}
         assert rig.engine is not None
         rig.engine.brought_changed("shop/front-end")
         if hand_edits == "PutBack":
-            await rig.until(lambda: here[place]["spec"] == {"n": 1})
-            assert [e for e in rig.events() if e.startswith("PutBack") and "spec.n" in e]
+            await rig.until(lambda: here[place]["spec"] == watch(1))
+            assert [e for e in rig.events() if e.startswith("PutBack") and "spec.expression" in e]
             rig.engine.brought_changed("shop/front-end")
             await rig.until(lambda: rig.status()["reason"] == "Delivered")
         else:
             await rig.until(lambda: rig.status()["reason"] == "Edited", timedelta(seconds=10))
             await rig.rest(30)
-            assert here[place]["spec"] == {"n": 9}
+            assert here[place]["spec"] == watch(9)
             assert "alarms.ombak.dev/errors in the namespace shop of Region p-2" in rig.status()["message"]
 
 
@@ -488,8 +489,8 @@ async def test_what_a_region_changes_after_every_write_is_put_back_with_pauses(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An admission policy there wins every time: it is told, costs next to nothing, and ends when the policy does."""
-    alarm = {"apiVersion": "ombak.dev/v1alpha1", "kind": "Alarm", "metadata": {"name": "errors"}, "spec": {"n": 1}}
-    field = {"Alarm": "n", "Rollout": "minReadySeconds"}[kind]
+    alarm = {"apiVersion": "ombak.dev/v1alpha1", "kind": "Alarm", "metadata": {"name": "errors"}, "spec": watch(1)}
+    field = {"Alarm": "expression", "Rollout": "minReadySeconds"}[kind]
     async with HubRig(OF_SMALL).running() as rig:
         applied, wanted = [], rig.regions.apply
 

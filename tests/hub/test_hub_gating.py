@@ -24,13 +24,13 @@ from ombak.runtime.records import RolloutRecord, decode_rollout
 from ombak.runtime.region_records import RegionAlarm, decode_region_alarm, decode_region_rollout
 from ombak.runtime.regions import Contact, Reach, RegionView
 from ombak.runtime.store import Key, Store
-from support.conveyor import NOW, region, spec, stage, template
+from support.conveyor import NOW, region, spec, stage, template, watch
 
 FINE = RegionAlarm(State.OK, is_certain=True, told="", since=None)
 BURNS = RegionAlarm(State.ALARM, is_certain=True, told="errors 7 %.", since=NOW)
 DOUBT = RegionAlarm(State.OK, is_certain=False, told="one child is unknown", since=NOW)
 BLIND = RegionAlarm(State.INSUFFICIENT_DATA, is_certain=True, told="no data", since=NOW)
-ALARM = {"apiVersion": "ombak.dev/v1alpha1", "kind": "Alarm", "metadata": {"name": "team"}, "spec": {}}
+ALARM = {"apiVersion": "ombak.dev/v1alpha1", "kind": "Alarm", "metadata": {"name": "team"}, "spec": watch(1)}
 STAGES = [stage("alpha", "a-1", namespace="shop-alpha"), stage("prod", "p-1", "p-2")]
 EVERYWHERE = {("a-1", "shop-alpha"), ("p-1", "shop"), ("p-2", "shop")}
 

@@ -23,13 +23,13 @@ from ombak.runtime.region_records import (
 )
 from ombak.runtime.regions import Contact, Reach, RegionView
 from ombak.runtime.store import Key, Store
-from support.conveyor import spec, stage, template
+from support.conveyor import spec, stage, template, watch
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 NAMES = ("eu-1", "us-1")
 KEY = ("shop", "front-end")
 STAGES = [stage("alpha", "eu-1", namespace="shop-alpha", alarms=["web/high"]), stage("prod", *NAMES)]
-BROUGHT = {"apiVersion": "ombak.dev/v1alpha1", "kind": "Alarm", "metadata": {"name": "errors"}, "spec": {}}
+BROUGHT = {"apiVersion": "ombak.dev/v1alpha1", "kind": "Alarm", "metadata": {"name": "errors"}, "spec": watch(1)}
 
 
 class Hub:

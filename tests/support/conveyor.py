@@ -29,6 +29,11 @@ def version_of(version: str) -> str:
     return content.content_id(template(version), ())
 
 
+def watch(number: int) -> Spec:
+    """The spec of an Alarm that travels along, one of many."""
+    return {"expression": f'ALARM("errors-{number}")'}
+
+
 def stage(name: str, *regions: str, **more: Any) -> Spec:
     """A stage of these regions, by name, with a bake of an hour."""
     made = {"name": name, "phase": "Prod", "regions": {"names": list(regions)}, "bake": {"for": "1h"}}

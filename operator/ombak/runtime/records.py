@@ -9,12 +9,10 @@ from typing import Any
 
 import pydantic
 
-from ombak.alarms import parser, signals
-from ombak.alarms.errors import AlarmError
 from ombak.api.artifact import ArtifactStatus
 from ombak.api.parse import parse_rollout_spec, salvage_rollout_spec
 from ombak.api.rollout import RolloutSpec
-from ombak.core import config, naming
+from ombak.core import deliverable, naming
 from ombak.core.identity import artifact_id, digest_of
 from ombak.runtime import drift
 from ombak.runtime.kube_port import listed, mapping, metadata, whole
@@ -93,38 +91,13 @@ def decode_rollout(obj: Mapping[str, Any]) -> RolloutRecord:
         meta=meta_of(obj),
         spec=parsed.spec or salvage_rollout_spec(raw),
         artifact=artifact_id(template) if isinstance(template, dict) else "",
-        problem=parsed.problem or (_undeliverable(parsed.spec) if parsed.spec is not None else ""),
+        problem=parsed.problem or (deliverable.problem_of(parsed.spec) if parsed.spec is not None else ""),
         abort=str(annotations.get(naming.ABORT) or ""),
         retry=str(annotations.get(naming.RETRY) or ""),
         permit=str(annotations.get(naming.PERMIT) or ""),
         status=mapping(obj.get("status")),
         labels=dict(mapping(metadata(obj).get("labels"))),
     )
-
-
-def _undeliverable(spec: RolloutSpec) -> str:
-    """Return what is wrong with a spec that can be read, which the CRD cannot tell; empty if nothing is."""
-    return _unwatchable(spec) or config.unused(spec)
-
-
-def _unwatchable(spec: RolloutSpec) -> str:
-    """Return what is wrong with the signals or an alarm expression; empty if nothing is."""
-    alarms = spec.alarms
-    expressions = (("revert", alarms.revert), ("oneBox", alarms.one_box)) if alarms is not None else ()
-    for field, text in expressions:
-        problem = _expression_problem(text) if text is not None else ""
-        if problem:
-            return f"spec.alarms.{field} is no alarm expression; correct it: {problem}"
-    return signals.problem_of(spec.signals or ())
-
-
-@functools.lru_cache(maxsize=1024)
-def _expression_problem(text: str) -> str:
-    try:
-        parser.parse(text)
-    except AlarmError as error:
-        return str(error)
-    return ""
 
 
 @functools.lru_cache(maxsize=1024)

@@ -10,7 +10,8 @@ from typing import Any
 
 from ombak.api.parse import parse_pipeline_spec, parse_rollout_spec
 from ombak.api.pipeline import PipelineSpec
-from ombak.core.conveyor import content
+from ombak.core import deliverable
+from ombak.core.conveyor import bringable, content
 from ombak.core.identity import canonical_json
 
 Raw = dict[str, Any]
@@ -153,6 +154,10 @@ def _rollout(base: Raw | None, child: Raw | None) -> Raw | None:
 
 def _objects(base: list[Raw], child: list[Raw]) -> list[Raw]:
     """An object of the child takes the place of the base's of the same kind and name."""
+    keys = [_object_key(found) for found in child]
+    twice = next((key for index, key in enumerate(keys) if key in keys[:index]), None)
+    if twice is not None:
+        raise _RefusedError(f"spec.objects: {twice[1]} {twice[2]} is there twice; take one of them out")
     merged = {_object_key(found): found for found in base}
     return list((merged | {_object_key(found): found for found in child}).values())
 
@@ -213,5 +218,6 @@ def _incomplete(raw: Raw, spec: PipelineSpec) -> str:
         return ""
     if not spec.stages:
         return "spec.stages is empty; write at least one stage, or extend a Pipeline that has stages"
-    problem = parse_rollout_spec(raw["rollout"]["spec"]).problem
-    return problem.replace("spec", "spec.rollout.spec", 1) if problem else ""
+    rollout = parse_rollout_spec(raw["rollout"]["spec"])
+    problem = rollout.problem or (deliverable.problem_of(rollout.spec) if rollout.spec is not None else "")
+    return problem.replace("spec", "spec.rollout.spec", 1) if problem else bringable.problem_of(spec.objects)

@@ -13,7 +13,7 @@ from ombak.core.conveyor import manifests, plan
 from ombak.core.conveyor.snapshot import Refused
 from ombak.runtime import kinds
 from ombak.runtime.drift import missing
-from ombak.runtime.kube_port import Conflict, Forbidden, Invalid, Kind, NotFound, Object, mapping, metadata
+from ombak.runtime.kube_port import ApiError, Conflict, Forbidden, Kind, NotFound, Object, mapping, metadata
 from ombak.runtime.regions import NotTravelling, Regions
 
 log = structlog.get_logger(__name__)
@@ -43,7 +43,9 @@ async def bring(regions: Regions, region: str, action: plan.ApplyObject) -> None
         live = {}
     try:
         await _write(regions, region, action, kind, live)
-    except Invalid as error:
+    except ApiError as error:
+        if not _is_flaw(error):
+            raise
         raise RefusedError(_refused(kind, action, live, flaw=_brief(error.message))) from error
 
 
@@ -87,6 +89,11 @@ async def drop(regions: Regions, region: str, action: plan.DropConfig) -> None:
     except Forbidden as error:
         fix = "apply charts/region-rbac.yaml there"
         log.info("an old copy of a ConfigMap stays", region=region, name=action.name, error=str(error), fix=fix)
+
+
+def _is_flaw(error: ApiError) -> bool:
+    """The object itself is not one that an API server takes; an apply of an unknown field is its fault, it says."""
+    return error.status in (400, 422) or "failed to create typed patch object" in error.message
 
 
 def _brief(message: str) -> str:

@@ -1,0 +1,75 @@
+"""What a region would refuse in the middle of a stage is told before anything is delivered, with field and fix (P9)."""
+
+from typing import Any
+
+import pytest
+
+from ombak.core.conveyor.merge import merge
+from support.conveyor import spec, stage, watch
+
+ALARM = {"apiVersion": "ombak.dev/v1alpha1", "kind": "Alarm", "metadata": {"name": "errors"}, "spec": watch(1)}
+CONFIG = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"level": "1"}}
+SERVICE = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "front-end"}, "spec": {"ports": [{"port": 80}]}}
+
+
+def problem(**more: Any) -> str:
+    """What is wrong with a Pipeline that has these fields."""
+    return merge("front-end", spec("v1", [stage("alpha", "a-1")], **more), {}).problem
+
+
+def test_what_is_right_is_taken() -> None:
+    """One of each kind; the same name by another kind is another object."""
+    twin = CONFIG | {"metadata": {"name": "front-end"}}
+    assert problem(objects=[ALARM, CONFIG, SERVICE, twin]) == ""
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        pytest.param(
+            ALARM | {"spec": {"metrc": {}}}, "(Alarm errors): spec.metrc is no field; remove it", id="a field of Alarm"
+        ),
+        pytest.param(
+            ALARM | {"spec": {"expression": "ALARM(x"}},
+            "(Alarm errors): spec.expression: line 1",
+            id="an expression of Alarm",
+        ),
+        pytest.param(
+            CONFIG | {"metadata": {"name": "Bad_Name"}},
+            "(ConfigMap Bad_Name): metadata.name must be lower case letters, digits, '-' and '.', as settings-1",
+            id="a name",
+        ),
+        pytest.param(SERVICE | {"metadata": {"name": "1a"}}, "(Service 1a): metadata.name must be", id="a host name"),
+        pytest.param(
+            CONFIG | {"data": {"a": 1}},
+            '(ConfigMap settings): data.a must be text; put it in quotes: a: "1"',
+            id="data",
+        ),
+    ],
+)
+def test_an_object_that_no_region_would_take_is_refused(found: dict[str, Any], told: str) -> None:
+    """Which one, which field, and what to write."""
+    assert problem(objects=[SERVICE | {"metadata": {"name": "other"}}, found]).startswith(f"spec.objects {told}")
+
+
+def test_an_object_that_is_there_twice_is_refused() -> None:
+    """Nobody could say which of the two would win."""
+    again = CONFIG | {"data": {"level": "2"}}
+    told = problem(objects=[CONFIG, again])
+    assert told == "spec.objects: ConfigMap settings is there twice; take one of them out"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        pytest.param("alarms", {"revert": "ALARM(errors"}, "alarms.revert is no alarm expression", id="expression"),
+        pytest.param("signals", [{"name": "e", "query": "up{", "above": 1}], "signals[0].query: ", id="signal"),
+    ],
+)
+def test_what_watches_the_rollout_is_read_on_the_hub(field: str, value: Any, told: str) -> None:
+    """The fix is in the Pipeline, and nobody should have to look for it in a region."""
+    made = spec("v1", [stage("alpha", "a-1")])
+    rollout = {k: v for k, v in made["rollout"]["spec"].items() if k != "alarms"} | {field: value}
+    found = problem(rollout={"spec": rollout})
+
+    assert found.startswith(f"spec.rollout.spec.{told}")
