@@ -229,6 +229,16 @@ async def test_without_credentials_there_is_no_client(content: str | None, tmp_p
         await Access.open(path)
 
 
+async def test_who_cannot_be_connected_to_is_told_in_a_few_words(tmp_path: Path) -> None:
+    """People read it in a terminal: not the whole of a TLS context."""
+    access = await Access.open(write_kubeconfig(tmp_path / "config", "https://127.0.0.1:9", "good"))
+    async with HttpKubeClient(access, QUICK) as client:
+        with pytest.raises(kube_port.Unreachable, match=r"no connection to 127\.0\.0\.1:9: ") as told:
+            await client.get(DEPLOYMENTS, "shop", "a")
+
+    assert "ssl" not in str(told.value).lower()
+
+
 async def test_requests_are_reported(server: FakeApiServer, tmp_path: Path) -> None:
     """Each request is told with verb, kind and status; 0 when none came."""
     seen: list[tuple[str, str, int]] = []

@@ -97,6 +97,20 @@ def test_windows_that_leave_two_hours_a_week_together_pile_changes_up(tmp_path: 
     )
 
 
+def test_a_window_with_staff_is_asked_by_how_long_the_slowest_region_takes(tmp_path: Path) -> None:
+    """As the hub asks it: one box, batches and bake, and the floors of each Region; the two halves say the same."""
+    staffed = window("office", WEEK, "08:00", "18:00")
+    staffed["spec"]["staffed"] = staffed["spec"]["open"]
+    slow = region("r-2")
+    slow["spec"]["floors"] = {"bake": "12h"}
+    found = plan(tmp_path, region("r-1"), slow, staffed, pipeline(windows=["office"]))
+
+    assert found.exit_code == 1
+    assert "never opens within 400 days" in found.stdout
+    assert "warning: Window office never lets a change start in rest within four weeks" in found.stdout
+    assert "change start in alpha" not in found.stdout
+
+
 def test_production_without_windows_is_noted(tmp_path: Path) -> None:
     """Nights and holidays are excluded only where somebody says so (R91)."""
     found = plan(tmp_path, region("r-1"), region("r-2"), pipeline())

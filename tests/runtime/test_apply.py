@@ -397,6 +397,15 @@ def test_a_refusal_names_no_class_of_ours(action: type) -> None:
     assert " was refused by the API server: " in message
 
 
+MISTYPED = {
+    "metadata": {"annotations": {"off": "false", "on": True}},
+    "spec": {
+        "containers": [
+            {"name": "a", "env": [{"name": "A", "value": "1"}]},
+            {"name": "b", "env": [{"name": "B"}, {"name": "C", "value": 1}], "ports": [{"containerPort": "http"}]},
+        ]
+    },
+}
 UNREADABLE = 'ReplicaSet in version "v1" cannot be handled as a ReplicaSet'
 
 
@@ -416,7 +425,7 @@ UNREADABLE = 'ReplicaSet in version "v1" cannot be handled as a ReplicaSet'
         pytest.param(
             f"{UNREADABLE}: json: cannot unmarshal string into Go struct field "
             "ContainerPort.spec.template.spec.containers.ports.containerPort of type int32",
-            "spec.template cannot be read: spec.template.spec.containers.ports.containerPort is a string, "
+            "spec.template cannot be read: spec.template.spec.containers[1].ports[0].containerPort is a string, "
             "int32 is wanted",
             id="a value of the wrong type",
         ),
@@ -428,9 +437,22 @@ UNREADABLE = 'ReplicaSet in version "v1" cannot be handled as a ReplicaSet'
         pytest.param(
             f"{UNREADABLE.replace('ReplicaSet', 'Deployment')}: json: cannot unmarshal number into Go struct field "
             "EnvVar.spec.template.spec.containers.env.value of type string",
-            "spec.template cannot be read: spec.template.spec.containers.env.value is a number, string is wanted; "
-            "put it in quotes",
+            "spec.template cannot be read: spec.template.spec.containers[1].env[1].value is a number, string is "
+            "wanted; put it in quotes",
             id="a number",
+        ),
+        pytest.param(
+            f"{UNREADABLE}: json: cannot unmarshal bool into Go struct field "
+            "ObjectMeta.spec.template.metadata.annotations of type string",
+            "spec.template cannot be read: spec.template.metadata.annotations.on is a bool, string is wanted; "
+            "put it in quotes",
+            id="a bool under a key",
+        ),
+        pytest.param(
+            f"{UNREADABLE}: json: cannot unmarshal array into Go struct field "
+            "PodSpec.spec.template.spec.nodeSelector of type string",
+            "spec.template cannot be read: spec.template.spec.nodeSelector is an array, string is wanted",
+            id="nowhere to be found",
         ),
         pytest.param(
             f'{UNREADABLE}: strict decoding error: unknown field "spec.template.spec.restartpolicy"',
@@ -449,4 +471,4 @@ UNREADABLE = 'ReplicaSet in version "v1" cannot be handled as a ReplicaSet'
 def test_a_refused_dry_run_is_told_in_the_words_of_the_user(said: str, told: str) -> None:
     """As a 1.36 API server writes them: of the Rollout and its field, not of an object that there never was."""
     probe = "web-onebox-check" if "onebox" in said else "web-a1-check"
-    assert in_users_words(said, probe, "web") == told
+    assert in_users_words(said, probe, "web", MISTYPED) == told

@@ -23,6 +23,9 @@ def explained(what: str) -> Iterator[None]:
         yield
     except AccessError as error:
         raise Unauthorized(401, "NoCredentials", str(error)) from error
+    except aiohttp.ClientConnectorError as error:
+        # Its own words are the whole of its TLS context.
+        raise Unreachable(f"{what}: no connection to {error.host}:{error.port}: {error.strerror}") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise Unreachable(f"{what}: {error!r}") from error
 

@@ -12,7 +12,7 @@ from ombak.core.conveyor.merge import Merged, merge
 from ombak.core.conveyor.placement import bake_of, matches, place, windows_of
 from ombak.core.conveyor.snapshot import GateAnswer, RegionFacts
 from ombak.core.gates.pileup import Openness, openness
-from ombak.runtime.hub.gating import Gating
+from ombak.runtime.hub.gating import Gating, horizon_of
 from ombak.runtime.hub.observe import region_facts
 from ombak.runtime.hub.records import PipelineRecord
 from ombak.runtime.store import Key
@@ -89,20 +89,26 @@ def _plan(book: Book, record: PipelineRecord, made: Merged, now: datetime) -> Pl
     regions = [region_facts(r) for r in book.known_regions()]
     found = forecast(record.view, book.bases(record), regions, now, gates)
     notes = (*_notes(record, made), *_idle_values(record, made, regions))
-    return Planned((record.meta.namespace, record.meta.name), found, _windows(book, made, now), notes)
+    return Planned((record.meta.namespace, record.meta.name), found, _windows(book, record, made, now), notes)
 
 
-def _windows(book: Book, made: Merged, now: datetime) -> tuple[StageWindows, ...]:
-    """Return how much time the Windows leave, stages for which that is the same taken together."""
+def _windows(book: Book, record: PipelineRecord, made: Merged, now: datetime) -> tuple[StageWindows, ...]:
+    """Return how much time the Windows leave, stages for which that is the same taken together.
+
+    A Window with staff is asked as the hub asks it: by how long the slowest region of the stage takes, floors included.
+    """
     stages: dict[tuple[str, ...], list[StageWindows]] = {}
     assert made.spec is not None
+    regions = [region_facts(r) for r in book.known_regions()]
+    placed = place(made.spec, record.meta.namespace, regions).targets
     for stage in made.spec.stages:
-        names, bake = windows_of(made.spec, stage), bake_of(made.spec, stage)
+        names, targets = windows_of(made.spec, stage), placed[stage.name]
+        horizon = max((horizon_of(made, made.spec, t) for t in targets), default=bake_of(made.spec, stage))
         views = {name: book.gates.window(name) for name in names}
         schedules = {name: view.schedule for name, view in views.items() if view.schedule is not None}
         if not names or len(schedules) < len(names):
             continue
-        found, same = openness(schedules, now, bake), stages.setdefault(names, [])
+        found, same = openness(schedules, now, horizon), stages.setdefault(names, [])
         known = next((each for each in same if each.openness == found), None)
         if known is None:
             same.append(StageWindows((stage.name,), found))

@@ -1,6 +1,8 @@
 """The question to the API server whether it would take boxes of a template, before anything that runs is changed."""
 
 import re
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ombak.core import manifests
 from ombak.core.snapshot import Snapshot, TemplateCheck
@@ -14,6 +16,7 @@ _QUANTITY = re.compile(r"\bquantities must match\b")
 _POD_METADATA = re.compile(r"\bspec\.template\.(labels|annotations)\b")
 _GO_FIELD = re.compile(r"json: cannot unmarshal (\w+) into Go struct field \w+\.(spec\.[\w.]+) of type ([\w.*\[\]]+)")
 """What the API server says of a value of the wrong type, in the words of its own sources."""
+_KINDS = ((bool, "bool"), ((int, float), "number"), (str, "string"), (list, "array"), (dict, "object"))
 _NOT_THE_TEMPLATE = {
     "cannot create resource": "whoever gives Ombak its rights (charts/rbac.yaml)",
     "exceeded quota": "whoever owns the ResourceQuota of the namespace",
@@ -39,7 +42,8 @@ async def dry_run(client: KubeClient, s: Snapshot, artifact: str) -> TemplateChe
         except ApiError as error:
             if not isinstance(error, Invalid | Forbidden) and error.status != 400:
                 raise
-            return TemplateCheck(artifact, in_users_words(error.message, probe, rollout.name), who=_who_else(error))
+            told = in_users_words(error.message, probe, rollout.name, rollout.pods)
+            return TemplateCheck(artifact, told, who=_who_else(error))
     return TemplateCheck(artifact)
 
 
@@ -50,18 +54,41 @@ def _who_else(error: ApiError) -> str:
     return next((who for words, who in _NOT_THE_TEMPLATE.items() if words in error.message), "")
 
 
-def _told(found: re.Match[str]) -> str:
+def _told(found: re.Match[str], template: Mapping[str, Any]) -> str:
     kind, field, wanted = found.groups()
     quotes = "; put it in quotes" if wanted == "string" and kind in ("number", "bool") else ""
-    return f"{field} is a {kind}, {wanted} is wanted{quotes}"
+    below = field.removeprefix("spec.template.").split(".")
+    place = next(_places(template, below, "spec.template", kind), field)
+    article = "an" if kind[0] in "ao" else "a"
+    return f"{place} is {article} {kind}, {wanted} is wanted{quotes}"
 
 
-def in_users_words(message: str, probe: str, rollout: str) -> str:
+def _places(value: object, below: list[str], place: str, kind: str) -> Iterator[str]:
+    """Return where, at the end of a path, there is a value of that kind: of which container, by which key."""
+    if not below and _kind_of(value) == kind:
+        yield place
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from _places(each, below, f"{place}[{index}]", kind)
+    elif isinstance(value, dict) and not below:
+        yield from (f"{place}.{key}" for key, each in value.items() if _kind_of(each) == kind)
+    elif isinstance(value, dict) and below[0] in value:
+        yield from _places(value[below[0]], below[1:], f"{place}.{below[0]}", kind)
+
+
+def _kind_of(value: object) -> str:
+    """Return what Go's JSON calls a value."""
+    return next((name for types, name in _KINDS if isinstance(value, types)), "null")
+
+
+def in_users_words(message: str, probe: str, rollout: str, template: Mapping[str, Any]) -> str:
     """Return what the API server has against the object of a dry run as said of the Rollout, which the user wrote.
 
-    Fields need no change: the pod template lies at `spec.template` in both.
+    Fields need no change: the pod template lies at `spec.template` in both. Of a value of the wrong type the API server
+    does not say of which container or key it is, and the template does.
     """
-    message = _UNREADABLE.sub("spec.template cannot be read: ", _GO_FIELD.sub(_told, message))
+    message = _GO_FIELD.sub(lambda found: _told(found, template), message)
+    message = _UNREADABLE.sub("spec.template cannot be read: ", message)
     message = _UNKNOWN.sub(r"\1; remove it, or correct its name", message)
     message = _QUANTITY.sub("quantities (of resources, of a sizeLimit) must match", message)
     message = _POD_METADATA.sub(r"spec.template.metadata.\1", message)

@@ -139,7 +139,7 @@ class Gating:
             Moment.START,
             own,
             region_labels,
-            horizon=_length(asked, target) if windows else ZERO,
+            horizon=horizon_of(asked.made, asked.spec, target) if windows else ZERO,
             resource="ompl",
             artifact=spared,
         )
@@ -216,10 +216,10 @@ def _opens(held: Held) -> tuple[bool, float]:
     return held.expected is None, held.expected.timestamp() if held.expected is not None else 0.0
 
 
-def _length(asked: _Asked, target: Target) -> timedelta:
+def horizon_of(made: Merged, spec: PipelineSpec, target: Target) -> timedelta:
     """Return how long the delivery into a region is expected to take, as far as bakes tell."""
-    raw, stages = asked.made.rollout, asked.made.raw.get("stages") or ()
-    strategy = placement.strategy(asked.spec, raw.get("strategy") or {}, stages, target)
+    raw, stages = made.rollout, made.raw.get("stages") or ()
+    strategy = placement.strategy(spec, raw.get("strategy") or {}, stages, target)
     replicas = target.stage.replicas if target.stage.replicas is not None else int(raw.get("replicas") or 1)
     zones = placement.zones_of(raw.get("zones"), target)
     times = times_of({"strategy": strategy, **({"zones": zones} if zones else {})}, ZERO, replicas)
