@@ -59,6 +59,15 @@ def test_an_object_that_is_there_twice_is_refused() -> None:
     assert told == "spec.objects: ConfigMap settings is there twice; take one of them out"
 
 
+@pytest.mark.parametrize("chosen", [["dev-1"], "everywhere"], ids=["a list", "a word"])
+def test_regions_that_are_chosen_in_no_way_are_told_what_to_write(chosen: object) -> None:
+    """A list of names is what most people write first."""
+    stages = [stage("alpha") | {"regions": chosen}]
+    told = merge("front-end", spec("v1", stages), {}).problem
+
+    assert told.startswith(f"spec.stages[0].regions: {chosen} is no choice of regions; write names: [eu-1], or ")
+
+
 @pytest.mark.parametrize(
     ("field", "value", "told"),
     [

@@ -82,7 +82,7 @@ class ChosenRegions(RegionSelector):
     @pydantic.model_validator(mode="before")
     @classmethod
     def _word(cls, value: object) -> object:
-        if isinstance(value, str) and value != UNPLACED:
+        if isinstance(value, list) or (isinstance(value, str) and value != UNPLACED):
             raise ValueError(f"{value} is no choice of regions; {_CHOICE}")
         return {"unplaced": True} if value == UNPLACED else value
 
