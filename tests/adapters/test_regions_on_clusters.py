@@ -228,6 +228,13 @@ async def test_a_creation_that_was_cut_short_is_taken_over_later(planes: list[Re
     for found in (changed, removed):
         assert (found["spec"]["replicas"], "progressDeadline" in found["spec"]) == (3, False)
 
+    await client.create(kinds.ROLLOUTS, "shop", {**half, "metadata": {**half["metadata"], "name": "half-3"}})
+    watched = {**rollout("half"), "metadata": {"name": "half-3", "namespace": "shop"}}
+    watched["spec"]["alarms"] = {"revert": 'ALARM("errors")'}
+    del watched["spec"]["unwatched"]
+    exchanged = await hub.regions.apply(name, watched)
+    assert ("alarms" in exchanged["spec"], "unwatched" in exchanged["spec"]) == (True, False)
+
 
 async def test_a_rollout_deleted_meanwhile_is_not_made_anew(planes: list[Region], hub: HubRegions) -> None:
     """With its uid, an apply to what is gone says so."""

@@ -17,7 +17,7 @@ from ombak.api.region import RegionAccess
 from ombak.runtime import kinds
 from ombak.runtime.backoff import Backoff
 from ombak.runtime.clock import Clock
-from ombak.runtime.kube_port import ApiError, Conflict, Kind, KubeClient, Object, metadata
+from ombak.runtime.kube_port import ApiError, Conflict, Invalid, Kind, KubeClient, Object, metadata
 from ombak.runtime.region_fields import taken_over
 from ombak.runtime.region_records import RegionAlarm, RegionRecord
 from ombak.runtime.regions import (
@@ -212,8 +212,9 @@ class RegionClients:
 
         try:
             applied = await attempt()
-        except Conflict:
-            # It may be our own record of the creation that is in the way.
+        except (Conflict, Invalid):
+            # It may be our own record of the creation that is in the way: it holds on to what we change, and keeps what
+            # we take out, such as `unwatched` beside the `alarms` that come in its place.
             live = await client.get(kind, namespace, manifest["metadata"]["name"])
             again = await after_taking_over(live)
             if again is None:
