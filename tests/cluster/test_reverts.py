@@ -178,3 +178,18 @@ async def test_asking_for_the_stable_version_in_the_middle_is_a_revert(shop: Sho
     assert await shop.boxes() == {old: 10}
     assert shop.watcher.judgement().most(new) == 4
     assert "rejected" not in (await shop.get("Artifact", f"{shop.name}-{new}")).get("status", {})
+
+
+@side_by_side
+async def test_a_quota_without_room_for_a_surge_does_not_keep_a_way_back_from_its_end(shop: Shop) -> None:
+    """The only box surges, which the quota forbids: after a deadline the version that was taken back goes first."""
+    old = await shop.installed(manifests.rollout(replicas=1))
+    new = await shop.release("1.1.0", strategy=manifests.strategy("1h"))
+    await shop.until(lambda now: "bake" in now.waits_for, "the bake of the only box")
+    await shop.change(progressDeadline="20s")
+    await shop.limit(pods=1)
+
+    async with shop.watcher.excused("P1 yields to P3, and it is told"):
+        await shop.annotate(abort=new)
+        await shop.event("FloorYields", "below minAvailable")
+        await taken_back(shop, old, new, replicas=1)

@@ -167,6 +167,14 @@ class OneBoxSet(Owned):
         return self.is_current and self.updated == self.replicas <= self.desired
 
     @property
+    def keeps_another(self) -> bool:
+        """It surges, and a box of another version stays in it until its own serves.
+
+        So may it be for all that is known, as long as its controller has not looked.
+        """
+        return self.surges and not (self.is_current and self.updated >= self.replicas)
+
+    @property
     def serving(self) -> int:
         """While it replaces its box without surge, nothing of it is sure to serve."""
         if self.surges or self.is_settled:
