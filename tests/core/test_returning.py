@@ -141,6 +141,33 @@ def test_a_one_box_that_surges_in_vain_lets_go_of_its_old_box(
     ]
 
 
+QUOTA = "exceeded quota: boxes"
+LACKING: dict[str, Any] = {"replicas": 0, "updated": 0, "ready": 0, "available": 0, "failure": QUOTA}
+
+
+@pytest.mark.parametrize(
+    ("boxes", "told"),
+    [
+        pytest.param({"one_boxes": (one_box("v1", **LACKING),)}, True, id="its box cannot be made"),
+        pytest.param({"fleet": (fleet("v1", 9, replicas=8, failure=QUOTA),)}, True, id="one of its fleet"),
+        pytest.param({"fleet": (fleet("v2", 9, replicas=8, failure=QUOTA),)}, False, id="one of the version that goes"),
+        pytest.param({"one_boxes": (one_box("v2", **LACKING),)}, False, id="the box of the version that goes"),
+        pytest.param(
+            {"one_boxes": (one_box("v1", failure=QUOTA),)}, False, id="its box is there, and its sets say that"
+        ),
+        pytest.param({"one_boxes": (one_box("v1", is_current=False, **LACKING),)}, False, id="not looked yet"),
+        pytest.param({"boxes_trouble": {V2: QUOTA}}, False, id="pods of the version that goes"),
+        pytest.param({"boxes_trouble": {V1: QUOTA}}, True, id="its pods"),
+    ],
+)
+def test_only_the_trouble_of_the_version_that_comes_is_told(boxes: dict[str, Any], told: bool) -> None:
+    """What keeps boxes of the version that goes is over with it; told of the other one it leads people astray."""
+    waiting = decide(changed(HALF, **boxes), NOW).waiting
+
+    assert waiting is not None
+    assert told == (QUOTA in waiting.what) == bool(waiting.command)
+
+
 def test_the_next_one_box_has_a_deadline_of_its_own() -> None:
     """One at a time: that the first one stopped to surge is what has moved."""
     stuck = {"updated": 0, "surges": True}

@@ -65,7 +65,7 @@ def released(s: Snapshot | None = None, mode: Mode = Mode.FORWARD, **fields: Any
     return changed(s or wanted(), memory=memory, one_boxes=(one_box("v2"),))
 
 
-AWAY: dict[str, Any] = {"one_boxes": (one_box("v2", ready=0, available=0),), "boxes_trouble": "1 x ErrImagePull."}
+AWAY: dict[str, Any] = {"one_boxes": (one_box("v2", ready=0, available=0),), "boxes_trouble": {V2: "1 x ErrImagePull."}}
 HALF_BAKED: dict[str, Any] = {"ledger": Ledger(timedelta(seconds=20), later(-5), later(-25))}
 UNWATCHED: dict[str, Any] = {"alarms": None, "unwatched": "a trial"}
 REVERTING = Memory(reverting=Reverting(V2, V1, later(-60), 10, 9, later(-60)))
@@ -249,7 +249,7 @@ WAITS: dict[str, tuple[Snapshot, Case]] = {
         ("boxes", f"boxes of {V1} to serve (9 of 10)", "nobody, it goes by itself", "", None),
     ),
     "boxes on the way back that do not come up": (
-        changed(wanted(), memory=REVERTING, fleet=(fleet("v1", 9, available=8),), boxes_trouble="1 x OOMKilled"),
+        changed(wanted(), memory=REVERTING, fleet=(fleet("v1", 9, available=8),), boxes_trouble={V1: "1 x OOMKilled"}),
         (
             "boxes",
             f"boxes of {V1} to serve (9 of 10): 1 x OOMKilled",

@@ -82,22 +82,36 @@ def test_the_last_answer_stands_when_the_next_fails() -> None:
         await asyncio.sleep(60)
         await ailments.ask(key, "a1")
         assert len(pods.asked) == 2
-        assert ailments.told(key) == "1 x not ready (Pending)"
+        assert ailments.told(key) == {"a1": "1 x not ready (Pending)"}
         ailments.forget(key)
-        assert ailments.told(key) == ""
+        assert ailments.told(key) == {}
 
     play(pods, script)
 
 
-async def test_a_verdict_on_boxes_tells_its_cause_however_busy_the_cluster_is() -> None:
-    """It stands on the Artifact for good, so the pods are asked once more before it is written."""
+async def crashing() -> Rig:
+    """A second version, whose pods crash, is asked for."""
     rig = Rig()
     await rig.installed()
     rig.change(template=template("2.0.0"))
-    rig.reconciler._ailments._rested_at = math.inf  # other Rollouts have used up the share of such questions
     waiting = {"reason": "CrashLoopBackOff", "message": "back-off 5m"}
     box = {"name": "app", "ready": False, "restartCount": 4, "state": {"waiting": waiting}}
     rig.kube.pods = [{"metadata": {"name": "front-end-2"}, "status": {"phase": "Running", "containerStatuses": [box]}}]
+    return rig
+
+
+async def test_a_way_back_does_not_tell_what_ails_the_version_that_goes() -> None:
+    """Its own boxes may well be fine: what the others said is in the verdict."""
+    rig = await crashing()
+    await rig.go_on("Reverting", ready=False)
+    assert "CrashLoopBackOff" in rig.status["message"]
+    assert "CrashLoopBackOff" not in rig.status["waitingFor"]["what"]
+
+
+async def test_a_verdict_on_boxes_tells_its_cause_however_busy_the_cluster_is() -> None:
+    """It stands on the Artifact for good, so the pods are asked once more before it is written."""
+    rig = await crashing()
+    rig.reconciler._ailments._rested_at = math.inf  # other Rollouts have used up the share of such questions
     await rig.go_on("Reverted", ready=False)
     found = next(o for o in rig.server.all("Artifact") if (o.get("status") or {}).get("rejected"))
     assert "CrashLoopBackOff" in found["status"]["rejected"]["message"]

@@ -94,7 +94,7 @@ async def test_pods_are_asked_only_when_boxes_stay_down(rig: Rig) -> None:
     await rig.reconcile()
     assert "ErrImagePull of container app" in rig.status["waitingFor"]["what"]
     await rig.go_on()
-    assert rig.reconciler._ailments.told(KEY) == ""
+    assert rig.reconciler._ailments.told(KEY) == {}
 
 
 async def test_what_pods_say_waits_for_no_poll(rig: Rig) -> None:

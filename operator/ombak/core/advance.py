@@ -149,7 +149,7 @@ def _bad(s: Snapshot, release: Release, evidence: Evidence, now: datetime) -> Re
         return verdict
     late = _lateness(s, release, now)
     if late:
-        why = s.refusal or s.boxes_trouble
+        why = s.refusal or s.trouble_of(release.artifact)
         return Reject(DEADLINE, f"{late} {sentence(why)}".strip())
     return None
 
@@ -202,12 +202,13 @@ def boxes_wait(s: Snapshot, release: Release, now: datetime) -> Waiting:
     latest = since + s.rollout.spec.progress_deadline
     who = f"the boxes themselves; else it {'has failed' if release.mode is Mode.INSTALL else 'is reverted'}"
     command = commands.look_at_boxes(s.rollout, release.artifact)
-    return Waiting("boxes", with_trouble(s, what), who, command, latest)
+    return Waiting("boxes", with_trouble(s, release.artifact, what), who, command, latest)
 
 
-def with_trouble(s: Snapshot, what: str) -> str:
-    """Return a wait for boxes with what their pods say, if they were asked."""
-    return f"{what}: {clause(s.boxes_trouble)}" if s.boxes_trouble else what
+def with_trouble(s: Snapshot, artifact: str, what: str) -> str:
+    """Return a wait for boxes of a version with why they do not come up, if that is known."""
+    trouble = s.trouble_of(artifact)
+    return f"{what}: {clause(trouble)}" if trouble else what
 
 
 def _unknown(s: Snapshot, release: Release, evidence: Evidence, now: datetime) -> Reject | Hold | None:

@@ -89,9 +89,10 @@ def _go_back(scene: Scene, reverting: Reverting, why: str, *, is_rejected: bool)
         if before is None or not before.forced:
             notes = (Note("FloorYields", told.strip(), is_warning=True),)
     what = f"boxes of {target} to serve ({have} of {scene.replicas})"
-    command = commands.look_at_boxes(s.rollout, target) if s.boxes_trouble else ""
-    who = "whoever mends what keeps them" if s.boxes_trouble else "nobody, it goes by itself"
-    waiting = Waiting("boxes", advance.with_trouble(s, what), who, command)
+    trouble = s.trouble_of(target)
+    command = commands.look_at_boxes(s.rollout, target) if trouble else ""
+    who = "whoever mends what keeps them" if trouble else "nobody, it goes by itself"
+    waiting = Waiting("boxes", advance.with_trouble(s, target, what), who, command)
     return Plan(
         phase=Phase.REVERTING,
         memory=Memory(reverting=reverting),

@@ -24,6 +24,7 @@ SHARE = 0.05
 
 @dataclasses.dataclass(slots=True)
 class _Case:
+    artifact: str
     asked_at: float
     pause: timedelta = ASK_EVERY
     trouble: str = ""
@@ -44,10 +45,10 @@ class Ailments:
         self._asking = asyncio.Lock()
         self._rested_at = 0.0
 
-    def told(self, key: Key) -> str:
-        """Return the last answer, empty if none."""
+    def told(self, key: Key) -> dict[str, str]:
+        """Return the last answer by the version that it is about, empty if none."""
         case = self._cases.get(key)
-        return case.trouble if case else ""
+        return {case.artifact: case.trouble} if case and case.trouble else {}
 
     def forget(self, key: Key) -> None:
         """The boxes are up, or the Rollout is gone."""
@@ -65,13 +66,14 @@ class Ailments:
             trouble = await self._answer(key, artifact)
         ended = self._clock.monotonic()
         self._rested_at = ended + (ended - began) * (1 / SHARE - 1)
-        self._cases[key] = _Case(began, pause, self.told(key) if trouble is None else trouble)
+        before = self.told(key).get(artifact, "")
+        self._cases[key] = _Case(artifact, began, pause, before if trouble is None else trouble)
 
     async def insist(self, key: Key, artifact: str) -> None:
         """Ask whatever the hour: a verdict is about to be recorded for good, and its cause is not known yet."""
         trouble = await self._answer(key, artifact)
         if trouble:
-            self._cases[key] = _Case(self._clock.monotonic(), trouble=trouble)
+            self._cases[key] = _Case(artifact, self._clock.monotonic(), trouble=trouble)
 
     async def _answer(self, key: Key, artifact: str) -> str | None:
         namespace, name = key
