@@ -42,6 +42,7 @@ UNPAUSE = KUBECTL + """ patch omr front-end --type merge -p '{"spec":{"paused":f
 SCALE = f"{KUBECTL} scale omr front-end --replicas=1"
 ALARMS = f"{KUBECTL} describe alarms"
 PODS = f"{KUBECTL} describe pods -l ombak.dev/rollout=front-end"
+SETS = f"{KUBECTL} describe replicasets,deployments -l ombak.dev/rollout=front-end"
 QUOTA = {"for": "1m", "atMost": "10m", "atLeast": [{"name": "calls", "query": "q", "count": 100}]}
 SIGNAL = [{"name": "errors", "query": "up", "above": 1}]
 KNOWN = (artifact("v1", 1, order=1), artifact("v2", 2))
@@ -66,6 +67,8 @@ def released(s: Snapshot | None = None, mode: Mode = Mode.FORWARD, **fields: Any
 
 
 AWAY: dict[str, Any] = {"one_boxes": (one_box("v2", ready=0, available=0),), "boxes_trouble": {V2: "1 x ErrImagePull."}}
+FAILURE = "exceeded quota: pods"
+UNMADE = one_box("v2", replicas=0, updated=0, ready=0, available=0, failure=FAILURE)
 HALF_BAKED: dict[str, Any] = {"ledger": Ledger(timedelta(seconds=20), later(-5), later(-25))}
 UNWATCHED: dict[str, Any] = {"alarms": None, "unwatched": "a trial"}
 REVERTING = Memory(reverting=Reverting(V2, V1, later(-60), 10, 9, later(-60)))
@@ -255,6 +258,38 @@ WAITS: dict[str, tuple[Snapshot, Case]] = {
             f"boxes of {V1} to serve (9 of 10): 1 x OOMKilled",
             "whoever mends what keeps them",
             f"{PODS},ombak.dev/artifact={V1}",
+            None,
+        ),
+    ),
+    "boxes that cannot be made": (
+        changed(released(arrived_at=None, available_since=None), one_boxes=(UNMADE,)),
+        (
+            "boxes",
+            f"boxes of {V2} to serve (0 of 1): exceeded quota: pods",
+            "whoever mends what keeps them; else it is reverted",
+            f"{SETS},ombak.dev/artifact={V2}",
+            later(100),
+        ),
+    ),
+    "boxes of which some cannot be made, and one says what ails it": (
+        changed(
+            released(arrived_at=None, available_since=None), one_boxes=(UNMADE,), boxes_trouble={V2: "1 x OOMKilled"}
+        ),
+        (
+            "boxes",
+            f"boxes of {V2} to serve (0 of 1): 1 x OOMKilled",
+            "whoever mends what keeps them; else it is reverted",
+            f"{PODS},ombak.dev/artifact={V2}",
+            later(100),
+        ),
+    ),
+    "boxes on the way back that cannot be made": (
+        changed(wanted(), memory=REVERTING, fleet=(fleet("v1", 9, replicas=8, available=8, failure=FAILURE),)),
+        (
+            "boxes",
+            f"boxes of {V1} to serve (9 of 10): exceeded quota: pods",
+            "whoever mends what keeps them",
+            f"{SETS},ombak.dev/artifact={V1}",
             None,
         ),
     ),

@@ -200,8 +200,9 @@ def boxes_wait(s: Snapshot, release: Release, now: datetime) -> Waiting:
     since = step.progress_at if step.arrived_at is None else (step.down_since or now)
     what = f"boxes of {release.artifact} to serve ({serving_of(s, release.artifact)} of {_needed(s, step)})"
     latest = since + s.rollout.spec.progress_deadline
-    who = f"the boxes themselves; else it {'has failed' if release.mode is Mode.INSTALL else 'is reverted'}"
-    command = commands.look_at_boxes(s.rollout, release.artifact)
+    mends = "whoever mends what keeps them" if s.unmade_of(release.artifact) else "the boxes themselves"
+    who = f"{mends}; else it {'has failed' if release.mode is Mode.INSTALL else 'is reverted'}"
+    command = commands.look_for_boxes(s, release.artifact)
     return Waiting("boxes", with_trouble(s, release.artifact, what), who, command, latest)
 
 

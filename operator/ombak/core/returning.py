@@ -90,7 +90,7 @@ def _go_back(scene: Scene, reverting: Reverting, why: str, *, is_rejected: bool)
             notes = (Note("FloorYields", told.strip(), is_warning=True),)
     what = f"boxes of {target} to serve ({have} of {scene.replicas})"
     trouble = s.trouble_of(target)
-    command = commands.look_at_boxes(s.rollout, target) if trouble else ""
+    command = commands.look_for_boxes(s, target) if trouble else ""
     who = "whoever mends what keeps them" if trouble else "nobody, it goes by itself"
     waiting = Waiting("boxes", advance.with_trouble(s, target, what), who, command)
     return Plan(
