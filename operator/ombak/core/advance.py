@@ -200,10 +200,11 @@ def boxes_wait(s: Snapshot, release: Release, now: datetime) -> Waiting:
     since = step.progress_at if step.arrived_at is None else (step.down_since or now)
     what = f"boxes of {release.artifact} to serve ({serving_of(s, release.artifact)} of {_needed(s, step)})"
     latest = since + s.rollout.spec.progress_deadline
-    mends = "whoever mends what keeps them" if s.unmade_of(release.artifact) else "the boxes themselves"
+    is_unmade = bool(s.unmade_of(release.artifact))
+    mends = "whoever mends what keeps them" if is_unmade else "the boxes themselves"
     who = f"{mends}; else it {'has failed' if release.mode is Mode.INSTALL else 'is reverted'}"
     command = commands.look_for_boxes(s, release.artifact)
-    return Waiting("boxes", with_trouble(s, release.artifact, what), who, command, latest)
+    return Waiting("boxes", with_trouble(s, release.artifact, what), who, command, latest, is_unmade)
 
 
 def with_trouble(s: Snapshot, artifact: str, what: str) -> str:

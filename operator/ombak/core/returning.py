@@ -92,7 +92,8 @@ def _go_back(scene: Scene, reverting: Reverting, why: str, *, is_rejected: bool)
     trouble = s.trouble_of(target)
     command = commands.look_for_boxes(s, target) if trouble else ""
     who = "whoever mends what keeps them" if trouble else "nobody, it goes by itself"
-    waiting = Waiting("boxes", advance.with_trouble(s, target, what), who, command)
+    told_of = advance.with_trouble(s, target, what)
+    waiting = Waiting("boxes", told_of, who, command, is_unmade=bool(s.unmade_of(target)))
     return Plan(
         phase=Phase.REVERTING,
         memory=Memory(reverting=reverting),
