@@ -515,6 +515,16 @@ def test_a_bake_tells_when_it_is_over_at_the_earliest() -> None:
     assert halted.bake_ends_at is None
 
 
+def test_a_bake_that_is_over_shows_its_length_and_no_end() -> None:
+    """Something else holds, for minutes: neither is the bake longer for that, nor would it have moved by then."""
+    made = rollout(spec("v2", paused=True))
+    s = changed(released(ledger=Ledger(timedelta(minutes=6), later(-5), later(-365))), rollout=made)
+    held = decide(s, NOW)
+
+    assert held.waiting is not None
+    assert (held.waiting.key, held.bake, held.bake_ends_at) == ("paused", "1m of 1m by 12:00:00Z", None)
+
+
 def test_a_delivered_rollout_says_when_edits_hold() -> None:
     """Quietly: in the condition that is read when somebody wonders; it is the same text all the time."""
     status = report(snapshot(), decide(snapshot(), NOW), {}, NOW)
