@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 import manifests
@@ -121,6 +123,19 @@ async def test_a_ready_count_that_flaps_cannot_move_the_deadline(shop: Shop) -> 
 
 
 @side_by_side
+async def test_good_moments_of_a_box_do_not_add_up_to_a_bake(shop: Shop) -> None:
+    """Nothing watches it, and it is up half of the time: it never leaves its one box, and is taken back."""
+    old = await shop.installed(manifests.rollout(replicas=10))
+
+    flaps = {"behaviour": "flap", "flap-every": "2s"}
+    new = await shop.release("1.1.0", flaps, progressDeadline="10s", strategy=manifests.strategy("10s"))
+    await taken_back(shop, old, new)
+
+    assert shop.watcher.goals(new) == [1]
+    assert shop.watcher.judgement().most(new) == 1
+
+
+@side_by_side
 async def test_an_alarm_takes_back_a_release_that_a_person_paused(shop: Shop) -> None:
     """Revert wins over every pause; the pause stays, it is the person's."""
     old = await shop.installed(manifests.switch(), manifests.rollout(alarms=manifests.alarms()))
@@ -191,5 +206,9 @@ async def test_a_quota_without_room_for_a_surge_does_not_keep_a_way_back_from_it
 
     async with shop.watcher.excused("P1 yields to P3, and it is told"):
         await shop.annotate(abort=new)
+        seen = await shop.until(lambda now: "exceeded quota" in now.waits_for, "why the box cannot be made")
+        command = shlex.split(seen.status["waitingFor"]["command"])
+        assert command[0] == "kubectl"
+        assert "exceeded quota" in await shop.kubectl(*command[1:])
         await shop.event("FloorYields", "below minAvailable")
         await taken_back(shop, old, new, replicas=1)

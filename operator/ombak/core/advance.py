@@ -88,6 +88,9 @@ def observe(
         step = dataclasses.replace(step, ledger=bakes.backfilled(step.ledger, s, release))
     step = _moved(step, s, have, is_up, _is_lacking(s, release, have), evidence, now)
     ledger = bakes.tick(step.ledger, s, is_up and evidence.is_ok and not s.rollout.problem, now)
+    if not evidence.verdicts and release.step.down_since is not None:
+        # Nothing else watches, which would ask for a stretch without a break: good moments must not add up to a bake.
+        ledger = bakes.set_back(ledger, sight.counted(s) * 100 // FORGIVEN_PERCENT)
     # After a restart nothing was evaluated yet, and whether it was unknown in between nobody knows: until this
     # process has asked, unknown only means early.
     before = release.unknown_since if s.elapsed is not None and s.has_asked else None

@@ -61,6 +61,11 @@ def backfilled(ledger: Ledger, s: Snapshot, release: Release) -> Ledger:
     return dataclasses.replace(ledger, accrued=ledger.accrued + proof.length)
 
 
+def set_back(ledger: Ledger, by: timedelta) -> Ledger:
+    """Return the ledger with so much less that counts, though never less than nothing."""
+    return dataclasses.replace(ledger, accrued=max(ZERO, ledger.accrued - by))
+
+
 def missing_samples(bake: Bake, s: Snapshot) -> tuple[str, ...]:
     """Return what the sample quotas still lack, for people; empty when all are met (R78)."""
     lacking = []
