@@ -355,9 +355,9 @@ WAITS: dict[str, tuple[Snapshot, Case]] = {
         snapshot(spec("v2", rejected=[V2]), artifacts=KNOWN[:1], revert_alarm=OK),
         (
             "rejected",
-            f"another version in spec.template: spec.rejected names {V2}",
+            f"another version in spec.template, or spec.rejected not to name {V2} any more",
             "whoever writes spec.rejected",
-            "",
+            EDIT,
             None,
         ),
     ),
@@ -388,6 +388,16 @@ WAITS: dict[str, tuple[Snapshot, Case]] = {
             "another version in spec.template, or a retry of this one",
             "whoever owns the Rollout",
             f"{KUBECTL} annotate omr front-end --overwrite ombak.dev/retry={V2}",
+            None,
+        ),
+    ),
+    "a change, or a word less in spec.rejected": (
+        snapshot(spec("v2", rejected=[V2]), artifacts=(KNOWN[0], artifact("v2", 2, rejected="RejectedElsewhere"))),
+        (
+            "change",
+            f"another version in spec.template; or {V2} to be taken out of spec.rejected, and then retried",
+            "whoever writes spec.rejected",
+            EDIT,
             None,
         ),
     ),

@@ -147,6 +147,9 @@ def ended(scene: Scene, stable: str, as_asked: str = "") -> str:
 
 
 def _for_a_change(s: Snapshot, wanted: str, retried: str) -> Waiting:
+    if wanted in s.rollout.spec.rejected:  # a retry alone would change nothing
+        what = f"another version in spec.template; or {wanted} to be taken out of spec.rejected, and then retried"
+        return Waiting("change", what, "whoever writes spec.rejected", commands.edit(s.rollout))
     what = "another version in spec.template, or a retry of this one"
     return Waiting("change", what, "whoever owns the Rollout", commands.retry(s.rollout, wanted, retried))
 
