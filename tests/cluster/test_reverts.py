@@ -209,6 +209,7 @@ async def test_a_quota_without_room_for_a_surge_does_not_keep_a_way_back_from_it
         seen = await shop.until(lambda now: "exceeded quota" in now.waits_for, "why the box cannot be made")
         command = shlex.split(seen.status["waitingFor"]["command"])
         assert command[0] == "kubectl"
-        assert "exceeded quota" in await shop.kubectl(*command[1:])
+        # Its Events follow a moment later, and say more.
+        assert "FailedCreate" in await shop.kubectl(*command[1:])
         await shop.event("FloorYields", "below minAvailable")
         await taken_back(shop, old, new, replicas=1)
