@@ -5,6 +5,8 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
+import pytest
+
 from ombak.runtime.ailments import ASK_AT_LEAST_EVERY, ASK_EVERY, SHARE, Ailments
 from ombak.runtime.kube_port import KubeClient, Unreachable
 from ombak.simulation.agenda import run_virtual
@@ -106,6 +108,23 @@ async def test_a_way_back_does_not_tell_what_ails_the_version_that_goes() -> Non
     await rig.go_on("Reverting", ready=False)
     assert "CrashLoopBackOff" in rig.status["message"]
     assert "CrashLoopBackOff" not in rig.status["waitingFor"]["what"]
+
+
+@pytest.mark.parametrize(
+    ("pods", "told"),
+    [
+        pytest.param(0, "0 pods of it are there: its controller has made none in time.", id="none was made"),
+        pytest.param(2, "2 pods of it are there, and ready by now.", id="they came too late"),
+    ],
+)
+async def test_a_verdict_on_boxes_without_trouble_tells_what_there_is(pods: int, told: str) -> None:
+    """A late controller, or late boxes: "no more came up" by itself leaves people to guess."""
+    rig = await crashing()
+    ready = {"type": "Ready", "status": "True"}
+    rig.kube.pods = [{"metadata": {"name": f"front-end-{n}"}, "status": {"conditions": [ready]}} for n in range(pods)]
+    await rig.go_on("Reverted", ready=False)
+    found = next(o for o in rig.server.all("Artifact") if (o.get("status") or {}).get("rejected"))
+    assert found["status"]["rejected"]["message"].endswith(f"within progressDeadline 10m. {told}")
 
 
 async def test_a_verdict_on_boxes_tells_its_cause_however_busy_the_cluster_is() -> None:

@@ -7,10 +7,10 @@ from datetime import timedelta
 import structlog
 
 from ombak.core import naming
-from ombak.core.explain import explain_pods
+from ombak.core.explain import explain_none, explain_pods
 from ombak.runtime import kinds
 from ombak.runtime.clock import Clock
-from ombak.runtime.kube_port import ApiError, KubeClient
+from ombak.runtime.kube_port import ApiError, KubeClient, Object
 from ombak.runtime.store import Key
 
 log = structlog.get_logger()
@@ -63,19 +63,20 @@ class Ailments:
             return
         pause = ASK_EVERY if case is None else min(2 * case.pause, ASK_AT_LEAST_EVERY)
         async with self._asking:
-            trouble = await self._answer(key, artifact)
+            pods = await self._pods(key, artifact)
         ended = self._clock.monotonic()
         self._rested_at = ended + (ended - began) * (1 / SHARE - 1)
         before = self.told(key).get(artifact, "")
-        self._cases[key] = _Case(artifact, began, pause, before if trouble is None else trouble)
+        self._cases[key] = _Case(artifact, began, pause, before if pods is None else explain_pods(pods))
 
     async def insist(self, key: Key, artifact: str) -> None:
         """Ask whatever the hour: a verdict is about to be recorded for good, and its cause is not known yet."""
-        trouble = await self._answer(key, artifact)
-        if trouble:
+        pods = await self._pods(key, artifact)
+        if pods is not None:
+            trouble = explain_pods(pods) or explain_none(len(pods))
             self._cases[key] = _Case(artifact, self._clock.monotonic(), trouble=trouble)
 
-    async def _answer(self, key: Key, artifact: str) -> str | None:
+    async def _pods(self, key: Key, artifact: str) -> list[Object] | None:
         namespace, name = key
         chosen = f"{naming.ROLLOUT}={name},{naming.ARTIFACT}={artifact}"
         try:
@@ -83,4 +84,4 @@ class Ailments:
         except ApiError as error:
             log.info("pods were not asked", error=str(error))
             return None
-        return explain_pods(pods.get("items") or ())
+        return list(pods.get("items") or ())
