@@ -449,4 +449,32 @@ UNREADABLE = 'ReplicaSet in version "v1" cannot be handled as a ReplicaSet'
 def test_a_refused_dry_run_is_told_in_the_words_of_the_user(said: str, told: str) -> None:
     """As a 1.36 API server writes them: of the Rollout and its field, not of an object that there never was."""
     probe = "web-onebox-check" if "onebox" in said else "web-a1-check"
-    assert in_users_words(said, probe, "web") == told
+    assert in_users_words(said, probe, "web", {}) == told
+
+
+ENV = [{"name": "a", "value": "1"}, {"name": "b", "value": True}, {"name": "c", "value": 1}]
+
+
+@pytest.mark.parametrize(
+    ("field", "kind", "template", "place"),
+    [
+        pytest.param("spec.containers.env.value", "number", {}, "spec.containers[1].env[2].value", id="an index"),
+        pytest.param(
+            "spec.containers.env.value", "bool", {}, "spec.containers[1].env[1].value", id="true is no number"
+        ),
+        pytest.param("metadata.annotations", "number", {}, 'metadata.annotations["example.com/b"]', id="a key"),
+        pytest.param("spec.containers", "object", {"spec": {"containers": {}}}, "spec.containers", id="a mapping"),
+        pytest.param("spec.containers.args", "array", {}, "spec.containers.args", id="nowhere to be seen"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_named_by_its_whole_place(
+    field: str, kind: str, template: dict[str, Any], place: str
+) -> None:
+    """Among forty variables the field alone, which is all that the API server says, is a search."""
+    pods = {
+        "metadata": {"annotations": {"example.com/a": "1", "example.com/b": 2}},
+        "spec": {"containers": [{"name": "web"}, {"name": "side", "env": ENV}]},
+    } | template
+    said = f"{UNREADABLE}: json: cannot unmarshal {kind} into Go struct field X.spec.template.{field} of type int32"
+    told = f"spec.template cannot be read: spec.template.{place} is a {kind}, int32 is wanted"
+    assert in_users_words(said, "web-a1-check", "web", pods) == told

@@ -1,6 +1,8 @@
 """The question to the API server whether it would take boxes of a template, before anything that runs is changed."""
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from ombak.core import manifests
 from ombak.core.snapshot import Snapshot, TemplateCheck
@@ -14,6 +16,13 @@ _QUANTITY = re.compile(r"\bquantities must match\b")
 _POD_METADATA = re.compile(r"\bspec\.template\.(labels|annotations)\b")
 _GO_FIELD = re.compile(r"json: cannot unmarshal (\w+) into Go struct field \w+\.(spec\.[\w.]+) of type ([\w.*\[\]]+)")
 """What the API server says of a value of the wrong type, in the words of its own sources."""
+_GO_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "string": str,
+    "number": (int, float),
+    "bool": bool,
+    "object": Mapping,
+    "array": list,
+}
 _NOT_THE_TEMPLATE = {
     "cannot create resource": "whoever gives Ombak its rights (charts/rbac.yaml)",
     "exceeded quota": "whoever owns the ResourceQuota of the namespace",
@@ -39,7 +48,8 @@ async def dry_run(client: KubeClient, s: Snapshot, artifact: str) -> TemplateChe
         except ApiError as error:
             if not isinstance(error, Invalid | Forbidden) and error.status != 400:
                 raise
-            return TemplateCheck(artifact, in_users_words(error.message, probe, rollout.name), who=_who_else(error))
+            told = in_users_words(error.message, probe, rollout.name, rollout.spec.template)
+            return TemplateCheck(artifact, told, who=_who_else(error))
     return TemplateCheck(artifact)
 
 
@@ -50,18 +60,36 @@ def _who_else(error: ApiError) -> str:
     return next((who for words, who in _NOT_THE_TEMPLATE.items() if words in error.message), "")
 
 
-def _told(found: re.Match[str]) -> str:
+def _told(found: re.Match[str], template: Mapping[str, Any]) -> str:
     kind, field, wanted = found.groups()
     quotes = "; put it in quotes" if wanted == "string" and kind in ("number", "bool") else ""
-    return f"{field} is a {kind}, {wanted} is wanted{quotes}"
+    keys = field.split(".")
+    place = next(_places({"spec": {"template": template}}, keys, kind, ""), field)
+    return f"{place} is a {kind}, {wanted} is wanted{quotes}"
 
 
-def in_users_words(message: str, probe: str, rollout: str) -> str:
+def _places(value: object, keys: Sequence[str], kind: str, place: str) -> Iterator[str]:
+    """Find where values of a kind are under a field, of which the API server says neither index nor key."""
+    if not keys and isinstance(value, _GO_KINDS.get(kind, ())) and isinstance(value, bool) == (kind == "bool"):
+        yield place
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from _places(each, keys, kind, f"{place}[{index}]")
+    elif isinstance(value, Mapping) and keys:
+        yield from _places(value.get(keys[0]), keys[1:], kind, f"{place}.{keys[0]}".lstrip("."))
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _places(each, (), kind, f'{place}["{key}"]')
+
+
+def in_users_words(message: str, probe: str, rollout: str, template: Mapping[str, Any]) -> str:
     """Return what the API server has against the object of a dry run as said of the Rollout, which the user wrote.
 
     Fields need no change: the pod template lies at `spec.template` in both.
     """
-    message = _UNREADABLE.sub("spec.template cannot be read: ", _GO_FIELD.sub(_told, message))
+    message = _UNREADABLE.sub(
+        "spec.template cannot be read: ", _GO_FIELD.sub(lambda found: _told(found, template), message)
+    )
     message = _UNKNOWN.sub(r"\1; remove it, or correct its name", message)
     message = _QUANTITY.sub("quantities (of resources, of a sizeLimit) must match", message)
     message = _POD_METADATA.sub(r"spec.template.metadata.\1", message)
