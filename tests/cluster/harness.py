@@ -39,6 +39,7 @@ PATHS = {
     "ConfigMap": "/api/v1/namespaces/{}/configmaps",
     "Pod": "/api/v1/namespaces/{}/pods",
     "Event": "/api/v1/namespaces/{}/events",
+    "ResourceQuota": "/api/v1/namespaces/{}/resourcequotas",
 }
 
 
@@ -216,6 +217,17 @@ class Shop:
         """Set or remove annotations `ombak.dev/...` on the Rollout."""
         named = {f"ombak.dev/{key}": value for key, value in annotations.items()}
         await self.patch("Rollout", self.name, {"metadata": {"annotations": named}})
+
+    async def limit(self, *, pods: int) -> None:
+        """Put a quota on the namespace, and wait until it counts."""
+        quota = {"metadata": {"name": "boxes"}, "spec": {"hard": {"pods": str(pods)}}}
+        await self.call("POST", self.path("ResourceQuota"), quota)
+
+        async def is_counted() -> bool:
+            status = (await self.get("ResourceQuota", "boxes")).get("status") or {}
+            return "pods" in (status.get("used") or {})
+
+        await self.settled(is_counted, "the quota")
 
     async def get(self, kind: str, name: str) -> Json:
         """One object as it is stored."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 import manifests
@@ -121,6 +123,19 @@ async def test_a_ready_count_that_flaps_cannot_move_the_deadline(shop: Shop) -> 
 
 
 @side_by_side
+async def test_good_moments_of_a_box_do_not_add_up_to_a_bake(shop: Shop) -> None:
+    """Nothing watches it, and it is up half of the time: it never leaves its one box, and is taken back."""
+    old = await shop.installed(manifests.rollout(replicas=10))
+
+    flaps = {"behaviour": "flap", "flap-every": "2s"}
+    new = await shop.release("1.1.0", flaps, progressDeadline="10s", strategy=manifests.strategy("10s"))
+    await taken_back(shop, old, new)
+
+    assert shop.watcher.goals(new) == [1]
+    assert shop.watcher.judgement().most(new) == 1
+
+
+@side_by_side
 async def test_an_alarm_takes_back_a_release_that_a_person_paused(shop: Shop) -> None:
     """Revert wins over every pause; the pause stays, it is the person's."""
     old = await shop.installed(manifests.switch(), manifests.rollout(alarms=manifests.alarms()))
@@ -178,3 +193,23 @@ async def test_asking_for_the_stable_version_in_the_middle_is_a_revert(shop: Sho
     assert await shop.boxes() == {old: 10}
     assert shop.watcher.judgement().most(new) == 4
     assert "rejected" not in (await shop.get("Artifact", f"{shop.name}-{new}")).get("status", {})
+
+
+@side_by_side
+async def test_a_quota_without_room_for_a_surge_does_not_keep_a_way_back_from_its_end(shop: Shop) -> None:
+    """The only box surges, which the quota forbids: after a deadline the version that was taken back goes first."""
+    old = await shop.installed(manifests.rollout(replicas=1))
+    new = await shop.release("1.1.0", strategy=manifests.strategy("1h"))
+    await shop.until(lambda now: "bake" in now.waits_for, "the bake of the only box")
+    await shop.change(progressDeadline="20s")
+    await shop.limit(pods=1)
+
+    async with shop.watcher.excused("P1 yields to P3, and it is told"):
+        await shop.annotate(abort=new)
+        seen = await shop.until(lambda now: "exceeded quota" in now.waits_for, "why the box cannot be made")
+        command = shlex.split(seen.status["waitingFor"]["command"])
+        assert command[0] == "kubectl"
+        # Its Events follow a moment later, and say more.
+        assert "FailedCreate" in await shop.kubectl(*command[1:])
+        await shop.event("FloorYields", "below minAvailable")
+        await taken_back(shop, old, new, replicas=1)

@@ -348,6 +348,46 @@ def test_time_that_is_not_good_does_not_count() -> None:
     assert found == dataclasses.replace(LEDGER, proven_until=None)
 
 
+BARE = {"alarms": None, "unwatched": "a trial", "progressDeadline": "20s"}
+UNWATCHED = changed(
+    ONE_BOX_OUT,
+    rollout=rollout(spec("v2", **BARE, strategy={"oneBox": {"bake": {"for": "5s"}}})),
+    revert_alarm=None,
+    elapsed=timedelta(seconds=1),
+)
+
+
+def test_good_moments_do_not_add_up_to_a_bake_that_nothing_watches() -> None:
+    """Up for some seconds, away for as many: it never goes on, and is taken back by its deadline."""
+    away = changed(UNWATCHED, one_boxes=(one_box("v2", ready=0, available=0),))
+    made, found = release(ledger=Ledger(began_at=later(-5))), []
+    for second in range(200):
+        seen, now = (UNWATCHED if second // 4 % 2 else away), later(second)
+        found.append(judged(seen, made, now))
+        if found[-1] == advance.DEADLINE:
+            break
+        made = look(seen, made, now)
+
+    assert set(found) == {"bake", "boxes", advance.DEADLINE}
+
+
+@pytest.mark.parametrize(
+    ("fields", "left"),
+    [
+        pytest.param({}, 200, id="ten times as long as it was away"),
+        pytest.param({"cut_off": timedelta(seconds=10)}, 300, id="nobody saw it: an outage costs nothing"),
+        pytest.param({"elapsed": None}, 300, id="nor does a restart"),
+        pytest.param({"revert_alarm": OK}, 300, id="alarms ask for an unbroken stretch themselves"),
+    ],
+)
+def test_a_box_that_was_away_sets_back_a_bake_that_nothing_watches(fields: dict[str, Any], left: int) -> None:
+    """By little, as when a node drains in half a day: what is away a tenth of the time only never gets through."""
+    s = changed(UNWATCHED, **{"elapsed": timedelta(seconds=10)} | fields)
+    made = release(available_since=None, down_since=later(-10), ledger=Ledger(timedelta(seconds=300)))
+
+    assert look(s, made).step.ledger.accrued == timedelta(seconds=left)
+
+
 @pytest.mark.parametrize(
     ("fields", "outcome"),
     [

@@ -155,7 +155,7 @@ def snapshots(draw: Any) -> Snapshot:
         one_box_alarm=draw(st.sampled_from([None, OK, ALARM, UNKNOWN])),
         template_check=draw(st.sampled_from([None, TemplateCheck(id_of("v2")), TemplateCheck(id_of("v3"), "refused")])),
         elapsed=draw(st.none() | st.integers(0, 100).map(lambda n: timedelta(seconds=n))),
-        boxes_trouble=draw(st.sampled_from(["", "1 x CrashLoopBackOff"])),
+        boxes_trouble=draw(st.sampled_from([{}, {id_of("v2"): "1 x CrashLoopBackOff"}])),
     )
 
 

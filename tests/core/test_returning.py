@@ -9,7 +9,7 @@ from ombak.api.rollout import Phase
 from ombak.core import back
 from ombak.core.decide import decide
 from ombak.core.memory import Memory, Reverting
-from ombak.core.plan import ClearCommand, RecordRejected, RecordRetry, ScaleFleet
+from ombak.core.plan import ClearCommand, RecordRejected, RecordRetry, ScaleFleet, WriteOneBox
 from ombak.core.snapshot import Snapshot
 from support.snapshots import (
     ALARM,
@@ -112,6 +112,78 @@ def test_the_floor_yields_after_a_deadline_without_progress(seconds: int, is_for
     assert is_forced == bool(found.memory.reverting and found.memory.reverting.forced)
     assert is_forced == any(n.reason == "FloorYields" for n in found.notes)
     assert ([4, 5] if is_forced else []) == [a.after for a in found.actions if isinstance(a, ScaleFleet)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "seconds", "is_forced"),
+    [
+        pytest.param({}, 600, False, id="in time"),
+        pytest.param({}, 601, True, id="too late"),
+        pytest.param({"replicas": 2, "updated": 1, "ready": 1}, 601, True, id="too late, the new one never serves"),
+        pytest.param({"is_current": False}, 601, False, id="its controller has not looked"),
+        pytest.param({"replicas": 0, "ready": 0, "available": 0}, 601, False, id="the old one is gone"),
+    ],
+)
+def test_a_one_box_that_surges_in_vain_lets_go_of_its_old_box(
+    fields: dict[str, Any], seconds: int, is_forced: bool
+) -> None:
+    """A quota leaves no room for the new box beside the old one, which was taken back and serves on (P3 over P1)."""
+    box = one_box("v1", surges=True, **{"updated": 0} | fields)
+    alone = {"rollout": rollout(spec("v2", replicas=1)), "one_boxes": (box,), "fleet": ()}
+    s = changed(HALF, **alone, memory=reverting(replicas=1, high_water=99, progress_at=later(-seconds)))
+
+    found = decide(s, NOW)
+
+    assert is_forced == bool(found.memory.reverting and found.memory.reverting.forced)
+    assert is_forced == any(n.reason == "FloorYields" for n in found.notes)
+    assert [(V1, 1, False)] * is_forced == [
+        (a.artifact, a.replicas, a.surge) for a in found.actions if isinstance(a, WriteOneBox)
+    ]
+
+
+QUOTA = "exceeded quota: boxes"
+LACKING: dict[str, Any] = {"replicas": 0, "updated": 0, "ready": 0, "available": 0, "failure": QUOTA}
+
+
+@pytest.mark.parametrize(
+    ("boxes", "told"),
+    [
+        pytest.param({"one_boxes": (one_box("v1", **LACKING),)}, True, id="its box cannot be made"),
+        pytest.param({"fleet": (fleet("v1", 9, replicas=8, failure=QUOTA),)}, True, id="one of its fleet"),
+        pytest.param({"fleet": (fleet("v2", 9, replicas=8, failure=QUOTA),)}, False, id="one of the version that goes"),
+        pytest.param({"one_boxes": (one_box("v2", **LACKING),)}, False, id="the box of the version that goes"),
+        pytest.param(
+            {"one_boxes": (one_box("v1", failure=QUOTA),)}, False, id="its box is there, and its sets say that"
+        ),
+        pytest.param({"one_boxes": (one_box("v1", is_current=False, **LACKING),)}, False, id="not looked yet"),
+        pytest.param({"boxes_trouble": {V2: QUOTA}}, False, id="pods of the version that goes"),
+        pytest.param({"boxes_trouble": {V1: QUOTA}}, True, id="its pods"),
+    ],
+)
+def test_only_the_trouble_of_the_version_that_comes_is_told(boxes: dict[str, Any], told: bool) -> None:
+    """What keeps boxes of the version that goes is over with it; told of the other one it leads people astray."""
+    waiting = decide(changed(HALF, **boxes), NOW).waiting
+
+    assert waiting is not None
+    assert told == (QUOTA in waiting.what) == bool(waiting.command)
+
+
+def test_the_next_one_box_has_a_deadline_of_its_own() -> None:
+    """One at a time: that the first one stopped to surge is what has moved."""
+    stuck = {"updated": 0, "surges": True}
+    boxes = (one_box("v1", zone="a", **stuck), one_box("v1", zone="b", **stuck))
+    zoned = rollout(spec("v2", replicas=2, zones=["a", "b"], strategy={"oneBox": {"scope": "Zone"}}))
+    s = changed(HALF, rollout=zoned, one_boxes=boxes, fleet=())
+    s = changed(s, memory=reverting(replicas=2, high_water=back.progress_of(s, V1), progress_at=later(-601)))
+
+    found = decide(s, NOW)
+    [written] = [a for a in found.actions if isinstance(a, WriteOneBox)]
+    left = tuple(dataclasses.replace(b, surges=False, is_current=False) if b.zone == written.zone else b for b in boxes)
+    after = decide(changed(s, one_boxes=left, memory=found.memory), later(5))
+
+    assert not any(isinstance(a, WriteOneBox) for a in after.actions)
+    assert after.memory.reverting is not None
+    assert after.memory.reverting.progress_at == later(5)
 
 
 UNMADE: dict[str, Any] = {"replicas": 0, "ready": 0, "available": 0}

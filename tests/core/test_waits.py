@@ -42,6 +42,7 @@ UNPAUSE = KUBECTL + """ patch omr front-end --type merge -p '{"spec":{"paused":f
 SCALE = f"{KUBECTL} scale omr front-end --replicas=1"
 ALARMS = f"{KUBECTL} describe alarms"
 PODS = f"{KUBECTL} describe pods -l ombak.dev/rollout=front-end"
+SETS = f"{KUBECTL} describe replicasets,deployments -l ombak.dev/rollout=front-end"
 QUOTA = {"for": "1m", "atMost": "10m", "atLeast": [{"name": "calls", "query": "q", "count": 100}]}
 SIGNAL = [{"name": "errors", "query": "up", "above": 1}]
 KNOWN = (artifact("v1", 1, order=1), artifact("v2", 2))
@@ -65,7 +66,9 @@ def released(s: Snapshot | None = None, mode: Mode = Mode.FORWARD, **fields: Any
     return changed(s or wanted(), memory=memory, one_boxes=(one_box("v2"),))
 
 
-AWAY: dict[str, Any] = {"one_boxes": (one_box("v2", ready=0, available=0),), "boxes_trouble": "1 x ErrImagePull."}
+AWAY: dict[str, Any] = {"one_boxes": (one_box("v2", ready=0, available=0),), "boxes_trouble": {V2: "1 x ErrImagePull."}}
+FAILURE = "exceeded quota: pods"
+UNMADE = one_box("v2", replicas=0, updated=0, ready=0, available=0, failure=FAILURE)
 HALF_BAKED: dict[str, Any] = {"ledger": Ledger(timedelta(seconds=20), later(-5), later(-25))}
 UNWATCHED: dict[str, Any] = {"alarms": None, "unwatched": "a trial"}
 REVERTING = Memory(reverting=Reverting(V2, V1, later(-60), 10, 9, later(-60)))
@@ -249,12 +252,44 @@ WAITS: dict[str, tuple[Snapshot, Case]] = {
         ("boxes", f"boxes of {V1} to serve (9 of 10)", "nobody, it goes by itself", "", None),
     ),
     "boxes on the way back that do not come up": (
-        changed(wanted(), memory=REVERTING, fleet=(fleet("v1", 9, available=8),), boxes_trouble="1 x OOMKilled"),
+        changed(wanted(), memory=REVERTING, fleet=(fleet("v1", 9, available=8),), boxes_trouble={V1: "1 x OOMKilled"}),
         (
             "boxes",
             f"boxes of {V1} to serve (9 of 10): 1 x OOMKilled",
             "whoever mends what keeps them",
             f"{PODS},ombak.dev/artifact={V1}",
+            None,
+        ),
+    ),
+    "boxes that cannot be made": (
+        changed(released(arrived_at=None, available_since=None), one_boxes=(UNMADE,)),
+        (
+            "boxes",
+            f"boxes of {V2} to serve (0 of 1): exceeded quota: pods",
+            "whoever mends what keeps them; else it is reverted",
+            f"{SETS},ombak.dev/artifact={V2}",
+            later(100),
+        ),
+    ),
+    "boxes of which some cannot be made, and one says what ails it": (
+        changed(
+            released(arrived_at=None, available_since=None), one_boxes=(UNMADE,), boxes_trouble={V2: "1 x OOMKilled"}
+        ),
+        (
+            "boxes",
+            f"boxes of {V2} to serve (0 of 1): 1 x OOMKilled",
+            "whoever mends what keeps them; else it is reverted",
+            f"{PODS},ombak.dev/artifact={V2}",
+            later(100),
+        ),
+    ),
+    "boxes on the way back that cannot be made": (
+        changed(wanted(), memory=REVERTING, fleet=(fleet("v1", 9, replicas=8, available=8, failure=FAILURE),)),
+        (
+            "boxes",
+            f"boxes of {V1} to serve (9 of 10): exceeded quota: pods",
+            "whoever mends what keeps them",
+            f"{SETS},ombak.dev/artifact={V1}",
             None,
         ),
     ),
@@ -320,9 +355,9 @@ WAITS: dict[str, tuple[Snapshot, Case]] = {
         snapshot(spec("v2", rejected=[V2]), artifacts=KNOWN[:1], revert_alarm=OK),
         (
             "rejected",
-            f"another version in spec.template: spec.rejected names {V2}",
+            f"another version in spec.template, or spec.rejected not to name {V2} any more",
             "whoever writes spec.rejected",
-            "",
+            EDIT,
             None,
         ),
     ),
@@ -353,6 +388,16 @@ WAITS: dict[str, tuple[Snapshot, Case]] = {
             "another version in spec.template, or a retry of this one",
             "whoever owns the Rollout",
             f"{KUBECTL} annotate omr front-end --overwrite ombak.dev/retry={V2}",
+            None,
+        ),
+    ),
+    "a change, or a word less in spec.rejected": (
+        snapshot(spec("v2", rejected=[V2]), artifacts=(KNOWN[0], artifact("v2", 2, rejected="RejectedElsewhere"))),
+        (
+            "change",
+            f"another version in spec.template; or {V2} to be taken out of spec.rejected, and then retried",
+            "whoever writes spec.rejected",
+            EDIT,
             None,
         ),
     ),
@@ -478,6 +523,16 @@ def test_a_bake_tells_when_it_is_over_at_the_earliest() -> None:
     }
     assert halted.bake == "20s of 1m by 12:00:00Z"
     assert halted.bake_ends_at is None
+
+
+def test_a_bake_that_is_over_shows_its_length_and_no_end() -> None:
+    """Something else holds, for minutes: neither is the bake longer for that, nor would it have moved by then."""
+    made = rollout(spec("v2", paused=True))
+    s = changed(released(ledger=Ledger(timedelta(minutes=6), later(-5), later(-365))), rollout=made)
+    held = decide(s, NOW)
+
+    assert held.waiting is not None
+    assert (held.waiting.key, held.bake, held.bake_ends_at) == ("paused", "1m of 1m by 12:00:00Z", None)
 
 
 def test_a_delivered_rollout_says_when_edits_hold() -> None:

@@ -5,6 +5,8 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
+import pytest
+
 from ombak.runtime.ailments import ASK_AT_LEAST_EVERY, ASK_EVERY, SHARE, Ailments
 from ombak.runtime.kube_port import KubeClient, Unreachable
 from ombak.simulation.agenda import run_virtual
@@ -82,22 +84,53 @@ def test_the_last_answer_stands_when_the_next_fails() -> None:
         await asyncio.sleep(60)
         await ailments.ask(key, "a1")
         assert len(pods.asked) == 2
-        assert ailments.told(key) == "1 x not ready (Pending)"
+        assert ailments.told(key) == {"a1": "1 x not ready (Pending)"}
         ailments.forget(key)
-        assert ailments.told(key) == ""
+        assert ailments.told(key) == {}
 
     play(pods, script)
 
 
-async def test_a_verdict_on_boxes_tells_its_cause_however_busy_the_cluster_is() -> None:
-    """It stands on the Artifact for good, so the pods are asked once more before it is written."""
+async def crashing() -> Rig:
+    """A second version, whose pods crash, is asked for."""
     rig = Rig()
     await rig.installed()
     rig.change(template=template("2.0.0"))
-    rig.reconciler._ailments._rested_at = math.inf  # other Rollouts have used up the share of such questions
     waiting = {"reason": "CrashLoopBackOff", "message": "back-off 5m"}
     box = {"name": "app", "ready": False, "restartCount": 4, "state": {"waiting": waiting}}
     rig.kube.pods = [{"metadata": {"name": "front-end-2"}, "status": {"phase": "Running", "containerStatuses": [box]}}]
+    return rig
+
+
+async def test_a_way_back_does_not_tell_what_ails_the_version_that_goes() -> None:
+    """Its own boxes may well be fine: what the others said is in the verdict."""
+    rig = await crashing()
+    await rig.go_on("Reverting", ready=False)
+    assert "CrashLoopBackOff" in rig.status["message"]
+    assert "CrashLoopBackOff" not in rig.status["waitingFor"]["what"]
+
+
+@pytest.mark.parametrize(
+    ("pods", "told"),
+    [
+        pytest.param(0, "0 pods of it are there: its controller has made none in time.", id="none was made"),
+        pytest.param(2, "2 pods of it are there, and ready by now.", id="they came too late"),
+    ],
+)
+async def test_a_verdict_on_boxes_without_trouble_tells_what_there_is(pods: int, told: str) -> None:
+    """A late controller, or late boxes: "no more came up" by itself leaves people to guess."""
+    rig = await crashing()
+    ready = {"type": "Ready", "status": "True"}
+    rig.kube.pods = [{"metadata": {"name": f"front-end-{n}"}, "status": {"conditions": [ready]}} for n in range(pods)]
+    await rig.go_on("Reverted", ready=False)
+    found = next(o for o in rig.server.all("Artifact") if (o.get("status") or {}).get("rejected"))
+    assert found["status"]["rejected"]["message"].endswith(f"within progressDeadline 10m. {told}")
+
+
+async def test_a_verdict_on_boxes_tells_its_cause_however_busy_the_cluster_is() -> None:
+    """It stands on the Artifact for good, so the pods are asked once more before it is written."""
+    rig = await crashing()
+    rig.reconciler._ailments._rested_at = math.inf  # other Rollouts have used up the share of such questions
     await rig.go_on("Reverted", ready=False)
     found = next(o for o in rig.server.all("Artifact") if (o.get("status") or {}).get("rejected"))
     assert "CrashLoopBackOff" in found["status"]["rejected"]["message"]

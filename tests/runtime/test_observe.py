@@ -40,8 +40,8 @@ async def test_what_comes_from_elsewhere_is_handed_on() -> None:
     rig = Rig()
     await rig.installed()
     check = TemplateCheck("a1", "no such image")
-    s = _observed(rig, template_check=check, boxes_trouble="1 x ErrImagePull")
-    assert (s.template_check, s.boxes_trouble, s.elapsed) == (check, "1 x ErrImagePull", None)
+    s = _observed(rig, template_check=check, boxes_trouble={"a1": "1 x ErrImagePull"})
+    assert (s.template_check, s.trouble_of("a1"), s.elapsed) == (check, "1 x ErrImagePull", None)
     assert (s.revert_alarm, s.poll) == (None, timedelta(seconds=15))
 
 

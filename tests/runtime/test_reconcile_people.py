@@ -14,7 +14,7 @@ from ombak.runtime.ailments import ASK_EVERY
 from ombak.runtime.kube_port import ApiError
 from ombak.simulation.server import REFUSED
 from support.outages import OUTAGES
-from support.rig import KEY, NAME, NAMESPACE, Rig, in_phase, template
+from support.rig import CONTROLLER, KEY, NAME, NAMESPACE, Rig, in_phase, template
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -94,7 +94,7 @@ async def test_pods_are_asked_only_when_boxes_stay_down(rig: Rig) -> None:
     await rig.reconcile()
     assert "ErrImagePull of container app" in rig.status["waitingFor"]["what"]
     await rig.go_on()
-    assert rig.reconciler._ailments.told(KEY) == ""
+    assert rig.reconciler._ailments.told(KEY) == {}
 
 
 async def test_what_pods_say_waits_for_no_poll(rig: Rig) -> None:
@@ -114,6 +114,31 @@ async def test_what_pods_say_waits_for_no_poll(rig: Rig) -> None:
     rig.clock.advance(again.total_seconds())
     await rig.reconcile()
     assert "ErrImagePull of container app" in rig.status["waitingFor"]["what"]
+
+
+async def test_what_keeps_boxes_from_being_made_is_told_at_once_and_once(rig: Rig) -> None:
+    """Its controller says it from the first second on, and a short deadline leaves no time for later."""
+    rig.change(template=template("2.0.0"))
+    await rig.reconcile()
+    writes = []
+    for words in ("", "exceeded quota: pods", "exceeded quota: other pods", "", "exceeded quota: pods"):
+        rig.clock.advance(1)
+        _refuse_pods(rig, words)
+        rig.kube.take()
+        await rig.reconcile()
+        writes.append(rig.kube.writes)
+    assert writes == [[], [f"replace Rollout/status {NAME}"], [], [], []]
+    assert rig.status["waitingFor"]["what"].endswith("(0 of 1): exceeded quota: pods")
+
+
+def _refuse_pods(rig: Rig, words: str) -> None:
+    """Let the controller of the one box say why it makes no box, or that nothing keeps it from that."""
+    name = f"{NAME}-onebox"
+    box = rig.server.get(kinds.DEPLOYMENTS, NAMESPACE, name)
+    failing = [{"type": "ReplicaFailure", "status": "True", "message": words}] if words else []
+    status = {"observedGeneration": box["metadata"]["generation"], "conditions": failing}
+    body = {"metadata": {}, "status": status}
+    rig.server.replace(CONTROLLER, kinds.DEPLOYMENTS, NAMESPACE, name, body, subresource="status")
 
 
 async def test_pods_that_may_not_be_asked_hold_up_nothing(rig: Rig) -> None:

@@ -88,6 +88,9 @@ def observe(
         step = dataclasses.replace(step, ledger=bakes.backfilled(step.ledger, s, release))
     step = _moved(step, s, have, is_up, _is_lacking(s, release, have), evidence, now)
     ledger = bakes.tick(step.ledger, s, is_up and evidence.is_ok and not s.rollout.problem, now)
+    if not evidence.verdicts and release.step.down_since is not None:
+        # Nothing else watches, which would ask for a stretch without a break: good moments must not add up to a bake.
+        ledger = bakes.set_back(ledger, sight.counted(s) * 100 // FORGIVEN_PERCENT)
     # After a restart nothing was evaluated yet, and whether it was unknown in between nobody knows: until this
     # process has asked, unknown only means early.
     before = release.unknown_since if s.elapsed is not None and s.has_asked else None
@@ -149,7 +152,7 @@ def _bad(s: Snapshot, release: Release, evidence: Evidence, now: datetime) -> Re
         return verdict
     late = _lateness(s, release, now)
     if late:
-        why = s.refusal or s.boxes_trouble
+        why = s.refusal or s.trouble_of(release.artifact)
         return Reject(DEADLINE, f"{late} {sentence(why)}".strip())
     return None
 
@@ -200,14 +203,17 @@ def boxes_wait(s: Snapshot, release: Release, now: datetime) -> Waiting:
     since = step.progress_at if step.arrived_at is None else (step.down_since or now)
     what = f"boxes of {release.artifact} to serve ({serving_of(s, release.artifact)} of {_needed(s, step)})"
     latest = since + s.rollout.spec.progress_deadline
-    who = f"the boxes themselves; else it {'has failed' if release.mode is Mode.INSTALL else 'is reverted'}"
-    command = commands.look_at_boxes(s.rollout, release.artifact)
-    return Waiting("boxes", with_trouble(s, what), who, command, latest)
+    is_unmade = bool(s.unmade_of(release.artifact))
+    mends = "whoever mends what keeps them" if is_unmade else "the boxes themselves"
+    who = f"{mends}; else it {'has failed' if release.mode is Mode.INSTALL else 'is reverted'}"
+    command = commands.look_for_boxes(s, release.artifact)
+    return Waiting("boxes", with_trouble(s, release.artifact, what), who, command, latest, is_unmade)
 
 
-def with_trouble(s: Snapshot, what: str) -> str:
-    """Return a wait for boxes with what their pods say, if they were asked."""
-    return f"{what}: {clause(s.boxes_trouble)}" if s.boxes_trouble else what
+def with_trouble(s: Snapshot, artifact: str, what: str) -> str:
+    """Return a wait for boxes of a version with why they do not come up, if that is known."""
+    trouble = s.trouble_of(artifact)
+    return f"{what}: {clause(trouble)}" if trouble else what
 
 
 def _unknown(s: Snapshot, release: Release, evidence: Evidence, now: datetime) -> Reject | Hold | None:

@@ -3,7 +3,7 @@
 import dataclasses
 from datetime import datetime
 
-from ombak.core.converge import artifacts_with_boxes, asked_of, serving_of
+from ombak.core.converge import artifacts_with_boxes, asked_of, has_others, serving_of
 from ombak.core.memory import Reverting
 from ombak.core.snapshot import Snapshot
 
@@ -16,7 +16,8 @@ def begin(s: Snapshot, source: str, target: str, replicas: int, now: datetime) -
 def progress_of(s: Snapshot, target: str) -> int:
     """Return a number that only grows on the way back: boxes that serve the target, less boxes of anything else."""
     others = sum(asked_of(s, artifact) for artifact in artifacts_with_boxes(s) - {target})
-    return serving_of(s, target) - others
+    kept = sum(box.keeps_another for box in s.one_boxes if box.artifact == target)
+    return serving_of(s, target) - others - kept
 
 
 def observe(s: Snapshot, reverting: Reverting, target: str, replicas: int, now: datetime) -> Reverting:
@@ -28,7 +29,7 @@ def observe(s: Snapshot, reverting: Reverting, target: str, replicas: int, now: 
         return dataclasses.replace(reverting, replicas=replicas, high_water=progress)
     if progress > reverting.high_water:
         return dataclasses.replace(reverting, high_water=progress, progress_at=now)
-    forced = is_stuck(s, reverting, now) and bool(artifacts_with_boxes(s) - {target})
+    forced = is_stuck(s, reverting, now) and has_others(s, target)
     return dataclasses.replace(reverting, forced=reverting.forced or forced)
 
 

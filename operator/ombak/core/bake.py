@@ -61,6 +61,11 @@ def backfilled(ledger: Ledger, s: Snapshot, release: Release) -> Ledger:
     return dataclasses.replace(ledger, accrued=ledger.accrued + proof.length)
 
 
+def set_back(ledger: Ledger, by: timedelta) -> Ledger:
+    """Return the ledger with so much less that counts, though never less than nothing."""
+    return dataclasses.replace(ledger, accrued=max(ZERO, ledger.accrued - by))
+
+
 def missing_samples(bake: Bake, s: Snapshot) -> tuple[str, ...]:
     """Return what the sample quotas still lack, for people; empty when all are met (R78)."""
     lacking = []
@@ -81,12 +86,14 @@ def remaining(bake: Bake, ledger: Ledger) -> timedelta:
 def told(bake: Bake, ledger: Ledger, now: datetime) -> str:
     """Return how far a bake is, for people, such as `5m of 1h by 10:05:12Z`.
 
-    It is written now and then only, so it says of which moment it speaks; whole seconds.
+    It is written now and then only, so it says of which moment it speaks; whole seconds. Of a bake that is over it
+    tells the length: what goes beyond it is waited for by something else.
     """
-    accrued = timedelta(seconds=int(ledger.accrued.total_seconds()))
+    accrued = timedelta(seconds=int(min(ledger.accrued, bake.for_).total_seconds()))
     return f"{format_duration(accrued)} of {format_duration(bake.for_)} by {now:%H:%M:%S}Z"
 
 
 def ends_at(bake: Bake, ledger: Ledger, now: datetime) -> datetime | None:
-    """Return when a bake is over if all stays well, None while it stands still."""
-    return now + remaining(bake, ledger) if ledger.proven_until is not None else None
+    """Return when a bake is over if all stays well, None while it stands still, and once it is over."""
+    left = remaining(bake, ledger)
+    return now + left if left and ledger.proven_until is not None else None

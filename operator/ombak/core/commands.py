@@ -5,7 +5,7 @@ import shlex
 from typing import Protocol
 
 from ombak.core import naming
-from ombak.core.snapshot import RolloutView
+from ombak.core.snapshot import RolloutView, Snapshot
 
 _KUBECTL = re.compile(r"(^|&& )kubectl (?!--context )")
 
@@ -47,8 +47,18 @@ def look(rollout: Named) -> str:
 
 def look_at_boxes(rollout: RolloutView, artifact: str = "") -> str:
     """See why boxes do not serve; of one version, or of all."""
+    return _describe(rollout, "pods", artifact)
+
+
+def look_for_boxes(s: Snapshot, artifact: str) -> str:
+    """See why boxes of a version do not serve; where none are made, no pod could tell, but whatever makes them does."""
+    is_unmade = bool(s.unmade_of(artifact)) and not s.boxes_trouble.get(artifact)
+    return _describe(s.rollout, "replicasets,deployments" if is_unmade else "pods", artifact)
+
+
+def _describe(rollout: RolloutView, kinds: str, artifact: str) -> str:
     chosen = f"{naming.ROLLOUT}={rollout.name}" + (f",{naming.ARTIFACT}={artifact}" if artifact else "")
-    return f"kubectl -n {rollout.namespace} describe pods -l {chosen}"
+    return f"kubectl -n {rollout.namespace} describe {kinds} -l {chosen}"
 
 
 def look_at_alarms(rollout: RolloutView) -> str:

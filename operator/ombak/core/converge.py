@@ -135,6 +135,11 @@ def artifacts_with_boxes(s: Snapshot) -> set[str]:
     return {o.artifact for o in (*s.fleet, *s.one_boxes) if o.desired or o.replicas}
 
 
+def has_others(s: Snapshot, artifact: str) -> bool:
+    """Boxes of another version are asked for, or still there: a one box that surges keeps its old one as long."""
+    return bool(artifacts_with_boxes(s) - {artifact}) or any(b.is_current and b.keeps_another for b in s.one_boxes)
+
+
 def converge(
     s: Snapshot, wanted: tuple[Want, ...], limits: Limits, zones: tuple[str, ...], forced: bool = False
 ) -> tuple[plan.Action, ...]:
@@ -240,10 +245,12 @@ def _one_box_action(box: OneBoxSet | None, want: Want, room: _Room, is_active: b
         room.total += want.count
         return [plan.WriteOneBox(want.zone, want.artifact, want.count, surge=False)]
     is_other = box.artifact != want.artifact or bool(box.drift)
-    if box.is_deleting or (not is_other and box.desired == want.count):
+    # What surges in vain for a whole deadline never lets the old box go: a revert that has to end stops that.
+    is_in_vain = bool(room.forced) and box.is_current and box.keeps_another
+    if box.is_deleting or (not is_other and not is_in_vain and box.desired == want.count):
         return []
     surge = box.surges
-    if is_other and box.desired and want.count:
+    if (is_other or is_in_vain) and box.desired and want.count:
         if (not is_active and not box.drift) or not (_is_clear(box) or room.forced):
             return []
         surge = _pay_for_box(box, room)

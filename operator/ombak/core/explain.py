@@ -24,6 +24,13 @@ def explain_pods(pods: Iterable[Mapping[str, Any]]) -> str:
     return "; ".join(f"{count} x {what}{words[what]}" for what, count in troubles)
 
 
+def explain_none(count: int) -> str:
+    """Return what to say of so many pods of which none has any trouble, where boxes were too late."""
+    if not count:
+        return "0 pods of it are there: its controller has made none in time"
+    return f"{count} pods of it are there, and ready by now"
+
+
 def _trouble(pod: Mapping[str, Any]) -> tuple[str, str]:
     """Return what ails a pod, empty if nothing does, and the words of whoever knows more."""
     status = pod.get("status") or {}

@@ -8,6 +8,7 @@ from ombak.api.rollout import Phase
 from ombak.core.alarm_views import has_news
 from ombak.core.failures import Status
 from ombak.core.memory import ZERO, Memory, Release, load_memory
+from ombak.core.plan import Waiting
 
 IN_FLIGHT = {
     Phase.INSTALLING,
@@ -33,6 +34,14 @@ def is_urgent(old: Mapping[str, Any], new: Status, bake: timedelta) -> bool:
     if _essence(old, before) != _essence(new, after):
         return True
     return _accrued(after) - _accrued(before) >= max(timedelta(minutes=5), bake / 20)
+
+
+def is_first_trouble(old: Mapping[str, Any], waiting: Waiting | None) -> bool:
+    """Boxes that are waited for cannot be made, and nothing was told of any trouble: that is a transition too.
+
+    What pods say is not, for those that only take their time say something as well.
+    """
+    return waiting is not None and waiting.is_unmade and not _trouble(old)
 
 
 def is_stale(old: Mapping[str, Any], new: Status) -> bool:

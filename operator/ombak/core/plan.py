@@ -173,6 +173,8 @@ class Waiting:
     who: str
     command: str = ""
     expected: datetime | None = None
+    is_unmade: bool = False
+    """It is for boxes that cannot even be made: nobody may wait for them without hearing why."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

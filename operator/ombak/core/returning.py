@@ -89,9 +89,11 @@ def _go_back(scene: Scene, reverting: Reverting, why: str, *, is_rejected: bool)
         if before is None or not before.forced:
             notes = (Note("FloorYields", told.strip(), is_warning=True),)
     what = f"boxes of {target} to serve ({have} of {scene.replicas})"
-    command = commands.look_at_boxes(s.rollout, target) if s.boxes_trouble else ""
-    who = "whoever mends what keeps them" if s.boxes_trouble else "nobody, it goes by itself"
-    waiting = Waiting("boxes", advance.with_trouble(s, what), who, command)
+    trouble = s.trouble_of(target)
+    command = commands.look_for_boxes(s, target) if trouble else ""
+    who = "whoever mends what keeps them" if trouble else "nobody, it goes by itself"
+    told_of = advance.with_trouble(s, target, what)
+    waiting = Waiting("boxes", told_of, who, command, is_unmade=bool(s.unmade_of(target)))
     return Plan(
         phase=Phase.REVERTING,
         memory=Memory(reverting=reverting),
@@ -145,6 +147,9 @@ def ended(scene: Scene, stable: str, as_asked: str = "") -> str:
 
 
 def _for_a_change(s: Snapshot, wanted: str, retried: str) -> Waiting:
+    if wanted in s.rollout.spec.rejected:  # a retry alone would change nothing
+        what = f"another version in spec.template; or {wanted} to be taken out of spec.rejected, and then retried"
+        return Waiting("change", what, "whoever writes spec.rejected", commands.edit(s.rollout))
     what = "another version in spec.template, or a retry of this one"
     return Waiting("change", what, "whoever owns the Rollout", commands.retry(s.rollout, wanted, retried))
 

@@ -122,6 +122,18 @@ class Owned:
     """What somebody else changed in it, empty when nothing."""
     scaled_by: str = ""
     """Who set its size last, if that was somebody else."""
+    failure: str = ""
+    """Why its controller could not make boxes when it last tried, such as a quota."""
+
+    @property
+    def made(self) -> int:
+        """So many boxes of its version exist."""
+        return self.replicas
+
+    @property
+    def unmade(self) -> str:
+        """Why boxes of its version are not made; its controller may well tell of another one's that it made before."""
+        return self.failure if self.is_current and self.made < self.desired else ""
 
     @property
     def serving(self) -> int:
@@ -157,6 +169,11 @@ class OneBoxSet(Owned):
     """It brings the new box up before the old one goes."""
 
     @property
+    def made(self) -> int:
+        """The others are of the version before."""
+        return self.updated
+
+    @property
     def is_settled(self) -> bool:
         """Its only boxes are those of `artifact`."""
         return self.is_current and self.updated == self.desired == self.replicas
@@ -165,6 +182,14 @@ class OneBoxSet(Owned):
     def is_ours_alone(self) -> bool:
         """It has no box of another version, though it may lack its own: nobody lets it be made."""
         return self.is_current and self.updated == self.replicas <= self.desired
+
+    @property
+    def keeps_another(self) -> bool:
+        """It surges, and a box of another version stays in it until its own serves.
+
+        So may it be for all that is known, as long as its controller has not looked.
+        """
+        return self.surges and not (self.is_current and self.updated >= self.replicas)
 
     @property
     def serving(self) -> int:
@@ -301,12 +326,21 @@ class Snapshot:
     """Bake time of before this process that was proven afterwards; told once."""
     poll: timedelta = timedelta(seconds=15)
     """Alarms of a release are evaluated at least this often; a tick adds at most two of these to a bake."""
-    boxes_trouble: str = ""
-    """What the pods say that do not become available, empty when nobody asked."""
+    boxes_trouble: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """What the pods of a version say that do not become available; nothing of those that nobody asked."""
     gates: GateFacts = dataclasses.field(default_factory=GateFacts)
     """The Windows that the Rollout names, the Blockers in whose reach it is, and the Overrides for it."""
     floors: Floors = NO_FLOORS
     """The Region's shortest bakes."""
+
+    def trouble_of(self, artifact: str) -> str:
+        """Return why boxes of a version do not come up, empty if nobody knows: their pods say it, or there are none."""
+        return self.boxes_trouble.get(artifact, "") or self.unmade_of(artifact)
+
+    def unmade_of(self, artifact: str) -> str:
+        """Return why boxes of a version cannot even be made, empty if they can, or nobody knows."""
+        owned = (o.unmade for o in (*self.fleet, *self.one_boxes) if o.artifact == artifact)
+        return next(filter(None, owned), "")
 
     def artifact(self, id: str) -> ArtifactView | None:  # noqa: A002 - the field's own name
         """Return the artifact of that id, if it was seen here."""

@@ -7,13 +7,13 @@ API server has not let be written down (`core.unrecorded`).
 import dataclasses
 from datetime import datetime
 
-from ombak.core import plan
+from ombak.core import commands, plan
 from ombak.core.memory import Unrecorded
 from ombak.core.plan import Note, Waiting
 from ombak.core.snapshot import ArtifactView, Rejection, Snapshot
 
 REASON = "RejectedElsewhere"
-_MESSAGE = "spec.rejected names it: it was taken back elsewhere."
+_MESSAGE = "spec.rejected names it: it was taken back elsewhere, or somebody wrote it there."
 _LONGEST = 1024
 """Characters of a message, as on an Artifact."""
 
@@ -67,8 +67,8 @@ def forbidden(s: Snapshot) -> Waiting | None:
     wanted = s.rollout.artifact
     if wanted not in s.rollout.spec.rejected:
         return None
-    what = f"another version in spec.template: spec.rejected names {wanted}"
-    return Waiting("rejected", what, "whoever writes spec.rejected")
+    what = f"another version in spec.template, or spec.rejected not to name {wanted} any more"
+    return Waiting("rejected", what, "whoever writes spec.rejected", commands.edit(s.rollout))
 
 
 def to_retry(s: Snapshot) -> ArtifactView | None:

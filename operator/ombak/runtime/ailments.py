@@ -7,10 +7,10 @@ from datetime import timedelta
 import structlog
 
 from ombak.core import naming
-from ombak.core.explain import explain_pods
+from ombak.core.explain import explain_none, explain_pods
 from ombak.runtime import kinds
 from ombak.runtime.clock import Clock
-from ombak.runtime.kube_port import ApiError, KubeClient
+from ombak.runtime.kube_port import ApiError, KubeClient, Object
 from ombak.runtime.store import Key
 
 log = structlog.get_logger()
@@ -24,6 +24,7 @@ SHARE = 0.05
 
 @dataclasses.dataclass(slots=True)
 class _Case:
+    artifact: str
     asked_at: float
     pause: timedelta = ASK_EVERY
     trouble: str = ""
@@ -44,10 +45,10 @@ class Ailments:
         self._asking = asyncio.Lock()
         self._rested_at = 0.0
 
-    def told(self, key: Key) -> str:
-        """Return the last answer, empty if none."""
+    def told(self, key: Key) -> dict[str, str]:
+        """Return the last answer by the version that it is about, empty if none."""
         case = self._cases.get(key)
-        return case.trouble if case else ""
+        return {case.artifact: case.trouble} if case and case.trouble else {}
 
     def forget(self, key: Key) -> None:
         """The boxes are up, or the Rollout is gone."""
@@ -62,18 +63,20 @@ class Ailments:
             return
         pause = ASK_EVERY if case is None else min(2 * case.pause, ASK_AT_LEAST_EVERY)
         async with self._asking:
-            trouble = await self._answer(key, artifact)
+            pods = await self._pods(key, artifact)
         ended = self._clock.monotonic()
         self._rested_at = ended + (ended - began) * (1 / SHARE - 1)
-        self._cases[key] = _Case(began, pause, self.told(key) if trouble is None else trouble)
+        before = self.told(key).get(artifact, "")
+        self._cases[key] = _Case(artifact, began, pause, before if pods is None else explain_pods(pods))
 
     async def insist(self, key: Key, artifact: str) -> None:
         """Ask whatever the hour: a verdict is about to be recorded for good, and its cause is not known yet."""
-        trouble = await self._answer(key, artifact)
-        if trouble:
-            self._cases[key] = _Case(self._clock.monotonic(), trouble=trouble)
+        pods = await self._pods(key, artifact)
+        if pods is not None:
+            trouble = explain_pods(pods) or explain_none(len(pods))
+            self._cases[key] = _Case(artifact, self._clock.monotonic(), trouble=trouble)
 
-    async def _answer(self, key: Key, artifact: str) -> str | None:
+    async def _pods(self, key: Key, artifact: str) -> list[Object] | None:
         namespace, name = key
         chosen = f"{naming.ROLLOUT}={name},{naming.ARTIFACT}={artifact}"
         try:
@@ -81,4 +84,4 @@ class Ailments:
         except ApiError as error:
             log.info("pods were not asked", error=str(error))
             return None
-        return explain_pods(pods.get("items") or ())
+        return list(pods.get("items") or ())

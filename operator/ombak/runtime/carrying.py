@@ -132,4 +132,4 @@ def told_at_once(plan: plan_of.Plan) -> tuple[plan_of.Note, ...]:
 def lacks_cause(s: Snapshot, plan: plan_of.Plan) -> bool:
     """Tell whether a verdict on boxes that did not come up would stand for good without a word on why."""
     late = any(isinstance(a, plan_of.RecordRejected) and a.reason == DEADLINE for a in plan.actions)
-    return late and not (s.boxes_trouble or s.refusal)
+    return late and not (s.trouble_of(plan.rejected) or s.refusal)

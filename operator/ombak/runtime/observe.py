@@ -50,7 +50,7 @@ class Extras:
     reading: Reading
     cut_off: timedelta = timedelta(0)
     template_check: TemplateCheck | None = None
-    boxes_trouble: str = ""
+    boxes_trouble: Mapping[str, str] = dataclasses.field(default_factory=dict)
     refusal: str = ""
     refused: frozenset[type] = frozenset()
     proof: Proof | None = None
@@ -119,7 +119,7 @@ def observe(stores: Stores, key: Key, record: RolloutRecord, extras: Extras) -> 
         poll=extras.reading.poll,
         gates=extras.gates,
         floors=extras.floors,
-        boxes_trouble=extras.boxes_trouble or next((w.failure for w in (*sets, *boxes) if w.failure), ""),
+        boxes_trouble=extras.boxes_trouble,
     )
 
 
@@ -174,6 +174,7 @@ def _owned(w: WorkloadRecord, rollout: RolloutView) -> dict[str, Any]:
         "is_current": w.is_current,
         "is_deleting": w.meta.is_deleting,
         "scaled_by": w.scaled_by,
+        "failure": w.failure,
     }
 
 

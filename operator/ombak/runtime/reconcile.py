@@ -339,6 +339,6 @@ class Reconciler:
             delays.append(max(timedelta(0), made.plan.wake_at - self._clock.now()))
         if known.is_behind:
             delays.append(max(timedelta(milliseconds=100), self._status.counts_wait(known)))
-        if self._ailments.told(key) not in ("", made.s.boxes_trouble):
+        if self._ailments.told(key) not in ({}, made.s.boxes_trouble):
             delays.append(timedelta(0))  # the pods have just said it
         return min(delays, default=None)

@@ -8,7 +8,7 @@ from typing import Protocol
 import structlog
 
 from ombak.core.failures import Failure, Status, defective
-from ombak.core.news import is_stale, is_urgent
+from ombak.core.news import is_first_trouble, is_stale, is_urgent
 from ombak.core.plan import Note, Plan
 from ombak.core.report import report
 from ombak.core.snapshot import RolloutView, Snapshot
@@ -67,7 +67,8 @@ class StatusWriter:
         status = report(s, plan, old, self._clock.now(), known.failure)
         known.is_behind = is_stale(old, status)
         may_write_counts = known.is_behind and self.counts_wait(known) <= timedelta(0)
-        if not is_urgent(old, status, plan.bake_length) and not may_write_counts:
+        is_news = is_urgent(old, status, plan.bake_length) or is_first_trouble(old, plan.waiting)
+        if not is_news and not may_write_counts:
             return None
         is_same = not plan.actions and not known.failure and status["phase"] == old.get("phase")
         if is_same and self._is_new_to_alarms(s, known):
