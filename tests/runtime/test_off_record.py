@@ -184,6 +184,31 @@ async def test_edited_boxes_go_back_though_the_edit_may_not_be_put_back(rig: Rig
     assert rig.boxes() == {old: 4}
 
 
+@pytest.mark.parametrize(
+    ("error", "times"), [pytest.param(REFUSED, 1000, id="refused"), pytest.param(HANGS, 1, id="once")]
+)
+@pytest.mark.parametrize("is_back", [False, True], ids=["a scale up", "a way back"])
+async def test_no_box_is_made_of_an_edited_pod_template(rig: Rig, error: ApiError, times: int, is_back: bool) -> None:
+    """It would stay what it is when the edit is put back, under the name of the version (P5)."""
+    old = f"{NAME}-{rig.stable}"
+    if is_back:
+        rig.change(template=template("2.0.0"), strategy=baking())
+        await rig.go_on("Bake")
+    before, ours = rig.server.get(kinds.REPLICA_SETS, NAMESPACE, old)["spec"]["replicas"], template()["spec"]
+    edit: Object = {"minReadySeconds": 7, "template": {"spec": template("a-stranger-s")["spec"]}}
+    rig.edit(kinds.REPLICA_SETS, old, {"spec": edit})
+    rig.kube.fail("replace ReplicaSet", error, times=times)
+    rig.change(replicas=7)
+    rig.alarms.state = State.ALARM if is_back else State.OK
+    for _ in range(12):
+        await rig.pass_by(1)
+        there = rig.server.get(kinds.REPLICA_SETS, NAMESPACE, old)["spec"]
+        assert there["replicas"] <= before or there["template"]["spec"]["containers"] == ours["containers"]
+    await is_in_order(rig)
+    await rig.pass_by(16)
+    assert rig.boxes() == {old.removeprefix(f"{NAME}-"): 7}
+
+
 async def test_nothing_is_made_before_the_finalizer_is_there() -> None:
     """Else whoever deletes the CRD deletes its pods (P8)."""
     rig = Rig()
