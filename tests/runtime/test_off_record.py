@@ -239,6 +239,19 @@ async def test_a_version_that_may_not_be_called_stable_is_scaled_and_watched(rig
     assert rig.boxes() == {old: 7}
 
 
+async def test_a_version_that_may_not_be_called_stable_keeps_its_alarms_at_full_rate(rig: Rig) -> None:
+    """It is in every box, and not proven; and answers of a slower rate would hold it by turns as unknown."""
+    rig.change(template=template("2.0.0"))
+    rig.kube.fail(VERDICT, REFUSED, times=1000)
+    await rig.go_on("Bake")
+    rig.alarms.reads.clear()
+    await rig.pass_by(6)
+    assert {is_active for _, is_active in rig.alarms.reads} == {True}
+    rig.kube.heal()
+    await rig.go_on()
+    assert rig.alarms.reads[-1] == ("", False)
+
+
 @pytest.mark.parametrize(
     ("error", "tries"), [pytest.param(REFUSED, 3, id="refused"), pytest.param(HANGS, 1, id="a webhook that hangs")]
 )

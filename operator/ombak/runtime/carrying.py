@@ -117,6 +117,11 @@ def moves_boxes(actions: Sequence[plan_of.Action]) -> bool:
     return any(not isinstance(a, plan_of.ClearCommand | plan_of.OwnConfig) for a in actions)
 
 
+def needs_alarms(plan: plan_of.Plan) -> bool:
+    """Tell whether alarms are asked at full rate; until it is on record that a version is stable, its bake goes on."""
+    return plan.is_watched or any(isinstance(action, plan_of.RecordStable) for action in plan.actions)
+
+
 def told_at_once(plan: plan_of.Plan) -> tuple[plan_of.Note, ...]:
     """Return what is told with a verdict, for no later pass would tell of it.
 

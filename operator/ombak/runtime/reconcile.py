@@ -15,7 +15,15 @@ from ombak.runtime.ailments import Ailments
 from ombak.runtime.alarm_book import AlarmBook
 from ombak.runtime.apply import EARLY, VERDICTS, Applier, read_live
 from ombak.runtime.backfill import Backfill
-from ombak.runtime.carrying import carry_out, lacks_cause, moves_boxes, told_at_once, unanswered, without
+from ombak.runtime.carrying import (
+    carry_out,
+    lacks_cause,
+    moves_boxes,
+    needs_alarms,
+    told_at_once,
+    unanswered,
+    without,
+)
 from ombak.runtime.clock import Clock
 from ombak.runtime.config_book import ConfigBook
 from ombak.runtime.contact import Contact
@@ -113,6 +121,9 @@ class Reconciler:
         except ApiError as error:
             await self._refresh(key, error)
             raise
+        if any(isinstance(action, plan_of.RecordStable) for action in applier.applied):
+            known.is_watched = made.plan.is_watched  # nothing rests on its alarms any more
+            self._alarms.read(made.s.rollout, known.memory.release, is_active=known.is_watched)
         if made.plan.wants_trouble:
             await self._ailments.ask(key, made.plan.current)
         else:
@@ -158,8 +169,8 @@ class Reconciler:
                 s, plan = look()
             except ApiError as silent:
                 error = error or silent  # the new version waits, and what runs is scaled all the same
-        if plan.is_watched != known.is_watched:
-            known.is_watched = plan.is_watched
+        if needs_alarms(plan) != known.is_watched:
+            known.is_watched = needs_alarms(plan)
             s, plan = look()
         if lacks_cause(s, plan):
             await self._ailments.insist(key, plan.rejected)
