@@ -239,6 +239,15 @@ async def test_a_version_that_may_not_be_called_stable_is_scaled_and_watched(rig
     assert rig.boxes() == {old: 7}
 
 
+def flaps(rig: Rig, name: str) -> None:
+    """The boxes of a set are ready, and none for as long as it takes to serve."""
+    obj = rig.server.get(kinds.REPLICA_SETS, NAMESPACE, name)
+    status = {**obj["status"], "availableReplicas": 0}
+    rig.server.replace(
+        "kubelet", kinds.REPLICA_SETS, NAMESPACE, name, {"metadata": {}, "status": status}, subresource="status"
+    )
+
+
 async def test_a_version_that_may_not_be_called_stable_keeps_its_alarms_at_full_rate(rig: Rig) -> None:
     """It is in every box, and not proven; and answers of a slower rate would hold it by turns as unknown."""
     rig.change(template=template("2.0.0"))
@@ -250,6 +259,50 @@ async def test_a_version_that_may_not_be_called_stable_keeps_its_alarms_at_full_
     rig.kube.heal()
     await rig.go_on()
     assert rig.alarms.reads[-1] == ("", False)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        pytest.param(lambda rig: rig.annotate(naming.RETRY, "a1ffffffffff"), "patch Rollout", id="a command"),
+        pytest.param(edited, "replace ReplicaSet", id="an edit"),
+    ],
+)
+async def test_what_cannot_be_put_in_order_is_no_cause_of_boxes_that_do_not_come_up(
+    rig: Rig, spoil: Callable[[Rig], None], words: str
+) -> None:
+    """The verdict stands for good, so it tells what the pods say."""
+    spoil(rig)
+    rig.kube.fail(words, REFUSED, times=1000)
+    state = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m"}}
+    rig.kube.pods = [{"status": {"containerStatuses": [{"name": "app", "state": state}]}}]
+    rig.change(template=template("2.0.0"))
+    await rig.go_on("Reverting", ready=False)
+    verdict = rig.server.get(kinds.ARTIFACTS, NAMESPACE, naming.artifact(NAME, rig.wanted))["status"]["rejected"]
+    assert verdict["reason"] == "ProgressDeadlineExceeded"
+    assert "not in this namespace" not in verdict["message"]
+    assert "CrashLoopBackOff" in verdict["message"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        pytest.param(lambda rig: rig.annotate(naming.RETRY, "a1ffffffffff"), "patch Rollout", id="a command"),
+        pytest.param(edited, "replace ReplicaSet", id="an edit"),
+    ],
+)
+async def test_what_cannot_be_put_in_order_runs_no_deadline(rig: Rig, spoil: Callable[[Rig], None], words: str) -> None:
+    """Every box that is asked for serves; that there is no room for more is not the fault of the new version."""
+    await rig.at_first_batch()
+    spoil(rig)
+    rig.kube.fail(words, REFUSED, times=1000)
+    for _ in range(60):
+        await rig.reconcile()
+        rig.settle()
+        flaps(rig, f"{NAME}-{rig.stable}")
+        rig.clock.advance(15)
+    assert rig.phase == "Rolling"
+    assert "ProgressDeadlineExceeded" not in rig.recorder.reasons
 
 
 @pytest.mark.parametrize(

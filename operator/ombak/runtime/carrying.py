@@ -117,6 +117,19 @@ def moves_boxes(actions: Sequence[plan_of.Action]) -> bool:
     return any(not isinstance(a, plan_of.ClearCommand | plan_of.OwnConfig) for a in actions)
 
 
+def keeps_boxes_out(s: Snapshot, actions: Sequence[plan_of.Action], applier: Applier) -> bool:
+    """Tell whether boxes that were to come may not be asked for: more than something that is not put in order."""
+    sizes = {fleet.name: fleet.desired for fleet in s.fleet}
+
+    def is_about_boxes(action: plan_of.Action) -> bool:
+        if isinstance(action, plan_of.RepairFleet):
+            return action.replicas > sizes.get(action.name, 0)
+        return not isinstance(action, _IN_ORDER)
+
+    refused = (a for a in actions if type(a) in applier.refused and a not in applier.applied)
+    return any(map(is_about_boxes, refused))
+
+
 def needs_alarms(plan: plan_of.Plan) -> bool:
     """Tell whether alarms are asked at full rate; until it is on record that a version is stable, its bake goes on."""
     return plan.is_watched or any(isinstance(action, plan_of.RecordStable) for action in plan.actions)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from ombak.core import keeping
 from ombak.core import plan as plan_of
 from ombak.core.decide import decide
-from ombak.core.failures import NO_FAILURE, REFUSED, TROUBLE, Failure, trouble, unreadable
+from ombak.core.failures import NO_FAILURE, TROUBLE, Failure, trouble, unreadable
 from ombak.core.plan import Plan
 from ombak.core.snapshot import Snapshot
 from ombak.runtime import kinds, putback
@@ -17,6 +17,7 @@ from ombak.runtime.apply import EARLY, VERDICTS, Applier, read_live
 from ombak.runtime.backfill import Backfill
 from ombak.runtime.carrying import (
     carry_out,
+    keeps_boxes_out,
     lacks_cause,
     moves_boxes,
     needs_alarms,
@@ -221,7 +222,7 @@ class Reconciler:
             reading=reading,
             template_check=check,
             boxes_trouble=self._ailments.told(key),
-            refusal=known.failure.message if known.failure.reason == REFUSED and not known.is_unrecorded else "",
+            refusal=known.failure.message if known.keeps_boxes_out else "",
             refused=known.refused,
             proof=known.proof,
             gates=gates,
@@ -285,6 +286,7 @@ class Reconciler:
             await applier.confirm()
         try:
             failure = await carry_out(applier, late, self._defects.changes, is_back=is_back)
+            known.is_of_boxes = keeps_boxes_out(made.s, late, applier)
         finally:
             known.refused = (known.refused - set(map(type, applier.applied))) | applier.refused
             self._putbacks.done(applier.key, (putback.name_of(made.s, action) for action in applier.applied))
