@@ -69,8 +69,17 @@ def without(
     is_verdict = isinstance(record, plan_of.RecordRejected)
     plan = unrecorded.remembering(made.plan, s) if is_verdict else decide(s, now)
     left = tuple(action for action in plan.actions if action not in (*applier.applied, *applier.off_record))
-    instead = dataclasses.replace(made, s=s, plan=dataclasses.replace(plan, actions=left))
+    notes = (*_of_verdicts(made.plan, plan, applier), *plan.notes)
+    instead = dataclasses.replace(made, s=s, plan=dataclasses.replace(plan, actions=left, notes=notes))
     return Instead(instead, unrecorded.is_missed(made.s, record))
+
+
+def _of_verdicts(before: plan_of.Plan, plan: plan_of.Plan, applier: Applier) -> tuple[plan_of.Note, ...]:
+    """Return what was to be told of verdicts of this pass, and what is decided instead takes for known."""
+    tried = (*applier.applied, *applier.off_record)
+    reasons = {action.reason for action in tried if isinstance(action, plan_of.RecordRejected)}
+    again = {note.reason for note in plan.notes}
+    return tuple(note for note in before.notes if note.reason in reasons - again)
 
 
 async def unanswered(
