@@ -171,6 +171,20 @@ async def test_what_cannot_be_put_in_order_holds_up_no_scaling(
     await is_in_order(rig)
 
 
+async def test_an_edit_that_may_not_be_put_back_is_told_once(rig: Rig) -> None:
+    """However often its boxes are scaled meanwhile: a size mends no edit."""
+    edited(rig)
+    rig.kube.fail("replace ReplicaSet", REFUSED, times=1000)
+    for replicas in (5, 6, 7, 6):
+        rig.change(replicas=replicas)
+        await rig.pass_by(3)
+    assert rig.recorder.reasons.count("PutBack") == 1
+    await is_in_order(rig)
+    edited(rig)
+    await rig.pass_by(1)
+    assert rig.recorder.reasons.count("PutBack") == 2
+
+
 @pytest.mark.parametrize("error", ERRORS)
 async def test_edited_boxes_go_back_though_the_edit_may_not_be_put_back(rig: Rig, error: ApiError) -> None:
     """A policy that came later refuses the template as it was; a size it lets through (P3)."""

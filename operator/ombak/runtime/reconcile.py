@@ -289,7 +289,7 @@ class Reconciler:
             known.is_of_boxes = keeps_boxes_out(made.s, late, applier)
         finally:
             known.refused = (known.refused - set(map(type, applier.applied))) | applier.refused
-            self._putbacks.done(applier.key, (putback.name_of(made.s, action) for action in applier.applied))
+            self._putbacks.done(applier.key, putback.mended(made.s, applier.applied))
         gone = [a for a in late if isinstance(a, plan_of.Delete)]
         deleted = {a.name for a in gone}
         self._records.took_away(applier.key, (a.name for a in gone if a.kind == kinds.ARTIFACTS.kind))
