@@ -171,6 +171,20 @@ async def test_what_cannot_be_put_in_order_holds_up_no_scaling(
     await is_in_order(rig)
 
 
+async def test_an_edit_that_may_not_be_put_back_is_told_once(rig: Rig) -> None:
+    """However often its boxes are scaled meanwhile: a size mends no edit."""
+    edited(rig)
+    rig.kube.fail("replace ReplicaSet", REFUSED, times=1000)
+    for replicas in (5, 6, 7, 6):
+        rig.change(replicas=replicas)
+        await rig.pass_by(3)
+    assert rig.recorder.reasons.count("PutBack") == 1
+    await is_in_order(rig)
+    edited(rig)
+    await rig.pass_by(1)
+    assert rig.recorder.reasons.count("PutBack") == 2
+
+
 @pytest.mark.parametrize("error", ERRORS)
 async def test_edited_boxes_go_back_though_the_edit_may_not_be_put_back(rig: Rig, error: ApiError) -> None:
     """A policy that came later refuses the template as it was; a size it lets through (P3)."""
@@ -182,6 +196,31 @@ async def test_edited_boxes_go_back_though_the_edit_may_not_be_put_back(rig: Rig
     rig.alarms.state = State.ALARM
     await rig.pass_by(24)
     assert rig.boxes() == {old: 4}
+
+
+@pytest.mark.parametrize(
+    ("error", "times"), [pytest.param(REFUSED, 1000, id="refused"), pytest.param(HANGS, 1, id="once")]
+)
+@pytest.mark.parametrize("is_back", [False, True], ids=["a scale up", "a way back"])
+async def test_no_box_is_made_of_an_edited_pod_template(rig: Rig, error: ApiError, times: int, is_back: bool) -> None:
+    """It would stay what it is when the edit is put back, under the name of the version (P5)."""
+    old = f"{NAME}-{rig.stable}"
+    if is_back:
+        rig.change(template=template("2.0.0"), strategy=baking())
+        await rig.go_on("Bake")
+    before, ours = rig.server.get(kinds.REPLICA_SETS, NAMESPACE, old)["spec"]["replicas"], template()["spec"]
+    edit: Object = {"minReadySeconds": 7, "template": {"spec": template("a-stranger-s")["spec"]}}
+    rig.edit(kinds.REPLICA_SETS, old, {"spec": edit})
+    rig.kube.fail("replace ReplicaSet", error, times=times)
+    rig.change(replicas=7)
+    rig.alarms.state = State.ALARM if is_back else State.OK
+    for _ in range(12):
+        await rig.pass_by(1)
+        there = rig.server.get(kinds.REPLICA_SETS, NAMESPACE, old)["spec"]
+        assert there["replicas"] <= before or there["template"]["spec"]["containers"] == ours["containers"]
+    await is_in_order(rig)
+    await rig.pass_by(16)
+    assert rig.boxes() == {old.removeprefix(f"{NAME}-"): 7}
 
 
 async def test_nothing_is_made_before_the_finalizer_is_there() -> None:
@@ -212,6 +251,72 @@ async def test_a_version_that_may_not_be_called_stable_is_scaled_and_watched(rig
     rig.alarms.state = State.ALARM
     await rig.go_on("Reverted")
     assert rig.boxes() == {old: 7}
+
+
+def flaps(rig: Rig, name: str) -> None:
+    """The boxes of a set are ready, and none for as long as it takes to serve."""
+    obj = rig.server.get(kinds.REPLICA_SETS, NAMESPACE, name)
+    status = {**obj["status"], "availableReplicas": 0}
+    rig.server.replace(
+        "kubelet", kinds.REPLICA_SETS, NAMESPACE, name, {"metadata": {}, "status": status}, subresource="status"
+    )
+
+
+async def test_a_version_that_may_not_be_called_stable_keeps_its_alarms_at_full_rate(rig: Rig) -> None:
+    """It is in every box, and not proven; and answers of a slower rate would hold it by turns as unknown."""
+    rig.change(template=template("2.0.0"))
+    rig.kube.fail(VERDICT, REFUSED, times=1000)
+    await rig.go_on("Bake")
+    rig.alarms.reads.clear()
+    await rig.pass_by(6)
+    assert {is_active for _, is_active in rig.alarms.reads} == {True}
+    rig.kube.heal()
+    await rig.go_on()
+    assert rig.alarms.reads[-1] == ("", False)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        pytest.param(lambda rig: rig.annotate(naming.RETRY, "a1ffffffffff"), "patch Rollout", id="a command"),
+        pytest.param(edited, "replace ReplicaSet", id="an edit"),
+    ],
+)
+async def test_what_cannot_be_put_in_order_is_no_cause_of_boxes_that_do_not_come_up(
+    rig: Rig, spoil: Callable[[Rig], None], words: str
+) -> None:
+    """The verdict stands for good, so it tells what the pods say."""
+    spoil(rig)
+    rig.kube.fail(words, REFUSED, times=1000)
+    state = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m"}}
+    rig.kube.pods = [{"status": {"containerStatuses": [{"name": "app", "state": state}]}}]
+    rig.change(template=template("2.0.0"))
+    await rig.go_on("Reverting", ready=False)
+    verdict = rig.server.get(kinds.ARTIFACTS, NAMESPACE, naming.artifact(NAME, rig.wanted))["status"]["rejected"]
+    assert verdict["reason"] == "ProgressDeadlineExceeded"
+    assert "not in this namespace" not in verdict["message"]
+    assert "CrashLoopBackOff" in verdict["message"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        pytest.param(lambda rig: rig.annotate(naming.RETRY, "a1ffffffffff"), "patch Rollout", id="a command"),
+        pytest.param(edited, "replace ReplicaSet", id="an edit"),
+    ],
+)
+async def test_what_cannot_be_put_in_order_runs_no_deadline(rig: Rig, spoil: Callable[[Rig], None], words: str) -> None:
+    """Every box that is asked for serves; that there is no room for more is not the fault of the new version."""
+    await rig.at_first_batch()
+    spoil(rig)
+    rig.kube.fail(words, REFUSED, times=1000)
+    for _ in range(60):
+        await rig.reconcile()
+        rig.settle()
+        flaps(rig, f"{NAME}-{rig.stable}")
+        rig.clock.advance(15)
+    assert rig.phase == "Rolling"
+    assert "ProgressDeadlineExceeded" not in rig.recorder.reasons
 
 
 @pytest.mark.parametrize(

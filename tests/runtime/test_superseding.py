@@ -79,6 +79,19 @@ async def test_the_fix_takes_over_though_the_verdict_is_not_on_record(rig: Rig, 
     assert on_record["rejected"]["reason"] == "AlarmFired"
 
 
+async def test_a_verdict_is_told_though_nothing_about_versions_may_be_written(rig: Rig) -> None:
+    """The fix can not take over then, and what is taken back is told all the same."""
+    await about_to_be_superseded(rig)
+    for words in (VERDICT, "create Artifact"):
+        rig.kube.fail(words, ApiError.of(403, "Forbidden", "no writes today"), times=1000)
+    await rig.pass_by(6)
+    assert told(rig) == ["AlarmFired"]
+    rig.kube.heal()
+    rig.alarms.state = State.OK
+    await rig.go_on()
+    assert told(rig) == ["AlarmFired", "Started"]
+
+
 async def test_what_was_not_written_down_is_not_told(rig: Rig) -> None:
     """Somebody writes the Rollout in between: the verdict stands, and so it goes back before the fix starts."""
     await about_to_be_superseded(rig)

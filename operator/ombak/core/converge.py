@@ -326,7 +326,10 @@ def _grow(cells: list[_Cell], sizes: list[int], room: _Room, active: set[str]) -
 
 
 def _fleet_actions(s: Snapshot, cells: list[_Cell], sizes: list[int]) -> list[plan.Action]:
-    """Return the writes of the fleet; where an edit may not be put back, no size is kept waiting for that."""
+    """Return the writes of the fleet; where an edit may not be put back, no size is kept waiting for that.
+
+    But no box is made of a pod template that somebody edited: it would stay what it is when that is put back (P5).
+    """
     shrinks: list[plan.Action] = []
     grows: list[plan.Action] = []
     may_repair = plan.RepairFleet not in s.refused
@@ -334,7 +337,11 @@ def _fleet_actions(s: Snapshot, cells: list[_Cell], sizes: list[int]) -> list[pl
         if cell.have is None:
             if size:
                 grows.append(plan.CreateFleet(cell.artifact, cell.zone, size))
-        elif cell.have.drift and not cell.have.is_deleting and (may_repair or size == cell.size):
+        elif (
+            cell.have.drift
+            and not cell.have.is_deleting
+            and (may_repair or size == cell.size or (size > cell.size and cell.have.makes_others))
+        ):
             shrinks.append(plan.RepairFleet(cell.have.name, cell.have.resource_version, cell.artifact, cell.zone, size))
         elif size != cell.size:
             action = plan.ScaleFleet(cell.have.name, cell.have.resource_version, cell.size, size)

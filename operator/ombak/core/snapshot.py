@@ -159,6 +159,9 @@ class Owned:
 class FleetSet(Owned):
     """The ReplicaSet of one artifact (and zone)."""
 
+    makes_others: bool = False
+    """Somebody edited its pod template: a box that is made of it now is none of that artifact."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class OneBoxSet(Owned):

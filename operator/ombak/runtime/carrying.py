@@ -69,8 +69,17 @@ def without(
     is_verdict = isinstance(record, plan_of.RecordRejected)
     plan = unrecorded.remembering(made.plan, s) if is_verdict else decide(s, now)
     left = tuple(action for action in plan.actions if action not in (*applier.applied, *applier.off_record))
-    instead = dataclasses.replace(made, s=s, plan=dataclasses.replace(plan, actions=left))
+    notes = (*_of_verdicts(made.plan, plan, applier), *plan.notes)
+    instead = dataclasses.replace(made, s=s, plan=dataclasses.replace(plan, actions=left, notes=notes))
     return Instead(instead, unrecorded.is_missed(made.s, record))
+
+
+def _of_verdicts(before: plan_of.Plan, plan: plan_of.Plan, applier: Applier) -> tuple[plan_of.Note, ...]:
+    """Return what was to be told of verdicts of this pass, and what is decided instead takes for known."""
+    tried = (*applier.applied, *applier.off_record)
+    reasons = {action.reason for action in tried if isinstance(action, plan_of.RecordRejected)}
+    again = {note.reason for note in plan.notes}
+    return tuple(note for note in before.notes if note.reason in reasons - again)
 
 
 async def unanswered(
@@ -115,6 +124,24 @@ def _not_made(early: Sequence[plan_of.Action], applier: Applier) -> plan_of.Acti
 def moves_boxes(actions: Sequence[plan_of.Action]) -> bool:
     """Tell whether these do more than tidy up."""
     return any(not isinstance(a, plan_of.ClearCommand | plan_of.OwnConfig) for a in actions)
+
+
+def keeps_boxes_out(s: Snapshot, actions: Sequence[plan_of.Action], applier: Applier) -> bool:
+    """Tell whether boxes that were to come may not be asked for: more than something that is not put in order."""
+    sizes = {fleet.name: fleet.desired for fleet in s.fleet}
+
+    def is_about_boxes(action: plan_of.Action) -> bool:
+        if isinstance(action, plan_of.RepairFleet):
+            return action.replicas > sizes.get(action.name, 0)
+        return not isinstance(action, _IN_ORDER)
+
+    refused = (a for a in actions if type(a) in applier.refused and a not in applier.applied)
+    return any(map(is_about_boxes, refused))
+
+
+def needs_alarms(plan: plan_of.Plan) -> bool:
+    """Tell whether alarms are asked at full rate; until it is on record that a version is stable, its bake goes on."""
+    return plan.is_watched or any(isinstance(action, plan_of.RecordStable) for action in plan.actions)
 
 
 def told_at_once(plan: plan_of.Plan) -> tuple[plan_of.Note, ...]:

@@ -21,6 +21,7 @@ MANAGER = "ombak"
 SOMEBODY = "somebody"
 _SCALED = ("spec", "replicas")
 """Sizes are compared by the planner, whoever set them."""
+_PODS = ("spec", "template")
 _OURS = (naming.ROLLOUT, naming.BOX, naming.ARTIFACT, naming.ZONE)
 _IDENTITY = ("mountPath", "devicePath", "containerPort", "protocol", "name", "key", "ip", "topologyKey")
 """What tells the elements of a list apart, as far as they have it (the merge keys of a pod spec)."""
@@ -110,13 +111,18 @@ def drift(edits: Edits, wanted: Manifest) -> str:
     """Return what somebody else made of the object that is not what we write, empty if nothing differs."""
     if edits.labels:
         return edits.labels[0]
-    if not edits.fields:
-        return ""
-    live = {"spec": edits.spec}
-    for path, manager in edits.fields:
-        if _at(wanted, path) != _at(live, path):
-            return f"{_told(path)} set by {manager}"
-    return ""
+    return next((f"{_told(path)} set by {manager}" for path, manager in _changed(edits, wanted)), "")
+
+
+def is_of_pods(edits: Edits, wanted: Manifest) -> bool:
+    """Tell whether somebody else made the pod template one that is not what we write."""
+    return any(path[: len(_PODS)] == _PODS for path, _ in _changed(edits, wanted))
+
+
+def _changed(edits: Edits, wanted: Manifest) -> Iterator[tuple[Path, str]]:
+    """Fields that others made other ones, each with its manager."""
+    live = {"spec": edits.spec} if edits.fields else {}
+    return ((path, manager) for path, manager in edits.fields if _at(wanted, path) != _at(live, path))
 
 
 def _told(path: Path) -> str:

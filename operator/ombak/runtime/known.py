@@ -7,7 +7,7 @@ from typing import Self
 
 import structlog
 
-from ombak.core.failures import NO_FAILURE, TROUBLE, Failure, failure_of
+from ombak.core.failures import NO_FAILURE, REFUSED, TROUBLE, Failure, failure_of
 from ombak.core.memory import Memory, load_memory, rebased
 from ombak.core.plan import Note
 from ombak.core.snapshot import Proof, Snapshot, TemplateCheck
@@ -42,6 +42,8 @@ class Known:
     failure: Failure = NO_FAILURE
     is_unrecorded: bool = False
     """The failure is that of a record without which all else goes on: it says nothing of boxes."""
+    is_of_boxes: bool = True
+    """What was refused keeps boxes from being asked for; else something is only not put in order."""
     refused: frozenset[type] = frozenset()
     """Actions that the API server did not carry out when they were asked for last."""
     written_at: float | None = None
@@ -108,6 +110,11 @@ class Known:
         self.is_unrecorded = True
         if self.failure.reason != TROUBLE:
             self.failure = failure
+
+    @property
+    def keeps_boxes_out(self) -> bool:
+        """The API server refuses boxes, not a record or what only puts things in order."""
+        return self.failure.reason == REFUSED and self.is_of_boxes and not self.is_unrecorded
 
     def judge(self, memory: Memory) -> bool:
         """Keep the verdicts of a decision, for they count whether its status is written or not; tell of new ones."""

@@ -148,7 +148,8 @@ def _artifact(record: ArtifactRecord, rollout: RolloutView, config: ConfigReadin
 
 def _fleet(w: WorkloadRecord, rollout: RolloutView, artifacts: Mapping[str, ArtifactView], extras: Extras) -> FleetSet:
     changed = _drift(w, rollout, artifacts.get(w.artifact), extras, is_fleet=True)
-    return FleetSet(**_owned(w, rollout), drift=changed)
+    makes_others = bool(changed) and _makes_others(w, rollout, artifacts[w.artifact], extras)
+    return FleetSet(**_owned(w, rollout), drift=changed, makes_others=makes_others)
 
 
 def _one_box(
@@ -176,6 +177,12 @@ def _owned(w: WorkloadRecord, rollout: RolloutView) -> dict[str, Any]:
         "scaled_by": w.scaled_by,
         "failure": w.failure,
     }
+
+
+def _makes_others(w: WorkloadRecord, rollout: RolloutView, artifact: ArtifactView, extras: Extras) -> bool:
+    """Tell whether what others changed is in the pod template; what they took away always is."""
+    wanted = manifests.fleet(rollout, artifact.pods, w.artifact, w.zone, w.desired)
+    return w.meta.name in extras.removed or drift.is_of_pods(w.edits, wanted)
 
 
 def _drift(

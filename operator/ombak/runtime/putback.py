@@ -146,10 +146,17 @@ def name_of(s: Snapshot, action: Action) -> str:
     return ""
 
 
+def mended(s: Snapshot, actions: Iterable[Action]) -> tuple[str, ...]:
+    """Return the names of the box sets that actions have left as they should be: a size alone mends no edit."""
+    edited = {fleet.name for fleet in s.fleet if fleet.drift}
+    sizes = (a.name for a in actions if isinstance(a, plan.ScaleFleet) and a.name in edited)
+    return tuple({name_of(s, action) for action in actions} - set(sizes))
+
+
 def _why(have: Owned | None, action: Action, *, is_lost: bool) -> str:
     if have is None:
         return "somebody deleted it, or took its labels off" if is_lost else ""
     if have.drift:
-        return have.drift
+        return "" if isinstance(action, plan.ScaleFleet) else have.drift
     is_same = not isinstance(action, plan.WriteOneBox) or action.artifact == have.artifact
     return f"spec.replicas set by {have.scaled_by}" if have.scaled_by and is_same else ""

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from ombak.core import keeping
 from ombak.core import plan as plan_of
 from ombak.core.decide import decide
-from ombak.core.failures import NO_FAILURE, REFUSED, TROUBLE, Failure, trouble, unreadable
+from ombak.core.failures import NO_FAILURE, TROUBLE, Failure, trouble, unreadable
 from ombak.core.plan import Plan
 from ombak.core.snapshot import Snapshot
 from ombak.runtime import kinds, putback
@@ -15,7 +15,16 @@ from ombak.runtime.ailments import Ailments
 from ombak.runtime.alarm_book import AlarmBook
 from ombak.runtime.apply import EARLY, VERDICTS, Applier, read_live
 from ombak.runtime.backfill import Backfill
-from ombak.runtime.carrying import carry_out, lacks_cause, moves_boxes, told_at_once, unanswered, without
+from ombak.runtime.carrying import (
+    carry_out,
+    keeps_boxes_out,
+    lacks_cause,
+    moves_boxes,
+    needs_alarms,
+    told_at_once,
+    unanswered,
+    without,
+)
 from ombak.runtime.clock import Clock
 from ombak.runtime.config_book import ConfigBook
 from ombak.runtime.contact import Contact
@@ -113,6 +122,9 @@ class Reconciler:
         except ApiError as error:
             await self._refresh(key, error)
             raise
+        if any(isinstance(action, plan_of.RecordStable) for action in applier.applied):
+            known.is_watched = made.plan.is_watched  # nothing rests on its alarms any more
+            self._alarms.read(made.s.rollout, known.memory.release, is_active=known.is_watched)
         if made.plan.wants_trouble:
             await self._ailments.ask(key, made.plan.current)
         else:
@@ -158,8 +170,8 @@ class Reconciler:
                 s, plan = look()
             except ApiError as silent:
                 error = error or silent  # the new version waits, and what runs is scaled all the same
-        if plan.is_watched != known.is_watched:
-            known.is_watched = plan.is_watched
+        if needs_alarms(plan) != known.is_watched:
+            known.is_watched = needs_alarms(plan)
             s, plan = look()
         if lacks_cause(s, plan):
             await self._ailments.insist(key, plan.rejected)
@@ -210,7 +222,7 @@ class Reconciler:
             reading=reading,
             template_check=check,
             boxes_trouble=self._ailments.told(key),
-            refusal=known.failure.message if known.failure.reason == REFUSED and not known.is_unrecorded else "",
+            refusal=known.failure.message if known.keeps_boxes_out else "",
             refused=known.refused,
             proof=known.proof,
             gates=gates,
@@ -274,9 +286,10 @@ class Reconciler:
             await applier.confirm()
         try:
             failure = await carry_out(applier, late, self._defects.changes, is_back=is_back)
+            known.is_of_boxes = keeps_boxes_out(made.s, late, applier)
         finally:
             known.refused = (known.refused - set(map(type, applier.applied))) | applier.refused
-            self._putbacks.done(applier.key, (putback.name_of(made.s, action) for action in applier.applied))
+            self._putbacks.done(applier.key, putback.mended(made.s, applier.applied))
         gone = [a for a in late if isinstance(a, plan_of.Delete)]
         deleted = {a.name for a in gone}
         self._records.took_away(applier.key, (a.name for a in gone if a.kind == kinds.ARTIFACTS.kind))
