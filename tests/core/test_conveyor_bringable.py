@@ -116,3 +116,15 @@ def test_what_an_earlier_hub_let_in_is_taken_back(monkeypatch: pytest.MonkeyPatc
     w.run(w.now + hours(12))
 
     assert {running(w)[name] for name in ("p-1", "p-2")} == {before}, "the whole stage, as the plan says"
+
+
+def test_an_alarm_with_an_empty_field_beside_is_told_like_any_other() -> None:
+    """`metric:` with nothing behind it is no second fact."""
+    found = ALARM | {"spec": {"metric": None, "expression": "ALARM(x"}}
+
+    assert problem(objects=[found]).startswith("spec.objects (Alarm errors): spec.expression: line 1")
+
+
+def test_an_empty_value_of_a_config_map_is_taken() -> None:
+    """The API server reads `KEY:` as empty text."""
+    assert problem(objects=[CONFIG | {"data": {"level": None}}]) == ""
