@@ -4,8 +4,11 @@ from typing import Any
 
 import pytest
 
+from ombak.core.conveyor import bringable
+from ombak.core.conveyor import merge as merging
 from ombak.core.conveyor.merge import merge
-from support.conveyor import spec, stage, watch
+from ombak.core.conveyor.world import World
+from support.conveyor import hours, inside, push, region, running, spec, stage, watch, world
 
 ALARM = {"apiVersion": "ombak.dev/v1alpha1", "kind": "Alarm", "metadata": {"name": "errors"}, "spec": watch(1)}
 CONFIG = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"level": "1"}}
@@ -82,3 +85,55 @@ def test_what_watches_the_rollout_is_read_on_the_hub(field: str, value: Any, tol
     found = problem(rollout={"spec": rollout})
 
     assert found.startswith(f"spec.rollout.spec.{told}")
+
+
+WRONG = ALARM | {"spec": {"expression": "ALARM(x"}}
+"""An Alarm that regions take, though it never says anything there: an earlier hub delivered it."""
+
+
+def of_an_earlier_hub(monkeypatch: pytest.MonkeyPatch) -> World:
+    """A change is in its last stage, with an Alarm that today's hub would not let in; the hub is today's now."""
+    with monkeypatch.context() as earlier:
+        earlier.setattr(bringable, "problem_of", lambda _objects: "")
+        merging._merge.cache_clear()
+        stages = [stage("alpha", "a-1"), stage("prod", "p-1", "p-2", maxParallel=1)]
+        w = world(spec("v1", stages, objects=[WRONG]), [region(name) for name in ("a-1", "p-1", "p-2")])
+        w.run(w.now + hours(12))
+        push(w, "v2")
+        w.run(w.now + hours(3))
+    merging._merge.cache_clear()
+    assert "prod" in inside(w)
+    return w
+
+
+def test_what_an_earlier_hub_let_in_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upgrade holds nothing that is on its way, and says nothing of what is delivered (P7)."""
+    w = of_an_earlier_hub(monkeypatch)
+    made = w.run(w.now + hours(24))
+
+    assert (made.reason, made.problem) == ("Delivered", "")
+
+
+def test_what_an_earlier_hub_let_in_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan by which a change travels is not asked again whether it may: else nothing would go back (P3)."""
+    w = of_an_earlier_hub(monkeypatch)
+    before = running(w)["p-2"]
+    push(w, "v3")  # asked for today, so it is not let in, and what is on its way stays what it is
+    made = w.run(w.now + hours(0.1))
+    assert made.reason == "Invalid"
+    w.regions["p-2"].becomes_ill(w.regions["p-2"].rollouts["shop"].flying)
+    w.run(w.now + hours(12))
+
+    assert {running(w)[name] for name in ("p-1", "p-2")} == {before}, "the whole stage, as the plan says"
+
+
+def test_an_alarm_with_an_empty_field_beside_is_told_like_any_other() -> None:
+    """`metric:` with nothing behind it is no second fact."""
+    found = ALARM | {"spec": {"metric": None, "expression": "ALARM(x"}}
+
+    assert problem(objects=[found]).startswith("spec.objects (Alarm errors): spec.expression: line 1")
+
+
+def test_an_empty_value_of_a_config_map_is_taken() -> None:
+    """The API server reads `KEY:` as empty text."""
+    assert problem(objects=[CONFIG | {"data": {"level": None}}]) == ""

@@ -575,6 +575,9 @@ def migration(image: str, name: str = "migrate", **more: Any) -> list[dict[str, 
         pytest.param(migration("1"), migration("2", "migrate-2"), True, id="by another name"),
         pytest.param(migration("1"), [], True, id="none"),
         pytest.param(migration("1", ttlSecondsAfterFinished=9), migration("2"), True, id="the first goes by itself"),
+        pytest.param(
+            migration("1"), migration("1", ttlSecondsAfterFinished=9, backoffLimit=2), True, id="what may be changed"
+        ),
     ],
 )
 def test_a_job_that_cannot_be_changed_is_told_before_anything_is_done(
@@ -593,6 +596,14 @@ def test_a_job_that_cannot_be_changed_is_told_before_anything_is_done(
         assert len(w.memory.items) == 1, "what runs stays"
         push(w, "v2", objects=migration("2", "migrate-2"))
         assert w.run(w.now + hours(12)).reason == "Delivered"
+
+
+def test_a_job_where_nothing_is_delivered_any_more_is_in_nobody_s_way() -> None:
+    """A region that was taken out of every stage keeps what it has, and gets nothing that it could refuse."""
+    w = small([stage("alpha", "a-1")], ("a-1", "a-2"), objects=migration("1"))
+    push(w, "v2", objects=migration("2"), stages=[stage("alpha", "a-2")])
+
+    assert w.run(w.now + hours(12)).reason == "Delivered"
 
 
 @pytest.mark.parametrize(

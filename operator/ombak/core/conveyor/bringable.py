@@ -42,7 +42,7 @@ def _alarm(found: Mapping[str, Any]) -> str:
     try:
         define(parsed.spec)
     except AlarmError as error:
-        (way,) = (found.get("spec") or {}).keys() & {"metric", "alertingRule", "expression"}
+        way = next(way for way in ("metric", "alertingRule", "expression") if found["spec"].get(way) is not None)
         return f"spec.{way}: {error}"
     return ""
 
@@ -51,7 +51,7 @@ def _config_map(found: Mapping[str, Any]) -> str:
     data = found.get("data") or {}
     if not isinstance(data, Mapping):
         return "data must be a mapping of keys to text"
-    wrong = next((key for key, value in data.items() if not isinstance(value, str)), None)
+    wrong = next((key for key, value in data.items() if not isinstance(value, str | None)), None)
     return f'data.{wrong} must be text; put it in quotes: {wrong}: "{data[wrong]}"' if wrong is not None else ""
 
 

@@ -114,8 +114,9 @@ def forecast(
     `gates` answers for any moment, as in a snapshot; a closed one says when it opens by `Held.expected`.
     """
     made = merge(pipeline.name, pipeline.spec, bases)
-    if pipeline.problem or made.spec is None or made.spec.rollout is None:
-        problem = pipeline.problem or made.problem or "it has no rollout: it is a base for others"
+    problem = pipeline.problem or made.problem
+    if problem or made.spec is None or made.spec.rollout is None:
+        problem = problem or "it has no rollout: it is a base for others"
         return Forecast(now, None, stuck=(problem,))
     # With all that it inherits written out, nothing is to be inherited again at each look.
     whole = dataclasses.replace(pipeline, spec=made.raw)

@@ -24,7 +24,10 @@ _NOT_DELIVERED = ("paused", "deletionPolicy", "handEdits")
 
 @dataclasses.dataclass(frozen=True)
 class Merged:
-    """A Pipeline with everything that it inherits; `problem` says with field and fix why there is none."""
+    """A Pipeline with everything that it inherits; `problem` says with field and fix why there is none.
+
+    Where there is one all the same, it is nothing to begin with: what was let in before goes on by it, there and back.
+    """
 
     raw: Mapping[str, Any]
     spec: PipelineSpec | None
@@ -96,7 +99,7 @@ def _merge(name: str, text: str, texts: tuple[tuple[str, str], ...]) -> Merged:
     if parsed.spec is None:
         return Merged(raw, None, parsed.problem)
     problem = _incomplete(raw, parsed.spec)
-    return Merged(raw, None if problem else parsed.spec, problem)
+    return Merged(raw, None, problem) if problem else Merged(raw, parsed.spec, _undeliverable(raw, parsed.spec))
 
 
 def _inherited(name: str, spec: Mapping[str, Any], bases: Mapping[str, Mapping[str, Any]]) -> Raw:
@@ -218,6 +221,16 @@ def _incomplete(raw: Raw, spec: PipelineSpec) -> str:
         return ""
     if not spec.stages:
         return "spec.stages is empty; write at least one stage, or extend a Pipeline that has stages"
-    rollout = parse_rollout_spec(raw["rollout"]["spec"])
-    problem = rollout.problem or (deliverable.problem_of(rollout.spec) if rollout.spec is not None else "")
-    return problem.replace("spec", "spec.rollout.spec", 1) if problem else bringable.problem_of(spec.objects)
+    return _of_rollout(parse_rollout_spec(raw["rollout"]["spec"]).problem)
+
+
+def _undeliverable(raw: Raw, spec: PipelineSpec) -> str:
+    """Return what a region would refuse or could not use of a Pipeline that can be read."""
+    rollout = parse_rollout_spec(raw["rollout"]["spec"]).spec if spec.rollout is not None else None
+    if rollout is None:
+        return ""
+    return _of_rollout(deliverable.problem_of(rollout)) or bringable.problem_of(spec.objects)
+
+
+def _of_rollout(problem: str) -> str:
+    return problem.replace("spec", "spec.rollout.spec", 1)

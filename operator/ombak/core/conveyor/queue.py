@@ -11,6 +11,9 @@ from ombak.core.conveyor.scene import Scene, freeze
 from ombak.core.conveyor.snapshot import HubArtifact, RolloutFacts
 from ombak.core.conveyor.standing import has_other_bakes
 
+_OF_A_JOB = ("activeDeadlineSeconds", "backoffLimit", "parallelism", "suspend", "ttlSecondsAfterFinished")
+"""What may be changed in a Job that is there."""
+
 
 def wished(scene: Scene) -> HubArtifact | None:
     """Return the version that the Pipeline asks for, None where it cannot be told."""
@@ -67,12 +70,13 @@ def _changed_jobs(scene: Scene, wish: HubArtifact) -> Iterator[str]:
     if not wanted:
         return
     brought = {content.short_hash(list(a.objects)): a for a in scene.artifacts.values()}
+    placed = scene.placement(scene.merged).keys
     for facts in scene.ours():
         found = brought.get(facts.objects)
-        if found is None:
+        if found is None or (facts.region, facts.namespace) not in placed:
             continue
         for name, spec in _jobs(found):
-            if wanted.get(name, spec) != spec and spec.get("ttlSecondsAfterFinished") is None:
+            if _fixed(wanted.get(name, spec)) != _fixed(spec) and spec.get("ttlSecondsAfterFinished") is None:
                 yield (
                     f"a Job of another name in spec.objects: Region {facts.region} has Job {name} of {found.version}, "
                     "which is another one, and a Job cannot be changed"
@@ -83,6 +87,10 @@ def _jobs(artifact: HubArtifact) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for made in artifact.objects:
         if made.get("kind") == "Job":
             yield made["metadata"]["name"], made.get("spec") or {}
+
+
+def _fixed(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {k: v for k, v in spec.items() if k not in _OF_A_JOB}
 
 
 def _is_retried(scene: Scene, wish: HubArtifact) -> bool:

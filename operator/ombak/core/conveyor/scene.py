@@ -59,8 +59,12 @@ class Scene:
 
     @property
     def problem(self) -> str:
-        """What is wrong with the Pipeline, with field and fix."""
-        return self.s.pipeline.problem or self.merged.problem or self.abandoned
+        """What is wrong with the Pipeline, with field and fix.
+
+        Nothing, where that was let in before: an upgrade that knows more neither holds nor accuses what is there (P7).
+        """
+        is_let_in = self.merged.spec is not None and self.merged.wish == self.wish
+        return self.s.pipeline.problem or ("" if is_let_in else self.merged.problem) or self.abandoned
 
     @property
     def is_base(self) -> bool:
