@@ -91,6 +91,16 @@ WRONG = ALARM | {"spec": {"expression": "ALARM(x"}}
 """An Alarm that regions take, though it never says anything there: an earlier hub delivered it."""
 
 
+def test_an_object_that_a_base_has_twice_is_told_to_who_delivers_it() -> None:
+    """The base by itself delivers nothing; and what was let in before goes on by its plan."""
+    base = {"objects": [CONFIG, CONFIG | {"data": {"level": "2"}}], "stages": [stage("alpha", "a-1")]}
+    made = merge("front-end", spec("v1", [], extends={"name": "base"}), {"base": base})
+
+    assert made.problem == "spec.objects: ConfigMap settings is there twice; take one of them out"
+    assert made.spec is not None, "what is on its way has somewhere to go"
+    assert merge("base", base, {}).problem == ""
+
+
 def of_an_earlier_hub(monkeypatch: pytest.MonkeyPatch) -> World:
     """A change is in its last stage, with an Alarm that today's hub would not let in; the hub is today's now."""
     with monkeypatch.context() as earlier:

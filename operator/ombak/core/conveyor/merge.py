@@ -99,7 +99,9 @@ def _merge(name: str, text: str, texts: tuple[tuple[str, str], ...]) -> Merged:
     if parsed.spec is None:
         return Merged(raw, None, parsed.problem)
     problem = _incomplete(raw, parsed.spec)
-    return Merged(raw, None, problem) if problem else Merged(raw, parsed.spec, _undeliverable(raw, parsed.spec))
+    if problem or parsed.spec.rollout is None:
+        return Merged(raw, None if problem else parsed.spec, problem)
+    return Merged(raw, parsed.spec, _twice(spec, bases) or _undeliverable(raw, parsed.spec))
 
 
 def _inherited(name: str, spec: Mapping[str, Any], bases: Mapping[str, Mapping[str, Any]]) -> Raw:
@@ -157,10 +159,6 @@ def _rollout(base: Raw | None, child: Raw | None) -> Raw | None:
 
 def _objects(base: list[Raw], child: list[Raw]) -> list[Raw]:
     """An object of the child takes the place of the base's of the same kind and name."""
-    keys = [_object_key(found) for found in child]
-    twice = next((key for index, key in enumerate(keys) if key in keys[:index]), None)
-    if twice is not None:
-        raise _RefusedError(f"spec.objects: {twice[1]} {twice[2]} is there twice; take one of them out")
     merged = {_object_key(found): found for found in base}
     return list((merged | {_object_key(found): found for found in child}).values())
 
@@ -226,10 +224,21 @@ def _incomplete(raw: Raw, spec: PipelineSpec) -> str:
 
 def _undeliverable(raw: Raw, spec: PipelineSpec) -> str:
     """Return what a region would refuse or could not use of a Pipeline that can be read."""
-    rollout = parse_rollout_spec(raw["rollout"]["spec"]).spec if spec.rollout is not None else None
-    if rollout is None:
-        return ""
-    return _of_rollout(deliverable.problem_of(rollout)) or bringable.problem_of(spec.objects)
+    rollout = parse_rollout_spec(raw["rollout"]["spec"]).spec
+    problem = deliverable.problem_of(rollout) if rollout is not None else ""
+    return _of_rollout(problem) or bringable.problem_of(spec.objects)
+
+
+def _twice(spec: Raw, bases: Mapping[str, Raw]) -> str:
+    """Return which object is there twice in one Pipeline of the chain: nobody could say which of the two would win."""
+    link: Raw | None = spec
+    while link is not None:
+        keys = [_object_key(found) for found in link.get("objects") or ()]
+        twice = next((key for index, key in enumerate(keys) if key in keys[:index]), None)
+        if twice is not None:
+            return f"spec.objects: {twice[1]} {twice[2]} is there twice; take one of them out"
+        link = bases.get(str((link.get("extends") or {}).get("name") or ""))
+    return ""
 
 
 def _of_rollout(problem: str) -> str:
