@@ -171,6 +171,27 @@ async def test_what_cannot_be_put_in_order_holds_up_no_scaling(
     await is_in_order(rig)
 
 
+@pytest.mark.parametrize(
+    ("spoil", "words", "reason"),
+    [
+        pytest.param(
+            lambda rig: rig.annotate(naming.RETRY, "a1ffffffffff"), "patch Rollout", "NamesNothing", id="a command"
+        ),
+        pytest.param(copied, "delete ReplicaSet", "Surplus", id="a copy"),
+    ],
+)
+async def test_what_may_not_be_taken_away_is_told_once(
+    rig: Rig, spoil: Callable[[Rig], None], words: str, reason: str
+) -> None:
+    """Not at each pass, until it is there anew."""
+    for count in (1, 2):
+        spoil(rig)
+        rig.kube.fail(words, REFUSED, times=1000)
+        await rig.pass_by(4)
+        assert rig.recorder.reasons.count(reason) == count
+        await is_in_order(rig)
+
+
 async def test_an_edit_that_may_not_be_put_back_is_told_once(rig: Rig) -> None:
     """However often its boxes are scaled meanwhile: a size mends no edit."""
     edited(rig)

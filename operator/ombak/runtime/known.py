@@ -7,6 +7,7 @@ from typing import Self
 
 import structlog
 
+from ombak.core import unheard
 from ombak.core.failures import NO_FAILURE, REFUSED, TROUBLE, Failure, failure_of
 from ombak.core.memory import Memory, load_memory, rebased
 from ombak.core.plan import Note
@@ -21,6 +22,9 @@ log = structlog.get_logger()
 
 CLOCKS_AGREE = timedelta(seconds=2)
 """Wall and monotonic clock may differ by so much between two passes; more is a jump."""
+
+LASTING = (unheard.REASON, "Surplus")
+"""Reasons of notes that come at each pass, until what they tell of is gone."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -60,6 +64,8 @@ class Known:
     config: ConfigReading = NO_CONFIG
     config_of: int = 0
     """The generation of the spec of which that was read."""
+    lasting: tuple[Note, ...] = ()
+    """What Events told of commands and copies that are still there, for they may not be taken away."""
     told: tuple[Note, ...] = ()
     """What Events told of copies of ConfigMaps that are gone."""
     is_watched: bool = False

@@ -31,7 +31,7 @@ from ombak.runtime.contact import Contact
 from ombak.runtime.defects import Defects
 from ombak.runtime.dry_run import dry_run
 from ombak.runtime.gate_book import GateReader, NoGates
-from ombak.runtime.known import Known
+from ombak.runtime.known import LASTING, Known
 from ombak.runtime.kube_port import ApiError, Conflict, Forbidden, KubeClient, NotFound
 from ombak.runtime.lost_records import LostRecords
 from ombak.runtime.observe import Extras, Stores, observe, view_of
@@ -270,7 +270,7 @@ class Reconciler:
         late = [a for a in made.plan.actions if not isinstance(a, EARLY)]
         is_verdict = known.judge(made.plan.memory) or any(isinstance(a, VERDICTS) for a in made.plan.actions)
         told = told_at_once(made.plan) if is_verdict else ()
-        self._record(made.s, told)
+        self._record(made.s, (note for note in told if note not in known.lasting))
         is_back = made.plan.memory.reverting is not None
         untold: ApiError | None = None
         try:
@@ -280,7 +280,8 @@ class Reconciler:
                 raise
             wrote, untold = False, error  # the verdict and the wish tell of a way back, so no box waits for this (P3)
         known.memory, known.proof, known.cut_off = made.plan.memory, None, self.contact.lost
-        self._record(made.s, (note for note in made.plan.notes if note not in told))
+        self._record(made.s, (note for note in made.plan.notes if note not in (*told, *known.lasting)))
+        known.lasting = tuple(note for note in made.plan.notes if note.reason in LASTING)
         self._record_repairs(made.s, late, known, applier.key)
         if not wrote and made.plan.memory.release is not None and moves_boxes(late):
             await applier.confirm()
