@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
+import time
 
 import pytest
 
@@ -127,8 +129,12 @@ async def test_good_moments_of_a_box_do_not_add_up_to_a_bake(shop: Shop) -> None
     """Nothing watches it, and it is up half of the time: it never leaves its one box, and is taken back."""
     old = await shop.installed(manifests.rollout(replicas=10))
 
-    flaps = {"behaviour": "flap", "flap-every": "2s"}
-    new = await shop.release("1.1.0", flaps, progressDeadline="10s", strategy=manifests.strategy("10s"))
+    flaps = {"behaviour": "flap", "flap-every": "4s"}
+    new = await shop.release("1.1.0", flaps, progressDeadline="10s", strategy=manifests.strategy("6s"))
+    while shop.now is not None and shop.now.phase not in ("Reverting", "Reverted"):
+        # Whatever happens to the Rollout is a reason to look, and each look at a good moment counts it.
+        await shop.annotate(seen=str(time.monotonic()))
+        await asyncio.sleep(0.5)
     await taken_back(shop, old, new)
 
     assert shop.watcher.goals(new) == [1]
