@@ -102,12 +102,13 @@ def _windows(book: Book, record: PipelineRecord, made: Merged, now: datetime) ->
     regions = [region_facts(r) for r in book.known_regions()]
     placed = place(made.spec, record.meta.namespace, regions).targets
     for stage in made.spec.stages:
-        names, targets = windows_of(made.spec, stage), placed[stage.name]
-        horizon = max((horizon_of(made, made.spec, t) for t in targets), default=bake_of(made.spec, stage))
+        names = windows_of(made.spec, stage)
         views = {name: book.gates.window(name) for name in names}
         schedules = {name: view.schedule for name, view in views.items() if view.schedule is not None}
         if not names or len(schedules) < len(names):
             continue
+        lengths = (horizon_of(made, made.spec, target) for target in placed[stage.name])
+        horizon = max(lengths, default=bake_of(made.spec, stage))
         found, same = openness(schedules, now, horizon), stages.setdefault(names, [])
         known = next((each for each in same if each.openness == found), None)
         if known is None:

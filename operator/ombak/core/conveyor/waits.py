@@ -166,16 +166,13 @@ def moving(scene: Scene, target: Target, facts: RolloutFacts, version: str) -> H
         show = _on_rollout(scene, target, "get", "-o wide")
         return held("moving", f"{where} to finish {version} ({phase})", f"the operator in {where}", show)
     what = f"{where}, which waits for {told.what}"
-    if told.command == _edit_there(scene, target):
+    command = in_region(target.region, told.command)
+    if command == _on_rollout(scene, target, "edit", "").strip():
         # What the hub writes is mended in the Pipeline: by hand in a region it would be an edit, and `Edited`.
         who, command = f"{_ENGINEER}, by another change", of_pipeline(scene.s.pipeline, "edit")
         return held("moving", what, who, command, told.expected, told.since)
-    command = in_region(target.region, told.command) or _on_rollout(scene, target, "describe", "").strip()
+    command = command or _on_rollout(scene, target, "describe", "").strip()
     return held("moving", what, told.who, command, told.expected, told.since)
-
-
-def _edit_there(scene: Scene, target: Target) -> str:
-    return f"kubectl -n {target.namespace} edit omr {scene.s.pipeline.name}"
 
 
 def _deserted_by_its_operator(target: Target, what: str) -> Held:
