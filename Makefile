@@ -15,13 +15,14 @@ SEED ?= 1
 # where the environment says otherwise. `make clean` removes it.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo demo-regions test test-fast simulate bench lint generate clean
+.PHONY: help demo demo-regions test test-region test-fast simulate bench lint generate clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo [KEEP=1]   a good and a bad release on a real control plane, here and now'
 	@echo 'make demo-regions    a hub and three regions: a good version travels, a bad one is stopped (about four minutes)'
 	@echo 'make test            every test, on a real control plane too (about forty-five minutes on two cores)'
+	@echo 'make test-region     what is promised of one region, on a real control plane (about eight minutes on two cores)'
 	@echo 'make test-fast       those that need no control plane, without long searches for faults (about a minute)'
 	@echo 'make simulate        many seeded releases with faults, in a region and from a hub, in memory; RUNS=1000 WORLDS=200 SEED=1'
 	@echo 'make bench           requests against targets, CPU and memory, on a real control plane [PEER=binary PEER_CRDS=dir]'
@@ -49,7 +50,11 @@ demo-regions: $(READY)
 test: $(READY)
 	@$(BIN)/python -c 'from ombak.sandbox import ensure_binaries; ensure_binaries()'
 	$(BIN)/python -m pytest -m 'not cluster' -n 2
-	$(BIN)/python -m pytest -m cluster -n 2 --dist loadscope
+	$(BIN)/python -m pytest -m cluster -n 3 --dist loadscope
+
+test-region: $(READY)
+	@$(BIN)/python -c 'from ombak.sandbox import ensure_binaries; ensure_binaries()'
+	$(BIN)/python -m pytest tests/cluster -m proof -n 3 --dist loadscope
 
 test-fast: $(READY)
 	$(BIN)/python -m pytest -m 'not cluster and not breadth' -n 2 --hypothesis-profile=quick

@@ -24,21 +24,34 @@ settings.load_profile("ombak")
 _kept_logs = pytest.StashKey[list[str]]()
 
 
-class _TwoSides(LoadScopeScheduling):
-    """Control planes one after another in one process, which leaves room for each; a Prometheus alone mostly waits.
+_SCOPES = {
+    "_on_prometheus.py": "prometheus",
+    "faults/test_faults_crash.py": "operators",
+    "faults/test_faults_stale.py": "operators",
+    "faults/test_faults_start.py": "operators",
+    "faults/test_faults_upgrade.py": "operators",
+    "faults/test_faults_": "faults",
+    "tests/hub/": "hub",
+}
+"""What a file is called, and the group of tests that share a process, and in it their control planes."""
+
+
+class _Sides(LoadScopeScheduling):
+    """Groups of tests, one after another in each process: they mostly wait, so some groups at a time fill two cores.
 
     Told apart by the names of files. (pytest 9.2 gives a node another id than xdist 3.8 thinks, so its groups by
     marker do nothing.)
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "prometheus" if nodeid.partition("::")[0].endswith("_on_prometheus.py") else "planes"
+        path = nodeid.partition("::")[0]
+        return next((scope for part, scope in _SCOPES.items() if part in path), "scenarios")
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
     """With `--dist loadscope`, for what needs a control plane or a Prometheus."""
-    return _TwoSides(config, log) if config.getoption("dist") == "loadscope" else None
+    return _Sides(config, log) if config.getoption("dist") == "loadscope" else None
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -10,7 +10,7 @@ import manifests
 from harness import Shop
 from parallel import alone
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.proof]
 
 MOST_WRITES, MOST_EVENTS, MOST_READS = 14, 6, 10
 SETTLES_S = 2

@@ -10,7 +10,7 @@ import manifests
 from harness import Shop
 from parallel import side_by_side
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.proof]
 
 
 @side_by_side

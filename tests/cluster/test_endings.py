@@ -15,7 +15,7 @@ from ombak.sandbox import Region
 from parallel import Outcomes, alone, side_by_side
 from timeline import RolloutSeen
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.proof]
 
 COLUMNS = ["NAME", "PHASE", "STABLE", "CURRENT", "BOXES", "BAKE", "BAKE-ENDS", "WAITING-FOR", "AGE"]
 

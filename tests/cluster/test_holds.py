@@ -14,7 +14,7 @@ from ombak.core.memory import Ledger, load_memory
 from parallel import alone, side_by_side
 from timeline import RolloutSeen
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.proof]
 
 LACKS = timedelta(seconds=8)
 """So much of a bake is left when it is held."""

@@ -12,7 +12,7 @@ from ombak.core.identity import artifact_id
 from ombak.sandbox.client import ApiStatusError
 from parallel import side_by_side
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.proof]
 
 
 async def _one_box(shop: Shop) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from harness import Shop
 from parallel import side_by_side
 from timeline import PodSeen
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.proof]
 
 
 @side_by_side

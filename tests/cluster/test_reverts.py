@@ -13,7 +13,7 @@ from harness import Shop
 from parallel import side_by_side
 from timeline import RolloutSeen
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.proof]
 
 
 async def taken_back(shop: Shop, old: str, new: str, replicas: int = 10) -> RolloutSeen:

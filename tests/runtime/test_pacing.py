@@ -2,7 +2,7 @@
 
 import asyncio
 
-from ombak.runtime.pacing import EACH, IN_MOTION, LONGEST, Pacing
+from ombak.runtime.pacing import EACH, IN_MOTION, LONGEST, PART, Pacing
 from ombak.simulation.agenda import run_virtual
 
 
@@ -29,6 +29,21 @@ def test_news_of_a_crowd_is_gathered_for_seconds_at_most() -> None:
         for key in range(1000):
             pacing.took_turn(key)
         assert {pacing.pause(key) for key in range(1000)} == {LONGEST}
+
+    run_virtual(scenario())
+
+
+def test_parts_of_a_batch_are_gathered_longer() -> None:
+    """Nothing follows from them; and who waits for its last part is still in motion when that comes."""
+
+    async def scenario() -> None:
+        pacing: Pacing[int] = Pacing()
+        for key in range(1000):
+            pacing.took_turn(key)
+        assert pacing.pause(1, is_part=True) == LONGEST * PART < IN_MOTION
+        await asyncio.sleep(LONGEST.total_seconds())
+        assert pacing.pause(1, is_part=True) == LONGEST * (PART - 1)
+        assert not pacing.pause(1)
 
     run_virtual(scenario())
 

@@ -121,7 +121,8 @@ class Operator:
         self._queue.add(Work(kinds.ROLLOUTS.kind, key))
 
     def _boxes_changed(self, key: Key) -> None:
-        self._queue.add_after(Work(kinds.ROLLOUTS.kind, key), self._pacing.pause(key))
+        pause = self._pacing.pause(key, is_part=self._rollouts.awaits_more(key))
+        self._queue.add_after(Work(kinds.ROLLOUTS.kind, key), pause)
 
     @property
     def config_needed(self) -> asyncio.Event:

@@ -2,7 +2,8 @@
 
 A batch comes up pod by pod, and each pod is news of a ReplicaSet. One release at a time is to see them all at once.
 Of a thousand releases each would then be looked at forty times, for what ten looks tell as well: the more Rollouts
-are in motion, the longer news of one is gathered. News of people and of alarms never waits (see `Operator`).
+are in motion, the longer news of one is gathered, and longer still while a batch is not complete, for then nothing
+can follow from it. News of people and of alarms never waits (see `Operator`).
 """
 
 import asyncio
@@ -16,8 +17,10 @@ EACH = timedelta(milliseconds=5)
 """For every Rollout in motion news of one is gathered so long ..."""
 LONGEST = timedelta(seconds=5)
 """... and never longer than this: what a release loses by it in each of its steps."""
-IN_MOTION = timedelta(seconds=10)
-"""Who had no turn for so long is not in motion, and its news does not wait."""
+PART = 6
+"""News of a part of a batch is gathered so many times as long."""
+IN_MOTION = timedelta(seconds=40)
+"""Who had no turn for so long is not in motion, and its news does not wait. Longer than anything is gathered."""
 
 
 class Pacing(Generic[K]):
@@ -33,13 +36,16 @@ class Pacing(Generic[K]):
         self._turns[key] = self._now()
         self._drop_idle()
 
-    def pause(self, key: K) -> timedelta:
-        """Return for how long news of `key` is still gathered; zero if it gets its turn at once."""
+    def pause(self, key: K, *, is_part: bool = False) -> timedelta:
+        """Return for how long news of `key` is still gathered; zero if it gets its turn at once.
+
+        With `is_part` it is known that more has to happen before anything follows from it.
+        """
         self._drop_idle()
         last = self._turns.get(key)
         if last is None:
             return timedelta(0)
-        gathered = min(LONGEST, EACH * len(self._turns))
+        gathered = min(LONGEST, EACH * len(self._turns)) * (PART if is_part else 1)
         return max(timedelta(0), timedelta(seconds=last - self._now()) + gathered)
 
     def _drop_idle(self) -> None:

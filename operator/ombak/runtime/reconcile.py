@@ -109,6 +109,15 @@ class Reconciler:
         finally:
             log_pass(made.plan, applier)
 
+    def awaits_more(self, key: Key) -> bool:
+        """Whether a batch is coming up and is not complete yet: of news of its boxes nothing follows.
+
+        On a way back each box counts (P3), and later on a box that is lost is a loss (P2).
+        """
+        known = self._known.get(key)
+        release = known.memory.release if known is not None and known.memory.reverting is None else None
+        return release is not None and release.step.arrived_at is None and not self._stores.are_complete(key)
+
     def _forget(self, key: Key) -> None:
         """The Rollout is gone."""
         self._known.pop(key, None)

@@ -174,6 +174,11 @@ class WorkloadRecord:
     failure: str
     """Why its controller cannot make boxes, such as a quota; empty while it can."""
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether its controller has done all that is asked of it, and every box is available."""
+        return self.is_current and self.desired == self.replicas == self.available
+
 
 def decode_workload(obj: Mapping[str, Any]) -> WorkloadRecord:
     """Read a Deployment or ReplicaSet."""

@@ -12,20 +12,26 @@ from harness import OperatorProcess
 
 
 @pytest.fixture(scope="session")
-def stale_runs() -> Iterator[StaleRuns]:
-    """The scenarios of stale reads: they mostly wait, so they are begun first and asked for last."""
-    with Lab.running("stale") as lab:
-        yield StaleRuns(lab)
+def apart() -> Iterator[Lab]:
+    """A region for modules in which every operator has namespaces of its own, so that many may run at once."""
+    with Lab.running("apart", users=("ombak", "poor")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
-def lab(stale_runs: StaleRuns) -> Iterator[Lab]:
-    """One region for all other modules, one after another, each with its own operators.
+def stale_runs(apart: Lab) -> StaleRuns:
+    """The scenarios of stale reads: they mostly wait, so they are begun first and asked for last."""
+    return StaleRuns(apart)
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """One region for all other modules, one after another, each with an operator of the whole region.
 
     Namespaces are left to the end of the region: one that is deleted while the API server starts again can be gone
     before the Rollouts in it, and then their CRD can never be deleted.
     """
-    with Lab.running("faults", traffic=True, users=("ombak", "poor")) as running:
+    with Lab.running("faults", traffic=True) as running:
         yield running
 
 

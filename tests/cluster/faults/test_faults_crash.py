@@ -7,18 +7,19 @@ from datetime import timedelta
 import pytest
 from crash import ONE_BOX_BAKE, RELEASE, WAY_BACK, CrashRuns, Story, WayBack
 from lab import Lab
+from stale import StaleRuns
 
 from ombak.core.memory import load_memory
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.cluster, pytest.mark.proof, pytest.mark.timeout(1200)]
 
 Runs = dict[str, CrashRuns]
 
 
 @pytest.fixture(scope="module")
-def runs(lab: Lab) -> Runs:
-    """Both stories, side by side."""
-    return {"release": CrashRuns(lab, Story(), RELEASE), "way-back": CrashRuns(lab, WayBack(), WAY_BACK)}
+def runs(apart: Lab, stale_runs: StaleRuns) -> Runs:
+    """Both stories, side by side, while the scenarios of stale reads wait."""
+    return {"release": CrashRuns(apart, Story(), RELEASE), "way-back": CrashRuns(apart, WayBack(), WAY_BACK)}
 
 
 @pytest.mark.parametrize("story", ["release", "way-back"])

@@ -11,7 +11,7 @@ from lab import Lab
 from harness import OperatorProcess
 from ombak.api.rollout import Phase
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.proof, pytest.mark.timeout(600)]
 
 Runs = dict[str, Future[Erased]]
 

@@ -14,7 +14,7 @@ import manifests
 from harness import OperatorProcess, Shop
 from ombak.core.memory import Ledger, load_memory
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.proof]
 DEAD_S = 12.0
 BAD_S = 4.0
 

@@ -15,7 +15,7 @@ from harness import OperatorProcess
 from ombak.core.memory import load_memory
 from timeline import RolloutSeen
 
-pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("operator"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.proof, pytest.mark.usefixtures("operator"), pytest.mark.timeout(600)]
 
 LACKS, ROUNDED = timedelta(seconds=8), timedelta(seconds=1)
 """So much of the bake is left in the outage; the record tells whole seconds."""

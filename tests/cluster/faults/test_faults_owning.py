@@ -12,7 +12,7 @@ from owning import SCENARIOS, install, said, uids
 import manifests
 from harness import ROOT, OperatorProcess, Shop
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.proof, pytest.mark.timeout(600)]
 
 KINDS = ("rollouts.ombak.dev", "artifacts.ombak.dev", "alarms.ombak.dev")
 SETTLES_S = 4

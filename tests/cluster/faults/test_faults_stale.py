@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from stale import CASES, StaleRuns
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.cluster, pytest.mark.proof, pytest.mark.timeout(1200)]
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -19,7 +19,7 @@ from harness import ROOT, OperatorProcess, Shop
 from ombak.sandbox.audit import WRITE_VERBS
 from timeline import RolloutSeen
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.proof, pytest.mark.timeout(600)]
 
 Server = Callable[[], AbstractContextManager[str]]
 Scenario = Callable[[Lab, Shop, OperatorProcess], Coroutine[Any, Any, None]]
@@ -140,9 +140,9 @@ CASES: dict[str, Callable[[Lab], Coroutine[Any, Any, None]]] = {
 
 
 @pytest.fixture(scope="module")
-def runs(lab: Lab) -> dict[str, Future[None]]:
+def runs(apart: Lab) -> dict[str, Future[None]]:
     """All of them, side by side."""
-    return {name: lab.start(begin(lab)) for name, begin in CASES.items()}
+    return {name: apart.start(begin(apart)) for name, begin in CASES.items()}
 
 
 @pytest.mark.parametrize("prometheus", ["absent", "silent"])
