@@ -27,6 +27,7 @@ _kept_logs = pytest.StashKey[list[str]]()
 _SCOPES = {
     "_on_prometheus.py": "prometheus",
     "faults/test_faults_crash.py": "operators",
+    "faults/test_faults_gap.py": "operators",
     "faults/test_faults_stale.py": "operators",
     "faults/test_faults_start.py": "operators",
     "faults/test_faults_upgrade.py": "operators",

@@ -1,37 +1,27 @@
 """The five steps of a reconcile: observe, decide, apply, report, wait (design 5)."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from ombak.core import keeping
 from ombak.core import plan as plan_of
 from ombak.core.decide import decide
 from ombak.core.failures import NO_FAILURE, TROUBLE, Failure, trouble, unreadable
 from ombak.core.plan import Plan
 from ombak.core.snapshot import Snapshot
-from ombak.runtime import kinds, putback
+from ombak.runtime import kinds
+from ombak.runtime.acting import Acting
 from ombak.runtime.ailments import Ailments
 from ombak.runtime.alarm_book import AlarmBook
-from ombak.runtime.apply import EARLY, VERDICTS, Applier, read_live
+from ombak.runtime.apply import Applier, read_live
 from ombak.runtime.backfill import Backfill
-from ombak.runtime.carrying import (
-    carry_out,
-    keeps_boxes_out,
-    lacks_cause,
-    moves_boxes,
-    needs_alarms,
-    told_at_once,
-    unanswered,
-    without,
-)
+from ombak.runtime.carrying import lacks_cause, needs_alarms
 from ombak.runtime.clock import Clock
 from ombak.runtime.config_book import ConfigBook
 from ombak.runtime.contact import Contact
 from ombak.runtime.defects import Defects
 from ombak.runtime.dry_run import dry_run
 from ombak.runtime.gate_book import GateReader, NoGates
-from ombak.runtime.known import LASTING, Known
+from ombak.runtime.known import Known
 from ombak.runtime.kube_port import ApiError, Conflict, Forbidden, KubeClient, NotFound
 from ombak.runtime.lost_records import LostRecords
 from ombak.runtime.observe import Extras, Stores, observe, view_of
@@ -75,6 +65,7 @@ class Reconciler:
         self._removals = Removals(client, clock)
         self._records = LostRecords(client, stores)
         self._status = StatusWriter(client, stores, clock)
+        self._acting = Acting(client, recorder, self._status, self._defects, self._putbacks, self._records)
 
     async def reconcile(self, key: Key) -> timedelta | None:
         """Do one pass; returns after which time to look again at the latest. Raises `ApiError` to be tried again."""
@@ -127,7 +118,7 @@ class Reconciler:
     async def _carry_out(self, made: Decision, known: Known, applier: Applier, now: datetime) -> timedelta | None:
         key = applier.key
         try:
-            made, failure = await self._act(made, known, applier, now)
+            made, failure = await self._acting.act(made, known, applier, now)
         except ApiError as error:
             await self._refresh(key, error)
             raise
@@ -144,7 +135,7 @@ class Reconciler:
         # Last of all, so that a defect on the way here is not taken back before it is mended.
         if failure != known.failure and made.error is None:
             known.failure = failure
-            await self._report(made, known, applier)
+            await self._acting.tell(made, known, applier)
         if made.error is not None:
             raise made.error
         return self._wake(key, made, known, failure)
@@ -243,86 +234,6 @@ class Reconciler:
         )
         return observe(self._stores, key, record, extras)
 
-    async def _act(
-        self, made: Decision, known: Known, applier: Applier, now: datetime, before: Failure = NO_FAILURE
-    ) -> tuple[Decision, Failure]:
-        """Facts on record first, then what follows from them.
-
-        Returns what was decided in the end, and what the API server refuses for good; `before` is what it has refused
-        in this pass.
-        """
-        early = [a for a in made.plan.actions if isinstance(a, EARLY)]
-        try:
-            failure = await carry_out(applier, early, self._defects.changes)
-        except ApiError as error:
-            instead = await unanswered(made, early, applier, error, now)
-            if instead is None:
-                raise
-            done = await self._act(instead.made, known, applier, now, before)
-            if instead.is_missed:
-                raise
-            return done
-        self._records.look(applier.key, made.s.rollout)
-        if failure:
-            instead = without(made, early, applier, failure, now)
-            before = before or (failure if instead.is_missed else NO_FAILURE)
-            if before:
-                known.lacks_record(before)
-            decided, later = await self._act(instead.made, known, applier, now, before)
-            return decided, before or later
-        if known.is_unrecorded and not before:
-            known.failure, known.is_unrecorded = NO_FAILURE, False
-        return made, await self._follow(made, known, applier)
-
-    async def _follow(self, made: Decision, known: Known, applier: Applier) -> Failure:
-        """The status that says what is meant, then what moves boxes; returns what is refused for good."""
-        late = [a for a in made.plan.actions if not isinstance(a, EARLY)]
-        is_verdict = known.judge(made.plan.memory) or any(isinstance(a, VERDICTS) for a in made.plan.actions)
-        told = told_at_once(made.plan) if is_verdict else ()
-        self._record(made.s, (note for note in told if note not in known.lasting))
-        is_back = made.plan.memory.reverting is not None
-        untold: ApiError | None = None
-        try:
-            wrote = await self._report(made, known, applier)
-        except ApiError as error:
-            if not is_back or isinstance(error, Conflict | NotFound):
-                raise
-            wrote, untold = False, error  # the verdict and the wish tell of a way back, so no box waits for this (P3)
-        known.memory, known.proof, known.cut_off = made.plan.memory, None, self.contact.lost
-        self._record(made.s, (note for note in made.plan.notes if note not in (*told, *known.lasting)))
-        known.lasting = tuple(note for note in made.plan.notes if note.reason in LASTING)
-        self._record_repairs(made.s, late, known, applier.key)
-        if not wrote and made.plan.memory.release is not None and moves_boxes(late):
-            await applier.confirm()
-        try:
-            failure = await carry_out(applier, late, self._defects.changes, is_back=is_back)
-            known.is_of_boxes = keeps_boxes_out(made.s, late, applier)
-        finally:
-            known.refused = (known.refused - set(map(type, applier.applied))) | applier.refused
-            self._putbacks.done(applier.key, putback.mended(made.s, applier.applied))
-        gone = [a for a in late if isinstance(a, plan_of.Delete)]
-        deleted = {a.name for a in gone}
-        self._records.took_away(applier.key, (a.name for a in gone if a.kind == kinds.ARTIFACTS.kind))
-        known.children = (known.children | putback.children(made.s)) - deleted
-        known.repaired |= applier.repaired
-        if untold is not None:
-            raise untold
-        return failure
-
-    def _record_repairs(self, s: Snapshot, late: Sequence[plan_of.Action], known: Known, key: Key) -> None:
-        lost, told = keeping.notes(s), self._putbacks.notes(key, s, late, known.children)
-        for note in (*told, *(n for n in lost if n not in known.told)):
-            self._recorder.record(s.rollout, note)
-        known.told = lost
-
-    async def _report(self, made: Decision, known: Known, applier: Applier) -> bool:
-        """Write the status if it tells something new; returns whether it did."""
-        answer = await self._status.report(made, known, applier.version)
-        if answer is not None:
-            applier.took(answer)
-            applier.has_told = True
-        return answer is not None
-
     async def tell_defect(self, key: Key, error: Exception, at_most: str) -> None:
         """Say, once, that a pass ended in a mistake of ours. Raises `ApiError`."""
         known, failure = self._known.get(key), self._defects.failure(key, error, at_most)
@@ -336,11 +247,6 @@ class Reconciler:
         known, is_right = self._known.get(key), isinstance(error, Forbidden)
         if known is not None and known.failure.reason != TROUBLE:
             await self._status.tell_failure(key, known, trouble(error, at_most, is_about_rights=is_right))
-
-    def _record(self, s: Snapshot, notes: Iterable[plan_of.Note]) -> None:
-        """An Event for each transition."""
-        for note in notes:
-            self._recorder.record(s.rollout, note)
 
     async def _refresh(self, key: Key, error: ApiError) -> None:
         """After a conflict take up what is there now, rather than wait for the watch to tell."""

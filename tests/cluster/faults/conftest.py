@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 
 import pytest
 from lab import Lab
 from stale import StaleRuns
+from start import CASES
 
 from harness import OperatorProcess
 
@@ -22,6 +24,12 @@ def apart() -> Iterator[Lab]:
 def stale_runs(apart: Lab) -> StaleRuns:
     """The scenarios of stale reads: they mostly wait, so they are begun first and asked for last."""
     return StaleRuns(apart)
+
+
+@pytest.fixture(scope="session")
+def start_runs(apart: Lab) -> dict[str, Future[None]]:
+    """The scenarios of operators that lack something, which mostly wait too."""
+    return {name: apart.start(begin(apart)) for name, begin in CASES.items()}
 
 
 @pytest.fixture(scope="session")

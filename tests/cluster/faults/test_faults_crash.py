@@ -17,8 +17,8 @@ Runs = dict[str, CrashRuns]
 
 
 @pytest.fixture(scope="module")
-def runs(apart: Lab, stale_runs: StaleRuns) -> Runs:
-    """Both stories, side by side, while the scenarios of stale reads wait."""
+def runs(apart: Lab, stale_runs: StaleRuns, start_runs: object) -> Runs:
+    """Both stories, side by side, while what mostly waits has begun."""
     return {"release": CrashRuns(apart, Story(), RELEASE), "way-back": CrashRuns(apart, WayBack(), WAY_BACK)}
 
 

@@ -19,20 +19,20 @@ DEAD_S = 12.0
 BAD_S = 4.0
 
 
-def test_a_gap_that_was_good_is_counted(lab: Lab) -> None:
+def test_a_gap_that_was_good_is_counted(apart: Lab) -> None:
     """The alarm was OK all the time that nobody looked."""
 
     async def sleep(_shop: Shop) -> None:
         await asyncio.sleep(DEAD_S)
 
-    seen = lab.run(_bake_with_a_gap(lab, "gap-good", sleep))
+    seen = apart.run(_bake_with_a_gap(apart, "gap-good", sleep))
     assert seen["seconds"] >= DEAD_S
     # The first second of a gap may be the one that the boxes' times are cut by.
     assert seen["seconds"] - 3 <= seen["good"] <= seen["seconds"]
     assert timedelta(seconds=DEAD_S - 3) <= seen["ledger"].accrued <= seen["wall"]
 
 
-def test_bad_time_in_a_gap_is_not_counted(lab: Lab) -> None:
+def test_bad_time_in_a_gap_is_not_counted(apart: Lab) -> None:
     """The alarm fired for some seconds, and was silent again when the operator came back: no revert, and no credit."""
 
     async def fire(shop: Shop) -> None:
@@ -41,7 +41,7 @@ def test_bad_time_in_a_gap_is_not_counted(lab: Lab) -> None:
         await shop.patch("Alarm", "service", {"spec": {"metric": {"query": query}}})
         await asyncio.sleep(DEAD_S)
 
-    seen = lab.run(_bake_with_a_gap(lab, "gap-bad", fire))
+    seen = apart.run(_bake_with_a_gap(apart, "gap-bad", fire))
     assert 0 < seen["good"] <= seen["seconds"] - BAD_S + 1
     assert seen["ledger"].accrued <= seen["wall"] - timedelta(seconds=BAD_S - 1)
     assert seen["phase"] == "Bake"
