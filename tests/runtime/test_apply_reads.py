@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from ombak.api.rollout import Phase
 from ombak.core import plan
+from ombak.core.memory import Memory
 from ombak.core.snapshot import TemplateCheck
 from ombak.runtime import kinds
-from ombak.runtime.apply import read_live
 from ombak.runtime.dry_run import dry_run
 from ombak.runtime.kube_port import ApiError, NotFound, Unreachable
+from ombak.runtime.siblings import read_live, to_read
 from ombak.simulation.server import REFUSED
 from support.bench import Bench
 from support.rig import NAME, NAMESPACE, Rig, template
@@ -93,7 +95,7 @@ async def test_siblings_are_read_one_by_one(bench: Bench) -> None:
     bench.again()
     bench.rig.is_watching = False
     bench.rig.edit(kinds.REPLICA_SETS, bench.fleet, {"spec": {"replicas": 1}})
-    await read_live(bench.rig.kube, bench.rig.stores, bench.s)
+    await read_live(bench.rig.kube, bench.rig.stores, bench.s, {bench.fleet, bench.box})
     assert bench.rig.kube.told == [f"get ReplicaSet {bench.fleet}", f"get Deployment {bench.box}"]
     bench.again()
     assert [f.desired for f in bench.s.fleet] == [1, 0]
@@ -103,7 +105,7 @@ async def test_a_sibling_that_is_gone_is_gone_at_once(bench: Bench) -> None:
     """Without waiting for the watch to say so."""
     bench.rig.is_watching = False
     bench.rig.server.delete("kubectl", kinds.REPLICA_SETS, NAMESPACE, bench.fleet)
-    await read_live(bench.rig.kube, bench.rig.stores, bench.s)
+    await read_live(bench.rig.kube, bench.rig.stores, bench.s, {bench.fleet, bench.box})
     bench.again()
     assert (bench.s.fleet, len(bench.s.one_boxes)) == ((), 1)
 
@@ -112,7 +114,31 @@ async def test_a_read_that_fails_is_not_taken_for_gone(bench: Bench) -> None:
     """Nothing is decided on half of the picture."""
     bench.rig.kube.fail("get Deployment", ApiError.of(500))
     with pytest.raises(ApiError) as caught:
-        await read_live(bench.rig.kube, bench.rig.stores, bench.s)
+        await read_live(bench.rig.kube, bench.rig.stores, bench.s, {bench.fleet, bench.box})
     assert not isinstance(caught.value, NotFound)
     bench.again()
     assert len(bench.s.one_boxes) == 1
+
+
+def _plan(*actions: plan.Action) -> plan.Plan:
+    return plan.Plan(Phase.ROLLING, Memory(), actions)
+
+
+async def test_what_boxes_are_taken_from_protects_itself_and_no_other(bench: Bench) -> None:
+    """Only where it is the first that is written: what comes later would have been counted on before."""
+    shrink, grow = plan.ScaleFleet(bench.fleet, "1", 3, 2), plan.ScaleFleet(bench.fleet, "1", 2, 3)
+    box = plan.WriteOneBox("", bench.stable, 1, surge=False, resource_version="1")
+    repair = plan.RepairFleet(bench.fleet, "1", bench.stable, "", 3)
+    for actions, read in (
+        ((), set()),
+        ((grow,), set()),
+        ((shrink,), {bench.box}),
+        ((shrink, plan.CreateFleet("a2", "", 1)), {bench.box}),
+        ((box,), {bench.fleet}),
+        ((box, shrink), {bench.fleet, bench.box}),
+        ((plan.CreateFleet("a2", "", 1), shrink), {bench.fleet, bench.box}),
+        ((repair,), {bench.fleet, bench.box}),
+    ):
+        assert to_read(bench.s, _plan(*actions), met_conflict=False) == read, actions
+        everything = {bench.fleet, bench.box} if read else set()
+        assert to_read(bench.s, _plan(*actions), met_conflict=True) == everything

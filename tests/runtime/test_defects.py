@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import pytest
 from test_operator import World, run
 
-from ombak.runtime import kinds, reconcile
+from ombak.runtime import acting, kinds
 from ombak.runtime.kube_port import ApiError, Forbidden, NotFound, Unreachable
 from support.rig import KEY, NAME, Rig, spec, template
 
@@ -96,7 +96,7 @@ async def test_a_defect_after_the_status_write_is_not_taken_back_by_it(
 async def test_what_was_begun_is_not_called_unchanged(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one box was written already."""
     rig.change(template=template("2.0.0"))
-    monkeypatch.setattr(reconcile.putback, "children", lambda _: 1 / 0)
+    monkeypatch.setattr(acting.putback, "children", lambda _: 1 / 0)
     await _fail(rig)
     assert rig.boxes()[rig.wanted] == 1
     assert "Nothing was changed" not in rig.status["message"]

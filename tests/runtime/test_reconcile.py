@@ -10,7 +10,7 @@ from ombak.alarms.verdict import Certainty, State
 from ombak.core.memory import Memory
 from ombak.runtime import kinds
 from ombak.runtime.known import Known
-from ombak.runtime.kube_port import ApiError
+from ombak.runtime.kube_port import ApiError, Conflict
 from ombak.runtime.telling import COUNTS_AFTER, COUNTS_APART, COUNTS_LATEST, FIRST_WORDS_AFTER, StatusWriter
 from support.rig import NAME, NAMESPACE, Rig, in_phase, template
 
@@ -62,14 +62,31 @@ async def test_a_release_costs_few_requests() -> None:
 
 
 async def test_siblings_are_read_live_before_boxes_go(rig: Rig) -> None:
-    """Each one that has boxes, right before, whatever the watch says."""
+    """Each one that has boxes, right before, whatever the watch says; what is written is protected by its version."""
     rig.change(template=template("2.0.0"))
     await rig.reconcile()
     told = rig.kube.told
     shrink = told.index(f"replace Deployment {NAME}-onebox")
     assert f"get ReplicaSet {NAME}-{rig.stable}" in told[:shrink]
-    assert f"get Deployment {NAME}-onebox" in told[:shrink]
+    assert f"get Deployment {NAME}-onebox" not in told
     assert not any(words.startswith("list") for words in told)
+
+
+async def test_after_a_conflict_what_is_written_is_read_too(rig: Rig) -> None:
+    """The watch is asleep, so that trying again would end in the same conflict for ever."""
+    rig.is_watching = False
+    rig.edit(kinds.DEPLOYMENTS, f"{NAME}-onebox", {"metadata": {"annotations": {"team": "shop"}}})
+    rig.is_watching = True
+    rig.change(template=template("2.0.0"))
+    with pytest.raises(Conflict):
+        await rig.reconcile()
+    rig.kube.take()
+    await rig.reconcile()
+    told = rig.kube.told
+    assert told.index(f"get Deployment {NAME}-onebox") < told.index(f"replace Deployment {NAME}-onebox")
+    rig.kube.take()
+    await rig.go_on()
+    assert f"get Deployment {NAME}-onebox" in rig.kube.told, "a sibling of what is taken from"
 
 
 async def test_a_stale_picture_takes_nothing_away(rig: Rig) -> None:
@@ -101,7 +118,7 @@ async def test_a_sibling_found_gone_is_not_counted_on(rig: Rig) -> None:
 async def test_a_failed_live_read_ends_the_pass(rig: Rig) -> None:
     """Before anything was written."""
     rig.change(template=template("2.0.0"))
-    rig.kube.fail("get Deployment", ApiError.of(500))
+    rig.kube.fail("get ReplicaSet", ApiError.of(500))
     with pytest.raises(ApiError):
         await rig.reconcile()
     assert rig.kube.writes == []

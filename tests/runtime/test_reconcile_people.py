@@ -11,7 +11,8 @@ from ombak.alarms.verdict import State
 from ombak.core import naming
 from ombak.runtime import kinds
 from ombak.runtime.ailments import ASK_EVERY
-from ombak.runtime.kube_port import ApiError
+from ombak.runtime.kube_port import ApiError, Object
+from ombak.runtime.putback import AT_ONCE
 from ombak.simulation.server import REFUSED
 from support.outages import OUTAGES
 from support.rig import CONTROLLER, KEY, NAME, NAMESPACE, Rig, in_phase, template
@@ -164,6 +165,26 @@ async def test_an_edit_is_put_back_and_told_once(rig: Rig) -> None:
     rig.kube.take()
     await rig.reconcile()
     assert rig.kube.told == []
+
+
+async def test_an_edit_that_rests_makes_no_box(rig: Rig) -> None:
+    """Whoever keeps editing a pod template is left alone for a while, until boxes are to be made of it (P5)."""
+    name, ours = f"{NAME}-{rig.stable}", template()["spec"]["containers"]
+
+    def there() -> Object:
+        found: Object = rig.server.get(kinds.REPLICA_SETS, NAMESPACE, name)["spec"]
+        return found
+
+    for n in range(AT_ONCE + 1):
+        rig.edit(kinds.REPLICA_SETS, name, {"spec": {"template": {"spec": template(f"a-stranger-s-{n}")["spec"]}}})
+        await rig.reconcile()
+    assert there()["template"]["spec"]["containers"] != ours, "it rests"
+    rig.change(replicas=2)
+    await rig.pass_by(3, apart=1)
+    assert (there()["replicas"], there()["template"]["spec"]["containers"] == ours) == (1, False), "fewer need none"
+    rig.change(replicas=7)
+    await rig.pass_by(3, apart=1)
+    assert (there()["replicas"], there()["template"]["spec"]["containers"]) == (6, ours)
 
 
 async def test_a_difference_that_the_server_insists_on_is_left(rig: Rig) -> None:

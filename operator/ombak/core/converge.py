@@ -337,10 +337,8 @@ def _fleet_actions(s: Snapshot, cells: list[_Cell], sizes: list[int]) -> list[pl
         if cell.have is None:
             if size:
                 grows.append(plan.CreateFleet(cell.artifact, cell.zone, size))
-        elif (
-            cell.have.drift
-            and not cell.have.is_deleting
-            and (may_repair or size == cell.size or (size > cell.size and cell.have.makes_others))
+        elif not cell.have.is_deleting and (
+            (cell.have.drift and (may_repair or size == cell.size)) or (cell.have.makes_others and size > cell.size)
         ):
             shrinks.append(plan.RepairFleet(cell.have.name, cell.have.resource_version, cell.artifact, cell.zone, size))
         elif size != cell.size:

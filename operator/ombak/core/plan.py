@@ -214,9 +214,11 @@ class Plan:
     @property
     def takes_away(self) -> bool:
         """It removes boxes that run, so every sibling must be read live first (design 2 "Stale reads")."""
-        return any(
-            (isinstance(a, ScaleFleet) and a.is_shrink)
-            or isinstance(a, RepairFleet)
-            or (isinstance(a, WriteOneBox) and a.resource_version)
-            for a in self.actions
-        )
+        return any(map(takes_boxes, self.actions))
+
+
+def takes_boxes(action: Action) -> bool:
+    """Tell whether an action removes boxes that run."""
+    if isinstance(action, ScaleFleet):
+        return action.is_shrink
+    return isinstance(action, RepairFleet) or (isinstance(action, WriteOneBox) and bool(action.resource_version))

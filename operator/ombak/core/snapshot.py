@@ -160,7 +160,7 @@ class FleetSet(Owned):
     """The ReplicaSet of one artifact (and zone)."""
 
     makes_others: bool = False
-    """Somebody edited its pod template: a box that is made of it now is none of that artifact."""
+    """Somebody edited its pod template: a box that is made of it now is none of that artifact, `drift` told or not."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -266,23 +266,6 @@ class Applier:
             store.upsert(await self._replace(kinds.REPLICA_SETS, body, action.resource_version))
 
 
-async def read_live(client: KubeClient, stores: Stores, s: Snapshot) -> None:
-    """Read every sibling that has boxes, one by one and from the API server itself, into the stores.
-
-    A resource version protects the object that is written, not its siblings, so before boxes are taken away all of
-    them must be known as they are now (design 2 "Stale reads harm nobody").
-    """
-    found: list[tuple[Kind, Store[Any], str, str]] = [
-        (kinds.REPLICA_SETS, stores.replica_sets, f.name, f.uid) for f in s.fleet if f.desired or f.replicas
-    ]
-    found += [(kinds.DEPLOYMENTS, stores.deployments, b.name, b.uid) for b in s.one_boxes]
-    for kind, store, name, uid in found:
-        try:
-            store.upsert(await client.get(kind, s.rollout.namespace, name))
-        except NotFound:
-            store.discard((s.rollout.namespace, name), uid)
-
-
 _TOLD = {
     "Prepare": "The finalizer of the Rollout, or its absent replicas,",
     "ClearCommand": "Taking a command off the Rollout",

@@ -68,6 +68,8 @@ class Known:
     """What Events told of commands and copies that are still there, for they may not be taken away."""
     told: tuple[Note, ...] = ()
     """What Events told of copies of ConfigMaps that are gone."""
+    met_conflict: bool = False
+    """The last pass met something else than what was decided upon."""
     is_watched: bool = False
     """The last plan needs its alarms at full rate."""
     has_heard: bool = False

@@ -66,7 +66,7 @@ class Extras:
     removed: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """What others took out of each object, in words."""
     resting: Collection[str] = ()
-    """Objects in which no edit is looked for now."""
+    """Objects whose edits are left as they are for now."""
     config: ConfigReading = NO_CONFIG
 
 
@@ -154,14 +154,16 @@ def _artifact(record: ArtifactRecord, rollout: RolloutView, config: ConfigReadin
 def _fleet(w: WorkloadRecord, rollout: RolloutView, artifacts: Mapping[str, ArtifactView], extras: Extras) -> FleetSet:
     changed = _drift(w, rollout, artifacts.get(w.artifact), extras, is_fleet=True)
     makes_others = bool(changed) and _makes_others(w, rollout, artifacts[w.artifact], extras)
-    return FleetSet(**_owned(w, rollout), drift=changed, makes_others=makes_others)
+    rests = w.meta.name in extras.resting
+    return FleetSet(**_owned(w, rollout), drift="" if rests else changed, makes_others=makes_others)
 
 
 def _one_box(
     w: WorkloadRecord, rollout: RolloutView, artifacts: Mapping[str, ArtifactView], extras: Extras
 ) -> OneBoxSet:
     changed = _drift(w, rollout, artifacts.get(w.artifact), extras, is_fleet=False)
-    return OneBoxSet(**_owned(w, rollout), drift=changed, updated=w.updated, surges=w.surges)
+    told = "" if w.meta.name in extras.resting else changed
+    return OneBoxSet(**_owned(w, rollout), drift=told, updated=w.updated, surges=w.surges)
 
 
 def _owned(w: WorkloadRecord, rollout: RolloutView) -> dict[str, Any]:
@@ -195,7 +197,7 @@ def _drift(
 ) -> str:
     """Return what others changed; nothing where the version is not known, for then nothing could be put back."""
     name = w.meta.name
-    if artifact is None or name in extras.resting or extras.repaired.get(name) == w.edits:
+    if artifact is None or extras.repaired.get(name) == w.edits:
         return ""
     removed = extras.removed.get(name, "")
     if not w.edits.fields and not w.edits.labels:

@@ -12,7 +12,7 @@ from ombak.runtime import kinds
 from ombak.runtime.acting import Acting
 from ombak.runtime.ailments import Ailments
 from ombak.runtime.alarm_book import AlarmBook
-from ombak.runtime.apply import Applier, read_live
+from ombak.runtime.apply import Applier
 from ombak.runtime.backfill import Backfill
 from ombak.runtime.carrying import lacks_cause, needs_alarms
 from ombak.runtime.clock import Clock
@@ -28,6 +28,7 @@ from ombak.runtime.observe import Extras, Stores, observe, view_of
 from ombak.runtime.putback import PutBacks
 from ombak.runtime.records import RolloutRecord
 from ombak.runtime.removals import Removals
+from ombak.runtime.siblings import read_live, to_read
 from ombak.runtime.store import Key
 from ombak.runtime.telling import Decision, Recorder, StatusWriter, log_pass
 
@@ -120,8 +121,10 @@ class Reconciler:
         try:
             made, failure = await self._acting.act(made, known, applier, now)
         except ApiError as error:
+            known.met_conflict = isinstance(error, Conflict | NotFound)
             await self._refresh(key, error)
             raise
+        known.met_conflict = False
         if any(isinstance(action, plan_of.RecordStable) for action in applier.applied):
             known.is_watched = made.plan.is_watched  # nothing rests on its alarms any more
             self._alarms.read(made.s.rollout, known.memory.release, is_active=known.is_watched)
@@ -176,8 +179,10 @@ class Reconciler:
         if lacks_cause(s, plan):
             await self._ailments.insist(key, plan.rejected)
             s, plan = look()
-        if plan.takes_away:
-            await read_live(self._client, self._stores, s)
+        read: frozenset[str] = frozenset()
+        while unread := to_read(s, plan, met_conflict=known.met_conflict) - read:
+            await read_live(self._client, self._stores, s, unread)
+            read |= unread
             s, plan = look()
         if await self.config.check(s, plan):
             error = await self._update_config(key, record, known) or error
