@@ -57,8 +57,8 @@ class EvidenceWatch:
         self._region, self._lag, self._fail = region, lag, fail
         self._tracks: dict[str, Track] = {}
         self._approved: tuple[object, float] = (None, 0.0)
-        self._least = 0
-        """The smallest number of boxes asked for since then."""
+        self._of = self._least = 0
+        """The number of boxes asked for then, and the smallest one since."""
         region.server.monitors.append(self._written)
         region.kubelets.watchers.append(self._pod)
 
@@ -103,7 +103,7 @@ class EvidenceWatch:
         if release_began(before, after) and after["mode"] == Mode.BACK.value:
             self._check_way_back(after["artifact"])
         self._approved = (identity, self._now)
-        self._least = int(new["spec"].get("replicas") or 0)
+        self._of = self._least = int(new["spec"].get("replicas") or 0)
 
     def _check(self, release: Object, *, is_last: bool) -> None:
         spec = (self._region.rollout or {})["spec"]
@@ -152,8 +152,9 @@ class EvidenceWatch:
         return sum(before > count for at, count, before in pairs if at >= self._now - self._lag)
 
     def _need(self, release: Object, spec: Object) -> int:
-        """All boxes of the step, but those that churn and those that a smaller fleet has no room for."""
-        goal = min(release["step"]["goal"], self._least, spec.get("replicas") or 0)
+        """All boxes of the step, but those that churn; of a fleet that was smaller for a while only the same share."""
+        share = release["step"]["goal"] * self._least // max(1, self._of)
+        goal = min(release["step"]["goal"], share, spec.get("replicas") or 0)
         asked = sum(
             o["spec"]["replicas"]
             for kind in ("ReplicaSet", "Deployment")
