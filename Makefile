@@ -22,7 +22,7 @@ help:
 	@echo 'make demo [KEEP=1]   a good and a bad release on a real control plane, here and now'
 	@echo 'make demo-regions    a hub and three regions: a good version travels, a bad one is stopped (about four minutes)'
 	@echo 'make test            every test, on a real control plane too (about forty-five minutes on two cores)'
-	@echo 'make test-region     what is promised of one region, on a real control plane (about eight minutes on two cores)'
+	@echo 'make test-region     what is promised of one region, on a real control plane (about nine minutes on two cores)'
 	@echo 'make test-fast       those that need no control plane, without long searches for faults (about a minute)'
 	@echo 'make simulate        many seeded releases with faults, in a region and from a hub, in memory; RUNS=1000 WORLDS=200 SEED=1'
 	@echo 'make bench           requests against targets, CPU and memory, on a real control plane [PEER=binary PEER_CRDS=dir]'

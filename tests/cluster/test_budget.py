@@ -12,7 +12,7 @@ from parallel import alone
 
 pytestmark = [pytest.mark.cluster, pytest.mark.proof]
 
-MOST_WRITES, MOST_EVENTS, MOST_READS = 14, 6, 10
+MOST_WRITES, MOST_EVENTS, MOST_READS = 14, 6, 7
 SETTLES_S = 2
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from ombak.api.rollout import Phase
 from ombak.core import plan
-from ombak.core.memory import Memory
+from ombak.core.advance import new_step
+from ombak.core.memory import Memory, Mode, Position, Release, Reverting
 from ombak.core.snapshot import TemplateCheck
 from ombak.runtime import kinds
 from ombak.runtime.dry_run import dry_run
@@ -120,25 +121,45 @@ async def test_a_read_that_fails_is_not_taken_for_gone(bench: Bench) -> None:
     assert len(bench.s.one_boxes) == 1
 
 
-def _plan(*actions: plan.Action) -> plan.Plan:
-    return plan.Plan(Phase.ROLLING, Memory(), actions)
+def _plan(*actions: plan.Action, memory: Memory | None = None) -> plan.Plan:
+    return plan.Plan(Phase.ROLLING, memory or Memory(), actions)
 
 
 async def test_what_boxes_are_taken_from_protects_itself_and_no_other(bench: Bench) -> None:
-    """Only where it is the first that is written: what comes later would have been counted on before."""
-    shrink, grow = plan.ScaleFleet(bench.fleet, "1", 3, 2), plan.ScaleFleet(bench.fleet, "1", 2, 3)
-    box = plan.WriteOneBox("", bench.stable, 1, surge=False, resource_version="1")
-    repair = plan.RepairFleet(bench.fleet, "1", bench.stable, "", 3)
+    """Only in a plan of sizes, as its only source of boxes: nothing else may rest on what is known of it."""
+    fleet, box = bench.fleet, bench.box
+    shrink, grow = plan.ScaleFleet(fleet, "1", 3, 2), plan.ScaleFleet("other", "1", 2, 3)
+    written = plan.WriteOneBox("", bench.stable, 1, surge=False, resource_version="1")
+    repair = plan.RepairFleet(fleet, "1", bench.stable, "", 3)
+    made, both = plan.CreateArtifact("a2", 2), {fleet, box}
     for actions, read in (
         ((), set()),
         ((grow,), set()),
-        ((shrink,), {bench.box}),
-        ((shrink, plan.CreateFleet("a2", "", 1)), {bench.box}),
-        ((box,), {bench.fleet}),
-        ((box, shrink), {bench.fleet, bench.box}),
-        ((plan.CreateFleet("a2", "", 1), shrink), {bench.fleet, bench.box}),
-        ((repair,), {bench.fleet, bench.box}),
+        ((shrink,), {box}),
+        ((shrink, plan.CreateFleet("a2", "", 1)), {box}),
+        ((shrink, grow), {box}),
+        ((shrink, plan.ScaleFleet("other", "1", 3, 2)), both),
+        ((written,), both),
+        ((written, shrink), both),
+        ((shrink, written), both),
+        ((grow, shrink), both),
+        ((made, shrink), both),
+        ((plan.RecordRejected("a2", "ProgressDeadlineExceeded", "it never served"),), both),
+        ((repair,), both),
+        ((plan.Delete("ReplicaSet", fleet, "u", "1"),), both),
+        ((plan.Delete("ReplicaSet", "empty", "u", "1"),), set()),
+        ((plan.Delete("Artifact", fleet, "u", "1"),), set()),
+        ((plan.Delete("ReplicaSet", fleet, "u", "1"), shrink), both),
     ):
         assert to_read(bench.s, _plan(*actions), met_conflict=False) == read, actions
-        everything = {bench.fleet, bench.box} if read else set()
-        assert to_read(bench.s, _plan(*actions), met_conflict=True) == everything
+        assert to_read(bench.s, _plan(*actions), met_conflict=True) == (both if read else set())
+
+
+async def test_what_is_judged_is_always_read(bench: Bench) -> None:
+    """The version that is released, and everything on a way back: verdicts and floors that yield rest on it."""
+    shrink, now = plan.ScaleFleet(bench.fleet, "1", 3, 2), bench.rig.clock.now()
+    forward = Release(bench.stable, Mode.FORWARD, now, Position(1, 1, 3, "*", 4), new_step(2, 2, now))
+    back = Reverting("a2", bench.stable, began_at=now, replicas=4, high_water=2, progress_at=now)
+    for memory in (Memory(release=forward), Memory(reverting=back)):
+        read = to_read(bench.s, _plan(shrink, memory=memory), met_conflict=False)
+        assert read == {bench.fleet, bench.box}

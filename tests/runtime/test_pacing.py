@@ -34,16 +34,20 @@ def test_news_of_a_crowd_is_gathered_for_seconds_at_most() -> None:
 
 
 def test_parts_of_a_batch_are_gathered_longer() -> None:
-    """Nothing follows from them; and who waits for its last part is still in motion when that comes."""
+    """Nothing follows from them; and its last part may come when others are in motion no more."""
 
     async def scenario() -> None:
         pacing: Pacing[int] = Pacing()
         for key in range(1000):
             pacing.took_turn(key)
-        assert pacing.pause(1, is_part=True) == LONGEST * PART < IN_MOTION
+        assert pacing.pause(1, is_part=True) == LONGEST * PART
         await asyncio.sleep(LONGEST.total_seconds())
         assert pacing.pause(1, is_part=True) == LONGEST * (PART - 1)
         assert not pacing.pause(1)
+        await asyncio.sleep(IN_MOTION.total_seconds())
+        for key in range(500, 1000):  # whoever only looks now and then counts for nobody
+            pacing.took_turn(key)
+        assert pacing.pause(1, is_part=True) == LONGEST * (PART / 2) - LONGEST - IN_MOTION
 
     run_virtual(scenario())
 
@@ -58,6 +62,8 @@ def test_who_is_not_in_motion_is_forgotten() -> None:
         await asyncio.sleep(IN_MOTION.total_seconds())
         pacing.took_turn(1)
         assert pacing.pause(1) == EACH
-        assert len(pacing._turns) == 1
+        await asyncio.sleep((LONGEST * PART).total_seconds())
+        pacing.took_turn(1)
+        assert len(pacing._turns) == len(pacing._moving) == 1
 
     run_virtual(scenario())

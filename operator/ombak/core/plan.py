@@ -210,15 +210,3 @@ class Plan:
     """It has waited for so long that a person should look."""
     override: Permit | None = None
     """The Override that counts now, for whatever version."""
-
-    @property
-    def takes_away(self) -> bool:
-        """It removes boxes that run, so every sibling must be read live first (design 2 "Stale reads")."""
-        return any(map(takes_boxes, self.actions))
-
-
-def takes_boxes(action: Action) -> bool:
-    """Tell whether an action removes boxes that run."""
-    if isinstance(action, ScaleFleet):
-        return action.is_shrink
-    return isinstance(action, RepairFleet) or (isinstance(action, WriteOneBox) and bool(action.resource_version))

@@ -40,11 +40,6 @@ class Stores:
     copies: Copies = dataclasses.field(default_factory=Copies)
     """Of ConfigMaps, one for each version that carries them."""
 
-    def are_complete(self, key: Key) -> bool:
-        """Whether every Deployment and ReplicaSet of a Rollout has all of its boxes, and no others."""
-        workloads = (self.deployments, self.replica_sets)
-        return all(stored.value.is_complete for store in workloads for _, stored in store.owned_by(key))
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Extras:

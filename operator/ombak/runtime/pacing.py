@@ -19,8 +19,8 @@ LONGEST = timedelta(seconds=5)
 """... and never longer than this: what a release loses by it in each of its steps."""
 PART = 6
 """News of a part of a batch is gathered so many times as long."""
-IN_MOTION = timedelta(seconds=40)
-"""Who had no turn for so long is not in motion, and its news does not wait. Longer than anything is gathered."""
+IN_MOTION = timedelta(seconds=10)
+"""Who had no turn for so long is not in motion, and counts for nobody's news."""
 
 
 class Pacing(Generic[K]):
@@ -28,12 +28,15 @@ class Pacing(Generic[K]):
 
     def __init__(self) -> None:
         self._turns: dict[K, float] = {}
-        """When the last turn of each began, the latest at the end; who is not in motion is dropped."""
+        """When the last turn of each began, the latest at the end, for as long as news can wait."""
+        self._moving: dict[K, float] = {}
+        """Those of them that are in motion."""
 
     def took_turn(self, key: K) -> None:
         """A turn of `key` begins."""
-        self._turns.pop(key, None)
-        self._turns[key] = self._now()
+        for turns in (self._turns, self._moving):
+            turns.pop(key, None)
+            turns[key] = self._now()
         self._drop_idle()
 
     def pause(self, key: K, *, is_part: bool = False) -> timedelta:
@@ -42,19 +45,24 @@ class Pacing(Generic[K]):
         With `is_part` it is known that more has to happen before anything follows from it.
         """
         self._drop_idle()
-        last = self._turns.get(key)
+        last = (self._turns if is_part else self._moving).get(key)
         if last is None:
             return timedelta(0)
-        gathered = min(LONGEST, EACH * len(self._turns)) * (PART if is_part else 1)
+        gathered = min(LONGEST, EACH * len(self._moving)) * (PART if is_part else 1)
         return max(timedelta(0), timedelta(seconds=last - self._now()) + gathered)
 
     def _drop_idle(self) -> None:
-        oldest = self._now() - IN_MOTION.total_seconds()
-        while self._turns:
-            key, last = next(iter(self._turns.items()))
-            if last > oldest:
-                return
-            del self._turns[key]
+        now = self._now()
+        _drop(self._turns, now - (LONGEST * PART).total_seconds())
+        _drop(self._moving, now - IN_MOTION.total_seconds())
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+def _drop(turns: dict[K, float], oldest: float) -> None:
+    while turns:
+        key, last = next(iter(turns.items()))
+        if last > oldest:
+            return
+        del turns[key]

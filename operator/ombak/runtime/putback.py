@@ -85,7 +85,7 @@ class PutBacks:
             have = there.get(name)
             why = _why(have, action, is_lost=name in seen) if name else ""
             is_edit = have is not None and bool(have.drift)
-            is_size = have is not None and not is_edit
+            is_size = have is not None and not is_edit and not isinstance(action, plan.RepairFleet)
             is_new = bool(why) and self._is_new(key, name, why, counts=is_edit)
             if is_new and (not is_size or self._edited[key][name].is_told_anew(self._clock.monotonic())):
                 fate = self._fate(key, name, why) + (f"; scale Rollout {s.rollout.name} instead" if is_size else "")
@@ -158,5 +158,7 @@ def _why(have: Owned | None, action: Action, *, is_lost: bool) -> str:
         return "somebody deleted it, or took its labels off" if is_lost else ""
     if have.drift:
         return "" if isinstance(action, plan.ScaleFleet) else have.drift
+    if isinstance(action, plan.RepairFleet):
+        return "its pod template was edited, and boxes are to be made of it"
     is_same = not isinstance(action, plan.WriteOneBox) or action.artifact == have.artifact
     return f"spec.replicas set by {have.scaled_by}" if have.scaled_by and is_same else ""

@@ -1,6 +1,7 @@
 """The five steps of a reconcile: observe, decide, apply, report, wait (design 5)."""
 
 import dataclasses
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from ombak.core import plan as plan_of
@@ -21,6 +22,7 @@ from ombak.runtime.contact import Contact
 from ombak.runtime.defects import Defects
 from ombak.runtime.dry_run import dry_run
 from ombak.runtime.gate_book import GateReader, NoGates
+from ombak.runtime.gathering import awaits_more
 from ombak.runtime.known import Known
 from ombak.runtime.kube_port import ApiError, Conflict, Forbidden, KubeClient, NotFound
 from ombak.runtime.lost_records import LostRecords
@@ -102,13 +104,11 @@ class Reconciler:
             log_pass(made.plan, applier)
 
     def awaits_more(self, key: Key) -> bool:
-        """Whether a batch is coming up and is not complete yet: of news of its boxes nothing follows.
-
-        On a way back each box counts (P3), and later on a box that is lost is a loss (P2).
-        """
+        """Whether a batch is coming up and is not complete yet, so that nothing follows from news of its boxes."""
         known = self._known.get(key)
-        release = known.memory.release if known is not None and known.memory.reverting is None else None
-        return release is not None and release.step.arrived_at is None and not self._stores.are_complete(key)
+        stores = (self._stores.deployments, self._stores.replica_sets)
+        one_boxes, fleet = ([stored.value for _, stored in store.owned_by(key)] for store in stores)
+        return known is not None and awaits_more(known, one_boxes, fleet)
 
     def _forget(self, key: Key) -> None:
         """The Rollout is gone."""
@@ -179,15 +179,22 @@ class Reconciler:
         if lacks_cause(s, plan):
             await self._ailments.insist(key, plan.rejected)
             s, plan = look()
+        s, plan = await self._read_siblings(known, s, plan, look)
+        if await self.config.check(s, plan):
+            error = await self._update_config(key, record, known) or error
+            s, plan = await self._read_siblings(known, *look(), look)
+        return Decision(record, s, plan, error)
+
+    async def _read_siblings(
+        self, known: Known, s: Snapshot, plan: Plan, look: Callable[[], tuple[Snapshot, Plan]]
+    ) -> tuple[Snapshot, Plan]:
+        """Look again until all is read that has to be before boxes are taken away."""
         read: frozenset[str] = frozenset()
         while unread := to_read(s, plan, met_conflict=known.met_conflict) - read:
             await read_live(self._client, self._stores, s, unread)
             read |= unread
             s, plan = look()
-        if await self.config.check(s, plan):
-            error = await self._update_config(key, record, known) or error
-            s, plan = look()
-        return Decision(record, s, plan, error)
+        return s, plan
 
     async def _restore_records(self, key: Key, record: RolloutRecord, known: Known) -> None:
         view = view_of(record, known.config)

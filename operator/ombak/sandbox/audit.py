@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,11 +66,17 @@ class AuditLog:
                     begun_watches.add(entry["auditID"])
                 yield entry
 
-    def counts(self, user: str, since: int = 0, namespace: str | None = None) -> RequestCounts:
-        """Requests of `user` by kind, from `since` on; with `namespace` only those for objects in it."""
+    def counts(
+        self, user: str, since: int = 0, namespace: str | None = None, without: Collection[str] = ()
+    ) -> RequestCounts:
+        """Requests of `user` by kind, from `since` on.
+
+        With `namespace` only those for objects in it; those for objects in namespaces of `without` never.
+        """
         counts = RequestCounts()
         for entry in self.entries(user, since):
-            if namespace is None or entry.get("objectRef", {}).get("namespace") == namespace:
+            found = entry.get("objectRef", {}).get("namespace")
+            if namespace in (None, found) and found not in without:
                 _count(entry, counts)
         return counts
 

@@ -107,8 +107,8 @@ class EvidenceWatch:
 
     def _check(self, release: Object, *, is_last: bool) -> None:
         spec = (self._region.rollout or {})["spec"]
-        need = self._need(release, spec)
-        need -= self._lost_lately(release["artifact"])
+        lost = self._lost_lately(release["artifact"])
+        need = self._need(release, spec, int(spec.get("replicas") or 0)) - lost
         since = self._available_since(release["artifact"], need)
         told = f"step {release['step']['number']} of {release['artifact']} ({need} boxes)"
         if since is None:
@@ -118,7 +118,7 @@ class EvidenceWatch:
         for name in names:
             self._check_alarm(name, since, told)
         for_ = _bake(spec, release, is_last)
-        proven = self._proven(release, need, names)
+        proven = self._proven(release, self._need(release, spec, self._least) - lost, names)
         if proven.most < for_:
             self._fail("P4", f"{told} is done, and of its bake of {for_:g} s only {proven.seconds:.1f} s were good")
 
@@ -137,7 +137,7 @@ class EvidenceWatch:
         if before is not None and accrued <= _accrued(before):
             return
         spec = (self._region.rollout or {})["spec"]
-        need = self._need(release, spec) - self._lost_lately(release["artifact"])
+        need = self._need(release, spec, self._least) - self._lost_lately(release["artifact"])
         proven = self._proven(release, need, alarms_of(spec))
         if accrued > proven.most:
             told = f"step {release['step']['number']} of {release['artifact']} ({need} boxes)"
@@ -151,10 +151,15 @@ class EvidenceWatch:
         pairs = zip(track.times, track.counts, [0, *track.counts], strict=False)
         return sum(before > count for at, count, before in pairs if at >= self._now - self._lag)
 
-    def _need(self, release: Object, spec: Object) -> int:
-        """All boxes of the step, but those that churn; of a fleet that was smaller for a while only the same share."""
-        share = release["step"]["goal"] * self._least // max(1, self._of)
-        goal = min(release["step"]["goal"], share, spec.get("replicas") or 0)
+    def _need(self, release: Object, spec: Object, size: int) -> int:
+        """All boxes of the step, but those that churn; of a fleet of a smaller size the same share of it."""
+        goal = release["step"]["goal"]
+        if size < self._of:
+            # The one box is always one; the share of the fleet is rounded down, in each zone.
+            rounded = len(spec.get("zones") or "1") - 1
+            of_fleet = (goal - 1) * max(0, size - 1) // max(1, self._of - 1)
+            goal = min(goal, size, 1 + max(0, of_fleet - rounded))
+        goal = min(goal, size, spec.get("replicas") or 0)
         asked = sum(
             o["spec"]["replicas"]
             for kind in ("ReplicaSet", "Deployment")

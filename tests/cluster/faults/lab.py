@@ -42,6 +42,8 @@ class Lab:
         self._thread = threading.Thread(target=self.loop.run_forever, name="lab", daemon=True)
         self._thread.start()
         self._names = itertools.count(1)
+        self.namespaces: set[str] = set()
+        """Those of all shops."""
 
     @classmethod
     @contextlib.contextmanager
@@ -83,7 +85,9 @@ class Lab:
 
     async def shop(self, name: str) -> Shop:
         """A Rollout-to-be in a new namespace."""
-        return await Shop(self.region, self.timeline, f"{name.lower()}-{uuid.uuid4().hex[:6]}").open()
+        namespace = f"{name.lower()}-{uuid.uuid4().hex[:6]}"
+        self.namespaces.add(namespace)
+        return await Shop(self.region, self.timeline, namespace).open()
 
     def name(self, name: str) -> str:
         """A name for a process that no other one has: its log is called so."""
