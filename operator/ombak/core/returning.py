@@ -84,7 +84,7 @@ def _go_back(scene: Scene, reverting: Reverting, why: str, *, is_rejected: bool)
     notes: tuple[Note, ...] = ()
     told = ""
     if reverting.forced:
-        told = " No box came up within progressDeadline, so they are exchanged one by one, even below minAvailable."
+        told = " No box came up within progressDeadline, so they go one at a time, if need be below minAvailable."
         before = s.memory.reverting
         if before is None or not before.forced:
             notes = (Note("FloorYields", told.strip(), is_warning=True),)
