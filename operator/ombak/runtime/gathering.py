@@ -18,8 +18,14 @@ def awaits_more(known: Known, one_boxes: Sequence[WorkloadRecord], fleet: Sequen
         return False
     workloads = (*one_boxes, *fleet)
     asked = sum(w.desired for w in workloads if w.artifact == release.artifact)
-    is_touched = any(w.edits.fields or w.edits.labels for w in workloads) or any(w.scaled_by for w in fleet)
-    is_lost = not known.children <= {w.meta.name for w in workloads}
-    if release.step.arrived_at is not None or asked < release.step.goal or is_touched or is_lost:
+    is_exchange = asked < release.step.goal or sum(w.desired for w in workloads) > release.position.replicas
+    if release.step.arrived_at is not None or is_exchange or _is_meddled_with(known, one_boxes, fleet):
         return False
-    return not all(w.is_complete for w in workloads)
+    return not all(w.is_complete if w.artifact == release.artifact else w.is_settled for w in workloads)
+
+
+def _is_meddled_with(known: Known, one_boxes: Sequence[WorkloadRecord], fleet: Sequence[WorkloadRecord]) -> bool:
+    workloads = (*one_boxes, *fleet)
+    is_edited = any(w.edits.fields or w.edits.labels for w in workloads)
+    is_scaled = any(w.scaled_by for w in fleet) or any(w.scaled_by and w.desired != 1 for w in one_boxes)
+    return is_edited or is_scaled or not known.children <= {w.meta.name for w in workloads}

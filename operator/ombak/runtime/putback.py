@@ -85,9 +85,10 @@ class PutBacks:
             have = there.get(name)
             why = _why(have, action, is_lost=name in seen) if name else ""
             is_edit = have is not None and bool(have.drift)
-            is_size = have is not None and not is_edit and not isinstance(action, plan.RepairFleet)
+            is_often = have is not None and not is_edit
+            is_size = is_often and not isinstance(action, plan.RepairFleet)
             is_new = bool(why) and self._is_new(key, name, why, counts=is_edit)
-            if is_new and (not is_size or self._edited[key][name].is_told_anew(self._clock.monotonic())):
+            if is_new and (not is_often or self._edited[key][name].is_told_anew(self._clock.monotonic())):
                 fate = self._fate(key, name, why) + (f"; scale Rollout {s.rollout.name} instead" if is_size else "")
                 found.append(Note(REASON, f"{name}: {why}; {fate}.", is_warning=True))
         return tuple(found)

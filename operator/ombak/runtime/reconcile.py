@@ -176,10 +176,10 @@ class Reconciler:
         if needs_alarms(plan) != known.is_watched:
             known.is_watched = needs_alarms(plan)
             s, plan = look()
+        s, plan = await self._read_siblings(known, s, plan, look)
         if lacks_cause(s, plan):
             await self._ailments.insist(key, plan.rejected)
-            s, plan = look()
-        s, plan = await self._read_siblings(known, s, plan, look)
+            s, plan = await self._read_siblings(known, *look(), look)
         if await self.config.check(s, plan):
             error = await self._update_config(key, record, known) or error
             s, plan = await self._read_siblings(known, *look(), look)

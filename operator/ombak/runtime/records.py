@@ -175,9 +175,14 @@ class WorkloadRecord:
     """Why its controller cannot make boxes, such as a quota; empty while it can."""
 
     @property
+    def is_settled(self) -> bool:
+        """Whether its controller has made, or taken away, all boxes that it was asked to."""
+        return self.is_current and self.desired == self.replicas
+
+    @property
     def is_complete(self) -> bool:
-        """Whether its controller has done all that is asked of it, and every box is available."""
-        return self.is_current and self.desired == self.replicas == self.available
+        """Whether every box is available besides."""
+        return self.is_settled and self.desired == self.available
 
 
 def decode_workload(obj: Mapping[str, Any]) -> WorkloadRecord:

@@ -5,6 +5,7 @@ told may be old (design 2 "Stale reads harm nobody").
 from collections.abc import Collection
 from typing import Any
 
+from ombak.core.advance import DEADLINE
 from ombak.core.plan import Action, CreateFleet, Delete, Plan, RecordRejected, RepairFleet, ScaleFleet, WriteOneBox
 from ombak.core.snapshot import Snapshot
 from ombak.runtime import kinds
@@ -20,9 +21,16 @@ def to_read(s: Snapshot, plan: Plan, *, met_conflict: bool) -> frozenset[str]:
     itself. After a conflict that one is read too, for the watch may be long in telling of it.
     """
     with_boxes = frozenset({f.name for f in s.fleet if f.desired or f.replicas} | {b.name for b in s.one_boxes})
-    if not any(isinstance(action, RecordRejected) or _takes(action, with_boxes) for action in plan.actions):
+    if not any(_is_about_boxes(s, action) or _takes(action, with_boxes) for action in plan.actions):
         return frozenset()
     return with_boxes if met_conflict else with_boxes - {_protected(s, plan, with_boxes)}
+
+
+def _is_about_boxes(s: Snapshot, action: Action) -> bool:
+    """Tell whether a version is rejected for its boxes; a verdict that is only recorded later was looked at before."""
+    if not isinstance(action, RecordRejected) or action.reason != DEADLINE:
+        return False
+    return all(verdict.artifact != action.artifact for verdict in s.memory.unrecorded)
 
 
 def _takes(action: Action, with_boxes: Collection[str]) -> bool:

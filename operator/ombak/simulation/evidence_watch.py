@@ -95,6 +95,8 @@ class EvidenceWatch:
         identity = (after["artifact"], after["step"]["number"])
         if identity == self._approved[0]:
             is_same = before is not None and before["step"]["approvedAt"] == after["step"]["approvedAt"]
+            if not is_same:  # approved anew, for another layout
+                self._of = self._least = int(new["spec"].get("replicas") or 0)
             self._check_ledger(before if is_same else None, after)
             return
         is_next = before is not None and before["artifact"] == after["artifact"]
@@ -155,10 +157,7 @@ class EvidenceWatch:
         """All boxes of the step, but those that churn; of a fleet of a smaller size the same share of it."""
         goal = release["step"]["goal"]
         if size < self._of:
-            # The one box is always one; the share of the fleet is rounded down, in each zone.
-            rounded = len(spec.get("zones") or "1") - 1
-            of_fleet = (goal - 1) * max(0, size - 1) // max(1, self._of - 1)
-            goal = min(goal, size, 1 + max(0, of_fleet - rounded))
+            goal = _share(goal, self._of, size, len(spec.get("zones") or "1"))
         goal = min(goal, size, spec.get("replicas") or 0)
         asked = sum(
             o["spec"]["replicas"]
@@ -212,6 +211,24 @@ class EvidenceWatch:
         poll = self._region.rule.period / 4
         slack = 0.05 + poll * len(found) + 2 * self._region.rule.period * (self._lag > 1)
         return Proven(sum(end - start for start, end in found), slack)
+
+
+def _share(goal: int, of: int, size: int, zones: int) -> int:
+    """Return how many boxes of a fleet of `size` are what `goal` is of `of`.
+
+    Zones are filled in their order, whole ones stay whole; of the last one the share is rounded down, its one box kept.
+    """
+    found = 0
+    for index in range(zones):
+        old, new = (n // zones + (index < n % zones) for n in (of, size))
+        taken = min(goal, old)
+        goal -= taken
+        if taken == old:
+            found += new
+        elif taken:
+            rest = (taken - 1) * max(0, new - 1) // max(1, old - 1)
+            found += min(new, 1 + rest) if index == 0 else min(new, 1 + rest, taken * new // old)
+    return found
 
 
 def _accrued(release: Object) -> float:
