@@ -136,6 +136,7 @@ def test_a_deleted_kind_is_told_from_other_ends(cause: Exception | None, is_gone
         assert said.exit_code == 1
 
 
+@pytest.mark.breadth
 async def test_the_end_of_kopf_ends_the_run() -> None:
     """A login that fails for good ends kopf, and with it the run: nobody goes on half blind."""
 

@@ -300,6 +300,7 @@ async def test_a_connection_that_fails_is_not_tried_again(
     assert len(tried) == 1
 
 
+@pytest.mark.breadth
 async def test_queries_run_side_by_side_off_the_event_loop(server: Server, source: PrometheusSource) -> None:
     """Sixteen at once and no more; the loop is free meanwhile."""
     ready = threading.Barrier(17, timeout=5)

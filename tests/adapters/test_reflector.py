@@ -115,6 +115,7 @@ async def test_only_what_is_selected_is_kept(server: FakeApiServer, follow: Foll
     await eventually(lambda: follower.holds(a=1, c=1))
 
 
+@pytest.mark.breadth
 async def test_a_watch_that_ends_is_resumed_without_a_list(server: FakeApiServer, follow: Follow) -> None:
     """The server ends each watch after a while; nothing is lost and nothing is listed again."""
     follower = await follow(Pace(watch_length=timedelta(seconds=1), backoff=PACE.backoff))
@@ -153,6 +154,7 @@ async def test_a_silent_watch_is_left_for_a_list(server: FakeApiServer, follow: 
     await eventually(lambda: server.counts()["watch"] == 2)
 
 
+@pytest.mark.breadth
 async def test_a_server_that_sends_no_bookmarks_is_no_broken_one(server: FakeApiServer, follow: Follow) -> None:
     """Nothing changes and nothing comes: never an error, and each list is heard."""
     server.fail("watch", stream(then_hang=True), times=20)
@@ -203,6 +205,7 @@ async def test_too_old_means_list_again_and_what_vanished_is_told(
     assert server.queries("list")[1]["resourceVersion"] == ""
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize(
     "fault",
     [
@@ -237,6 +240,7 @@ async def test_a_lying_watch_is_neither_believed_nor_hammered(
     assert server.counts()["list"] <= 2
 
 
+@pytest.mark.breadth
 async def test_a_proxy_that_closes_at_once_for_long_costs_few_requests(server: FakeApiServer, follow: Follow) -> None:
     """The pauses between empty watches grow to their cap."""
     server.fail("watch", text(200, ""), times=10_000)
@@ -249,6 +253,7 @@ async def test_a_proxy_that_closes_at_once_for_long_costs_few_requests(server: F
     assert follower.reflector.silent_for is not None
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize(
     "fault",
     [
@@ -352,6 +357,7 @@ async def test_a_decoder_that_raises_ends_the_run(server: FakeApiServer, tmp_pat
             await reflector.run()
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize("seed", range(6))
 async def test_any_sequence_of_faults_ends_at_the_truth(server: FakeApiServer, follow: Follow, seed: int) -> None:
     """Random changes under random faults: in the end the store is the cluster, and versions never went back."""

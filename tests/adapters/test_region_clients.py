@@ -172,6 +172,7 @@ async def test_rotation_before_the_old_token_ends_is_silent(followed: Followed, 
     assert {reason for _, reason in followed.contacts} <= {"NotLookedAtYet", "Answering", "Unauthorized"}
 
 
+@pytest.mark.breadth
 async def test_a_region_that_hangs_is_unknown_and_delays_nobody(
     followed: Followed, eu: FakeApiServer, us: FakeApiServer
 ) -> None:

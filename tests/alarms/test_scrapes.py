@@ -33,6 +33,7 @@ def read(query: str) -> tuple[Read, ...]:
 RATE, GAUGE, HOUR = read("rate(x[2m])"), read("count(x)"), read("increase(x[1h])")
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize("scrape", [1, 15, 30, 60, 120, 240])
 @pytest.mark.parametrize("grain", [1.0, 5.0, 15.0])
 def test_regular_scrapes_leave_no_doubt(scrape: float, grain: float) -> None:
@@ -43,6 +44,7 @@ def test_regular_scrapes_leave_no_doubt(scrape: float, grain: float) -> None:
         assert all(line.saw(at, RATE + GAUGE) for at in range(600, int(until), 7))
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize("grain", [1.0, 2.5, 15.0])
 @pytest.mark.parametrize("offsets", [(0, 4), (0, 1, 2, 3, 4, 5, 6, 7, 8, 9), (0, 3, 31), (0, 55), (7,)])
 def test_targets_at_uneven_moments_leave_no_doubt(offsets: tuple[int, ...], grain: float) -> None:

@@ -48,6 +48,7 @@ def plan(folder: Path, *documents: dict[str, Any], options: tuple[str, ...] = ()
     return CliRunner().invoke(main, ["plan", str(file), "--start", MONDAY, *options])
 
 
+@pytest.mark.breadth
 def test_the_example_of_24_regions_needs_four_business_days() -> None:
     """With default bakes and office hours (R75), told by stage and by region."""
     command = ["plan", str(EXAMPLE), "--start", MONDAY, "--time-zone", "Asia/Jakarta"]
@@ -63,6 +64,7 @@ def test_the_example_of_24_regions_needs_four_business_days() -> None:
     assert not any("warning" in line for line in told)
 
 
+@pytest.mark.breadth
 def test_json_has_every_region_of_every_stage() -> None:
     """For programs: times in UTC, lengths as Go writes them."""
     command = ["plan", str(EXAMPLE), "--start", MONDAY, "--time-zone", "Asia/Jakarta", "-o", "json"]
@@ -234,6 +236,7 @@ def test_an_override_beside_a_pipeline_changes_no_plan(tmp_path: Path) -> None:
     assert plan(tmp_path, *given, override).output == plan(tmp_path, *given).output
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -124,6 +124,7 @@ def half_closed(now: datetime) -> tuple[GateAnswer, ...]:
     return tuple(GateAnswer("wave-4", held, f"wave-4-{n}") for n in range(0, 12, 3)) if now.hour < 22 else ()
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize("gates", [no_gates, office_hours, half_closed])
 @pytest.mark.parametrize("made", [everyones(), by_turns()], ids=["default", "by turns"])
 def test_to_ask_only_the_regions_that_move_tells_the_same(

@@ -169,6 +169,7 @@ class World:
         return goal_of(layout.segments(spec, spec.replicas or 0), release.position) if release else self.asked
 
 
+@pytest.mark.breadth
 @settings(deadline=None, max_examples=examples(60))
 @given(SHAPES, st.integers(1, 30), st.integers(0, 20), st.lists(st.tuples(SHAPES, st.integers(1, 30)), max_size=4))
 def test_without_evidence_no_change_of_the_spec_exposes_more(
@@ -190,6 +191,7 @@ def test_without_evidence_no_change_of_the_spec_exposes_more(
         most = max(most, world.planned)
 
 
+@pytest.mark.breadth
 @settings(deadline=None, max_examples=examples(40))
 @given(SHAPES, st.integers(1, 30), st.integers(0, 20), st.lists(st.tuples(SHAPES, st.integers(1, 30)), max_size=3))
 def test_a_revert_still_ends(shape: Shape, replicas: int, ticks: int, changes: list[tuple[Shape, int]]) -> None:

@@ -101,6 +101,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize("fault", list(FAULTS))
 @pytest.mark.parametrize("path", [WHICH, f"{OMBAK}/pipelines", f"{OMBAK}/artifacts", f"{OMBAK}/regions"])
 async def test_a_hub_begins_once_what_it_needs_answers(
@@ -119,6 +120,7 @@ async def test_a_hub_begins_once_what_it_needs_answers(
     assert any(line["event"] == "hub synced" and line["hub"] == "hub-uid" for line in said)
 
 
+@pytest.mark.breadth
 async def test_a_hub_that_cannot_begin_says_what_it_waits_for(
     server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,6 +104,7 @@ class World:
         return self.service.verdict("r", "w")
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize("is_new", [pytest.param(True, id="we restarted too"), pytest.param(False, id="we were there")])
 @pytest.mark.parametrize(
     ("query", "changes"),
@@ -158,6 +159,7 @@ async def test_no_scrape_while_prometheus_answers_is_unknown() -> None:
     assert "no target was scraped" in str(world.verdict.unknown)
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize("scrape", [1, 15, 60, 120])
 @pytest.mark.parametrize("query", [RATE, COUNT, "x"])
 async def test_what_is_well_observed_is_never_unknown(scrape: float, query: str) -> None:
@@ -183,6 +185,7 @@ async def test_what_is_observed_at_uneven_moments_is_never_unknown(
     assert not await unknown_moments(World(RATE, scrape, offsets, period=period), 300)
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize("period", ["5s", "15s", "30s"])
 @pytest.mark.parametrize("query", [RATE, COUNT])
 async def test_a_fast_job_that_is_removed_makes_nothing_unknown(
@@ -200,6 +203,7 @@ async def test_a_fast_job_that_is_removed_makes_nothing_unknown(
     assert not await unknown_moments(world, 500)
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize(("scrape", "late"), [(5, 60), (15, 30), (15, 60), (30, 45), (60, 30)])
 @pytest.mark.parametrize("period", ["5s", "15s", "30s"])
 async def test_what_comes_late_is_not_unknown(scrape: float, late: float, period: str) -> None:
@@ -238,6 +242,7 @@ async def test_a_restart_that_takes_a_moment_holds_nothing() -> None:
     assert all(known)
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize(("period", "questions"), [("10s", 60), ("30s", 20), ("5m", 20)])
 async def test_it_costs_one_question_in_a_period_for_all(period: str, questions: int) -> None:
     """A short one after the first; for fifty Alarms as for one."""

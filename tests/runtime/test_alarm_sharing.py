@@ -220,6 +220,7 @@ def test_what_is_asked_for_many_is_the_own_question_by_one_label_more(signal: Si
         assert (one.common.member, one.common.query.period) == ("front-end", one.query.period)
 
 
+@pytest.mark.breadth
 async def test_many_rollouts_of_a_namespace_cost_as_much_as_one() -> None:
     """A signal is four questions: of all boxes and of the one box, the value and the samples; each judged by itself."""
     world = World()

@@ -74,6 +74,7 @@ GOOD = " OR ".join(f"ALARM({name})" for name in ("own", "default", "gone", "temp
 EVERYTHING = " OR ".join(f"ALARM({name})" for name in ALARMS)
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize(
     ("watched", "is_stable"),
     [

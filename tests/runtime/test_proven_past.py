@@ -92,6 +92,7 @@ async def test_only_what_can_be_known_is_proven(expression: str, is_proven: bool
     assert length_of(await past.proven()) == (GAP if is_proven else timedelta(0))
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize("days", [1, 3])
 async def test_an_outage_of_days_is_proven_in_slices(days: int) -> None:
     """All of it but for the hour that was bad, with no more points in an answer than Prometheus gives."""
@@ -119,6 +120,7 @@ async def test_an_outage_of_days_is_proven_in_slices(days: int) -> None:
     assert len(points) == 2 * 6 * days
 
 
+@pytest.mark.breadth
 async def test_of_an_outage_without_end_the_newest_days_are_proven() -> None:
     """As many as are worth asking for; nothing is counted that was not looked at."""
     past = Past([0.0])
