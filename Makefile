@@ -57,7 +57,7 @@ test-region: $(READY)
 	$(BIN)/python -m pytest tests/cluster -m proof -n 3 --dist loadscope
 
 test-fast: $(READY)
-	$(BIN)/python -m pytest -m 'not cluster and not breadth' -n 2 --hypothesis-profile=quick
+	$(BIN)/python -m pytest -m 'not cluster and not breadth' --ignore tests/cluster -n 2 --hypothesis-profile=quick
 
 simulate: $(READY)
 	$(BIN)/python -m ombak.simulation --runs $(RUNS) --seed $(SEED) --jobs 0

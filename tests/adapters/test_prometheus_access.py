@@ -345,6 +345,7 @@ def test_a_bad_url_is_refused_with_where_credentials_belong(url: str, says: str)
     assert TOKEN not in str(caught.value)
 
 
+@pytest.mark.breadth
 def test_threads_share_renewed_credentials(server: Server, tmp_path: Path) -> None:
     """Sixteen at once while the file changes again and again: each request carries one whole token."""
     token = _write(tmp_path / "token", "token-0")

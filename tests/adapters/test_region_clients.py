@@ -191,6 +191,7 @@ async def test_a_region_that_hangs_is_unknown_and_delays_nobody(
     await eventually(lambda: is_live(followed, "eu"))
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize(
     ("what", "fault", "reason", "reach"),
     [

@@ -36,6 +36,7 @@ def test_a_comparison_that_empties_the_query_is_a_trap(query: str) -> None:
     assert "bool`" in found
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize(
     "query",
     [

@@ -85,6 +85,7 @@ def test_a_change_travels_to_all_24_regions_by_itself() -> None:
             assert rollout.manifest["spec"]["zones"] == list(region.zones)
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize("harmed", ["za-1", "sg-1"])
 def test_a_bad_one_is_stopped_in_the_wave_that_it_harms_and_gone_everywhere(harmed: str) -> None:
     """No later wave ever sees it, and it leaves the regions that it has passed as well."""

@@ -91,6 +91,7 @@ def at_once(w: World) -> None:
     w.run(w.now + hours(1))
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize("before", [at_once, early, late])
 @pytest.mark.parametrize("tag", ["v1", "v9"])
 def test_the_new_hub_delivers_what_git_says_and_counts_on(before: Callable[[World], None], tag: str) -> None:

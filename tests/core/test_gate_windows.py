@@ -468,6 +468,7 @@ def test_steps_pass_a_closed_window() -> None:
     assert held(WindowView("nowhere"), moment=Moment.STEP) is None
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize(
     ("spec", "told"),
     [

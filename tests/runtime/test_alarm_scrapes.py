@@ -174,6 +174,7 @@ async def test_what_is_well_observed_is_never_unknown(scrape: float, query: str)
 TEN = tuple(3.7 * number for number in range(10))
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize(
     ("scrape", "offsets"), [(15, (0, 2.5)), (30, (0, 4)), (60, (0, 4)), (60, (0, 12, 20)), (60, TEN)]
 )

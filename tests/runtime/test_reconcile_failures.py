@@ -22,6 +22,7 @@ FORBIDDEN = ApiError.of(403, "Forbidden", "exceeded quota: pods")
 REFUSALS = [pytest.param(ApiError.of(code, "No", "exceeded quota: pods"), id=str(code)) for code in (400, 403, 422)]
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize("error", OUTAGES)
 @pytest.mark.parametrize(
     "words", ["check", "get ReplicaSet", "create Artifact", "replace Rollout/status", "replace Deployment"]

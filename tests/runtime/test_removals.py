@@ -154,6 +154,7 @@ async def test_a_conflict_in_between_is_no_other_edit() -> None:
     assert "spec.paused set by kubectl-edit" in rig.recorder.notes[0].message
 
 
+@pytest.mark.breadth
 async def test_a_controller_that_wants_it_otherwise_gets_a_rest() -> None:
     """It changes the field whenever we put it back: a few writes at once, then ever fewer."""
     rig = await _installed()

@@ -77,6 +77,7 @@ def test_child_dies_when_its_parent_is_killed(tmp_path: Path, supervised: bool) 
         wait_for("the child's end", lambda: is_gone(child), SOON)
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize("supervised", MODES)
 def test_child_outlives_the_thread_that_started_it(tmp_path: Path, supervised: bool) -> None:
     """A pool's worker may start a process and end."""
