@@ -108,8 +108,7 @@ class Acting:
 
     def _record_repairs(self, s: Snapshot, late: Sequence[plan_of.Action], known: Known, key: Key) -> None:
         lost, told = keeping.notes(s), self._putbacks.notes(key, s, late, known.children)
-        for note in (*told, *(n for n in lost if n not in known.told)):
-            self._recorder.record(s.rollout, note)
+        self._record(s, (*told, *(n for n in lost if n not in known.told)))
         known.told = lost
 
     async def tell(self, made: Decision, known: Known, applier: Applier) -> bool:

@@ -6,12 +6,12 @@ from datetime import datetime
 
 from ombak.core import plan as plan_of
 from ombak.core import unrecorded
-from ombak.core.advance import DEADLINE
 from ombak.core.decide import decide
 from ombak.core.failures import NO_FAILURE, Failure
 from ombak.core.snapshot import Snapshot
 from ombak.runtime.apply import Applier, Refused
 from ombak.runtime.kube_port import ApiError
+from ombak.runtime.siblings import is_late
 from ombak.runtime.store import Key
 from ombak.runtime.telling import Decision
 
@@ -158,5 +158,4 @@ def told_at_once(plan: plan_of.Plan) -> tuple[plan_of.Note, ...]:
 
 def lacks_cause(s: Snapshot, plan: plan_of.Plan) -> bool:
     """Tell whether a verdict on boxes that did not come up would stand for good without a word on why."""
-    late = any(isinstance(a, plan_of.RecordRejected) and a.reason == DEADLINE for a in plan.actions)
-    return late and not (s.trouble_of(plan.rejected) or s.refusal)
+    return any(map(is_late, plan.actions)) and not (s.trouble_of(plan.rejected) or s.refusal)

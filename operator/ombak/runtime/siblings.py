@@ -3,7 +3,7 @@ told may be old (design 2 "Stale reads harm nobody").
 """
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, TypeGuard
 
 from ombak.core.advance import DEADLINE
 from ombak.core.plan import Action, CreateFleet, Delete, Plan, RecordRejected, RepairFleet, ScaleFleet, WriteOneBox
@@ -28,9 +28,12 @@ def to_read(s: Snapshot, plan: Plan, *, met_conflict: bool) -> frozenset[str]:
 
 def _is_about_boxes(s: Snapshot, action: Action) -> bool:
     """Tell whether a version is rejected for its boxes; a verdict that is only recorded later was looked at before."""
-    if not isinstance(action, RecordRejected) or action.reason != DEADLINE:
-        return False
-    return all(verdict.artifact != action.artifact for verdict in s.memory.unrecorded)
+    return is_late(action) and all(verdict.artifact != action.artifact for verdict in s.memory.unrecorded)
+
+
+def is_late(action: Action) -> TypeGuard[RecordRejected]:
+    """Tell whether a version is rejected since its boxes did not come up, or did not stay."""
+    return isinstance(action, RecordRejected) and action.reason == DEADLINE
 
 
 def _takes(action: Action, with_boxes: Collection[str]) -> bool:
